@@ -1,0 +1,86 @@
+# `make` alone lists the targets. The first one that needs the tools installs them into .venv.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+export BENTOML_DO_NOT_TRACK := true
+export DO_NOT_TRACK := true
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export TF_CPP_MIN_LOG_LEVEL := 3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+
+READY := .venv/.ready
+DATASET ?= iris
+PORT ?= 3000
+
+.PHONY: help
+help:  ## list the targets
+	@echo "make <target> [DATASET=$(DATASET)]"
+	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: $(READY)  ## make .venv from requirements.lock (other targets do it by themselves)
+
+$(READY): requirements.lock
+	@python=$$(for name in python3 python3.13 python3.12 python3.11; do \
+	    if $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then echo $$name; break; fi; done); \
+	  if [ -z "$$python" ]; then echo "expected Python 3.11, 3.12 or 3.13 as python3, python3.11, …; found none" >&2; exit 1; fi; \
+	  echo "Setting up .venv with $$($$python --version) …"; \
+	  $$python -m venv --clear .venv
+	@command -v uv >/dev/null || python -m pip install --quiet --disable-pip-version-check uv
+	@uv pip install --quiet --require-hashes -r requirements.lock
+	@touch $(READY)
+
+.PHONY: lock
+lock:  ## resolve pyproject.toml into requirements.lock again
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --group dev --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+
+.PHONY: test
+test: $(READY)  ## run all tests, with coverage
+	python -m pytest --cov --cov-report=term-missing:skip-covered
+
+.PHONY: lint
+lint: $(READY)  ## ruff and mypy
+	ruff check .
+	ruff format --check .
+	mypy
+
+.PHONY: repro
+repro: $(READY)  ## data → trained → picked → packaged [DATASETS="mnist california_housing"]
+ifdef DATASETS
+	dvc exp run --quiet -S 'datasets=[$(subst $(eval ) ,$(,),$(strip $(DATASETS)))]'
+else
+	dvc repro
+endif
+	@python -m pipeline.commands summary
+
+.PHONY: ui
+ui: $(READY)  ## MLflow's UI over the tracked runs [UI_PORT=5000]
+	@python -m pipeline.commands ui --port $(or $(UI_PORT),5000)
+
+.PHONY: tune
+tune: $(READY)  ## search further and repackage: DATASET=iris TRIALS=50
+	@python -m pipeline.commands tune $(DATASET) $(TRIALS)
+
+.PHONY: serve
+serve: $(READY)  ## serve the packaged Bento of DATASET on 127.0.0.1 [PORT=3000]
+	@python -m pipeline.commands serve $(DATASET) --port $(PORT)
+
+.PHONY: predict
+predict: $(READY)  ## send the schema's sample to the running service [PORT=3000]
+	@python -m pipeline.commands predict $(DATASET) --port $(PORT)
+
+.PHONY: promote
+promote: $(READY)  ## serve a registered version again: DATASET=iris VERSION=1
+	@python -m pipeline.commands promote $(DATASET) $(VERSION)
+
+.PHONY: retrain
+retrain: $(READY)  ## train the winner again from its stored settings and compare
+	@python -m pipeline.commands retrain $(DATASET)
+
+.PHONY: clean
+clean:  ## remove what runs have made, downloads and tracked runs too
+	rm -rf data artifacts metrics plots var dvc.lock .dvc/cache .dvc/tmp

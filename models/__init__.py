@@ -1,0 +1,1 @@
+"""Keras networks: what one is, how it is built, trained, searched and exported."""

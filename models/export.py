@@ -1,0 +1,45 @@
+"""From a trained network to the files of a bundle."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnxruntime
+
+# Largest difference between Keras and ONNX, relative to the size of the predictions.
+TOLERANCE = 1e-5
+
+
+class ExportFailed(Exception):
+    """The exported graph does not predict what the network does."""
+
+
+def export(network: keras.Model, folder: Path, rows: np.ndarray) -> None:
+    """Write `model.keras` and `model.onnx`, and make sure that both predict the same.
+
+    An operation that ONNX does not have is only printed by the exporter, so the file is always loaded and
+    compared.
+
+    Args:
+        rows: encoded rows to compare on, shape (n_rows, input_width).
+
+    Raises:
+        ExportFailed: where the file cannot be loaded or predicts something else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    expected = np.asarray(network(rows))  # also what the exporter needs: a network that was called
+    network.save(folder / "model.keras")
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Keras' exporter looks at a name that NumPy dropped
+        network.export(folder / "model.onnx", format="onnx", verbose=False)
+    try:
+        session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+        (received,) = session.run(None, {session.get_inputs()[0].name: rows})
+    except Exception as error:  # onnxruntime's errors have no common class
+        raise ExportFailed(f"the exported graph does not run: {error}") from error
+    difference = float(np.max(np.abs(received - expected) / np.maximum(1, np.abs(expected))))
+    if not difference <= TOLERANCE:
+        raise ExportFailed(f"the exported graph differs from the network by {difference:.2g}, expected {TOLERANCE:.0g}")

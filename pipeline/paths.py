@@ -1,0 +1,59 @@
+"""Where one dataset's files are, and the state that outlives a run.
+
+DVC deletes a stage's outputs before the stage runs, and runs queued experiments in a copy of the
+project. What must survive both (studies, tracked runs, downloads, Bentos) is kept in `var/` of the
+main checkout, which DVC names in `DVC_ROOT`, also inside such a copy.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The outputs of one dataset's stages, relative to the working copy that runs them."""
+
+    dataset: str
+    root: Path = Path()
+
+    @property
+    def raw(self) -> Path:
+        return self.root / "data/raw" / self.dataset
+
+    @property
+    def prepared(self) -> Path:
+        return self.root / "data/prepared" / self.dataset
+
+    @property
+    def candidates(self) -> Path:
+        return self.root / "artifacts" / self.dataset / "candidates"
+
+    @property
+    def bundle(self) -> Path:
+        return self.root / "artifacts" / self.dataset / "bundle"
+
+    @property
+    def selection(self) -> Path:
+        return self.root / "artifacts" / self.dataset / "selection.json"
+
+    @property
+    def bento(self) -> Path:
+        return self.root / "artifacts" / self.dataset / f"{self.dataset}.bento"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics" / f"{self.dataset}.json"
+
+    @property
+    def search_plots(self) -> Path:
+        return self.root / "plots" / self.dataset / "search"
+
+    @property
+    def model_plots(self) -> Path:
+        return self.root / "plots" / self.dataset / "model"
+
+
+def var() -> Path:
+    """The absolute path of the folder for state that is no stage's output."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve() / "var"

@@ -1,0 +1,113 @@
+"""The pictures of a study and of a model, for `dvc plots show` and for the runs in MLflow."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from pipeline.schema import Schema
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """Every epoch's losses and metrics, by name, from the `history.csv` of a bundle."""
+    frame = pd.read_csv(path).drop(columns="epoch")
+    return {str(name): frame[name].tolist() for name in frame}
+
+
+def learning_curves(history: Mapping[str, list[float]], metric: str, best_epoch: int) -> Figure:
+    """Loss and metric per epoch. The training curve is shifted left by half an epoch: it is a running
+    mean over the epoch, while validation is measured at its end (Géron, chapter 10).
+    """
+    names = list(dict.fromkeys(["loss", metric]))
+    figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 3.6), layout="constrained", squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        epochs = np.arange(1, len(history[name]) + 1)
+        axis.plot(epochs - 0.5, history[name], label="train")
+        axis.plot(epochs, history[f"val_{name}"], label="validation")
+        axis.axvline(best_epoch + 1, color="grey", linestyle=":", label=f"kept: epoch {best_epoch + 1}")
+        axis.set(xlabel="epoch", ylabel=name)
+        axis.grid(alpha=0.3)
+    axes[0][0].legend()
+    return figure
+
+
+def confusion(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
+    """Counts of actual against predicted classes."""
+    n_classes = len(schema.classes)
+    counts = np.zeros((n_classes, n_classes), dtype=int)
+    np.add.at(counts, (y, predictions.argmax(axis=1)), 1)
+    size = max(4.0, 0.6 * n_classes + 1.5)
+    figure, axis = plt.subplots(figsize=(size, size), layout="constrained")
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row in range(n_classes):
+        for column in range(n_classes):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
+    ticks = range(n_classes)
+    axis.set_xticks(ticks, schema.classes, rotation=45, ha="right")
+    axis.set_yticks(ticks, schema.classes)
+    axis.set(xlabel="predicted", ylabel="actual", title=f"{schema.dataset}, test: {len(y)} rows")
+    return figure
+
+
+def residuals(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
+    """Predicted against actual values, and how the errors are distributed."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    left.scatter(y, predictions, s=8, alpha=0.4, linewidths=0)
+    ends = [min(y.min(), predictions.min()), max(y.max(), predictions.max())]
+    left.plot(ends, ends, color="grey", linestyle=":")
+    left.set(xlabel=f"actual {schema.target.name}", ylabel="predicted", title=f"{schema.dataset}, test: {len(y)} rows")
+    right.hist(predictions - y, bins=50)
+    right.axvline(0, color="grey", linestyle=":")
+    right.set(xlabel="predicted − actual", ylabel="rows")
+    return figure
+
+
+def trial_history(values: list[tuple[int, float, str]], metric: str, higher_is_better: bool) -> Figure:
+    """Every trial's value, and the best so far.
+
+    Args:
+        values: trial number, value and state, for trials that have a value.
+    """
+    figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    for state, marker in (("complete", "o"), ("pruned", "x")):
+        points = [(number, value) for number, value, is_state in values if is_state == state]
+        if points:
+            axis.scatter(*zip(*points, strict=True), marker=marker, label=state)
+    complete = [(number, value) for number, value, state in values if state == "complete"]
+    if complete:
+        numbers, reached = zip(*complete, strict=True)
+        best = np.maximum.accumulate(reached) if higher_is_better else np.minimum.accumulate(reached)
+        axis.step(numbers, best, where="post", color="grey", label="best so far")
+        # One failed configuration can be many times worse than the others and would flatten them all.
+        low, high = np.quantile(reached, [0, 0.9]) if not higher_is_better else np.quantile(reached, [0.1, 1])
+        margin = 0.15 * (high - low) or 0.1 * abs(high) or 0.1
+        axis.set_ylim(low - margin, high + margin)
+    axis.set(xlabel="trial", ylabel=f"validation {metric}")
+    axis.legend()
+    axis.grid(alpha=0.3)
+    return figure
+
+
+def importance(shares: Mapping[str, float], metric: str) -> Figure:
+    """How much of the spread between trials each hyperparameter explains."""
+    figure, axis = plt.subplots(figsize=(7, 0.5 * max(len(shares), 1) + 1.2), layout="constrained")
+    names = list(shares)[::-1]
+    axis.barh(names, [shares[name] for name in names])
+    axis.set(xlabel=f"importance for validation {metric}", xlim=(0, 1))
+    if not shares:
+        axis.text(0.5, 0.5, "too few different trials to tell", ha="center", va="center", transform=axis.transAxes)
+        axis.set_yticks([])
+    return figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure without the date, so that the same picture is the same file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+    return path

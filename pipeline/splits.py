@@ -1,0 +1,71 @@
+"""Train, validation and test: how rows are divided, and how the parts are kept on disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.schema import Schema, encode, encode_target
+
+IMAGE = "image"
+TARGET = "target"
+
+
+def split_rows(
+    target: pd.Series,
+    is_test: np.ndarray | None,
+    test_fraction: float,
+    validation_fraction: float,
+    seed: int,
+    stratify: bool,
+) -> dict[str, np.ndarray]:
+    """Row numbers of each part, in their original order within the part.
+
+    The test part is taken first, so that it does not depend on how validation is chosen. Classes are
+    divided in equal shares where `stratify` is set.
+
+    Args:
+        target: the labels, shape (n_rows,).
+        is_test: which rows the source declares as test, shape (n_rows,), or None where it declares none.
+    """
+    from sklearn.model_selection import train_test_split
+
+    def divide(rows: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+        labels = target.iloc[rows] if stratify else None
+        rest, part = train_test_split(rows, test_size=fraction, random_state=seed, stratify=labels)
+        return np.sort(rest), np.sort(part)
+
+    rows = np.arange(len(target))
+    if is_test is None:
+        rest, test = divide(rows, test_fraction)
+    else:
+        rest, test = rows[~is_test], rows[is_test]
+    train, validation = divide(rest, validation_fraction)
+    return {"train": train, "validation": validation, "test": test}
+
+
+def images_to_column(images: np.ndarray) -> pa.Array:
+    """uint8 images of shape (n_rows, height, width) as one column of fixed-size lists."""
+    size = images.shape[1] * images.shape[2]
+    return pa.FixedSizeListArray.from_arrays(pa.array(images.reshape(-1)), size)
+
+
+def column_to_images(column: pa.ChunkedArray, height: int, width: int) -> np.ndarray:
+    """The reverse of `images_to_column`."""
+    return np.asarray(column.combine_chunks().flatten()).reshape(-1, height, width)
+
+
+def write_rows(path: Path, table: pa.Table) -> None:
+    pq.write_table(table, path, compression="zstd")
+
+
+def read_part(path: Path, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+    """A prepared part as the graph reads it: features (n_rows, input_width) and target (n_rows,)."""
+    table = pq.read_table(path)
+    target = encode_target(schema, table[TARGET].to_pylist())
+    if schema.image is not None:
+        image = schema.image
+        return encode(schema, {IMAGE: column_to_images(table[IMAGE], image.height, image.width)}), target
+    return encode(schema, table.drop_columns([TARGET]).to_pandas()), target

@@ -1,0 +1,1 @@
+"""One module per stage of `dvc.yaml`, all of one shape: `run(params, paths)`."""

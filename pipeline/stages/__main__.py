@@ -1,0 +1,41 @@
+"""`python -m pipeline.stages <stage> <dataset>`: what every stage of `dvc.yaml` runs.
+
+Its name ends in `__main__`, which worker processes do not import again, so that they start with what they
+need and nothing more.
+"""
+
+import argparse
+import importlib
+import signal
+import sys
+from pathlib import Path
+
+from pipeline.environment import prepare_environment
+from pipeline.errors import UserError
+from pipeline.params import load_params
+from pipeline.paths import Paths
+
+STAGES = ("fetch", "preprocess", "train", "select", "evaluate", "package")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.stages", description="Run one stage for one dataset.")
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("dataset", help="a name from the catalog in params.yaml")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` runs
+    prepare_environment()
+    try:
+        params = load_params(Path("params.yaml"), arguments.dataset)
+        importlib.import_module(f"pipeline.stages.{arguments.stage}").run(params, Paths(arguments.dataset))
+    except UserError as error:
+        print(f"{arguments.stage} {arguments.dataset}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{arguments.stage} {arguments.dataset}: interrupted; run it again to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""evaluate: the winner on the test rows, which nothing has read before."""
+
+import json
+
+from pipeline import plots, tracking
+from pipeline.baselines import baseline_predictions
+from pipeline.digest import md5
+from pipeline.metrics import bootstrap_intervals, metrics_of
+from pipeline.params import Params
+from pipeline.paths import Paths
+from pipeline.splits import read_part
+from serving.predictor import Predictor
+
+
+def run(params: Params, paths: Paths) -> None:
+    """Write the metrics with their intervals and the pictures, to files and to the winner's run."""
+    predictor = Predictor(paths.bundle, threads=0)
+    schema, manifest = predictor.schema, predictor.manifest
+    rows, y = read_part(paths.prepared / "test.parquet", schema)
+    predictions, settings = predictor.predict(rows), params.evaluate
+    reported = metrics_of(schema)
+    test = {metric.name: metric.compute(y, predictions) for metric in reported}
+    ends = bootstrap_intervals(
+        reported, y, predictions, settings.bootstrap_samples, settings.confidence, params.preprocess.seed
+    )
+    nothing_learned = baseline_predictions(schema, len(y))
+    baseline = {metric.name: metric.compute(y, nothing_learned) for metric in reported}
+    report = {
+        "test": test,
+        "low": {name: low for name, (low, _) in ends.items()},
+        "high": {name: high for name, (_, high) in ends.items()},
+        "baseline": baseline,
+    }
+    # A metric that is not defined on these rows (NaN) is left out: JSON has no word for it.
+    report = {part: {name: v for name, v in values.items() if v == v} for part, values in report.items()}
+    paths.metrics.parent.mkdir(parents=True, exist_ok=True)
+    paths.metrics.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+    history = plots.read_history(paths.bundle / "history.csv")
+    curves = plots.learning_curves(history, manifest.metric, manifest.best_epoch)
+    errors = plots.confusion if schema.classes else plots.residuals
+    pictures = [
+        plots.save(curves, paths.model_plots / "learning_curves.png"),
+        plots.save(errors(schema, y, predictions), paths.model_plots / f"{errors.__name__}.png"),
+    ]
+    client, experiment = tracking.connect(params.dataset)
+    run_id = manifest.mlflow_run_id
+    if not tracking.run_exists(client, run_id):
+        run_id = tracking.new_run(client, experiment, f"trial {manifest.trial}")
+    values = {f"{part}.{name}": v for part, of_part in report.items() for name, v in of_part.items()}
+    tracking.log_metrics(client, run_id, values)
+    tracking.log_files(client, run_id, pictures)
+    test_file = paths.prepared / "test.parquet"
+    tracking.log_inputs(client, run_id, {"test": (test_file, md5(test_file))})
+    first = reported[0].name
+    low, high = ends[first]
+    interval = f"{settings.confidence:.0%} interval {low:.4g} to {high:.4g}"
+    print(f"  {params.dataset}: test {first} {test[first]:.4g} ({interval})")

@@ -1,0 +1,51 @@
+"""package: the bundle and the code that serves it, as a Bento."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import bentoml
+
+from pipeline import provenance
+from pipeline.code import copy_code
+from pipeline.params import Params
+from pipeline.paths import Paths
+
+CODE = (
+    "pipeline/__init__.py", "pipeline/schema.py",
+    "serving/__init__.py", "serving/bundle.py", "serving/predictor.py", "serving/requests.py",
+    "serving/problems.py", "serving/openapi.py", "serving/app.py", "serving/service.py",
+)  # fmt: skip
+REQUIREMENTS = ("bentoml", "numpy", "onnxruntime", "orjson", "pydantic", "starlette")
+
+
+def run(params: Params, paths: Paths) -> None:
+    """Write `<dataset>.bento`: no TensorFlow, no MLflow and no DVC in it."""
+    manifest = json.loads((paths.bundle / "manifest.json").read_text())
+    version = json.loads(paths.selection.read_text())["version"]
+    with tempfile.TemporaryDirectory() as folder:
+        context = Path(folder)
+        copy_code(CODE, context)
+        shutil.copytree(paths.bundle, context / "bundle")
+        (context / "settings.json").write_text(json.dumps({"workers": params.package.workers, "version": version}))
+        # BentoML imports the service from the context, which loads the bundle and checks its hashes. Nothing
+        # of `serving` may be imported here before, or the project's own copy would be found instead.
+        bento = bentoml.build(
+            "serving.service:Prediction",
+            name=params.dataset,
+            labels={
+                "dataset": params.dataset,
+                "git": manifest["git_revision"],
+                "mlflow_run": manifest["mlflow_run_id"],
+            },
+            include=["*"],
+            python={
+                "packages": [f"{name}=={v}" for name, v in provenance.versions(*REQUIREMENTS).items()],
+                "lock_packages": False,  # locking asks the network; the versions are exact already
+            },
+            build_ctx=folder,
+        )
+        paths.bento.unlink(missing_ok=True)
+        bento.export(str(paths.bento.absolute()))
+    print(f"  {params.dataset}: packaged as {bento.tag}")

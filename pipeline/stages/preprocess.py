@@ -1,0 +1,36 @@
+"""preprocess: split the rows, and freeze the schema that the train split shows."""
+
+import pyarrow.parquet as pq
+
+from pipeline.catalog import IS_TEST
+from pipeline.digest import md5
+from pipeline.inference import infer_schema
+from pipeline.params import Params
+from pipeline.paths import Paths
+from pipeline.splits import TARGET, split_rows, write_rows
+
+
+def run(params: Params, paths: Paths) -> None:
+    """Write `train`, `validation` and `test.parquet` and `schema.json`; no constant sees another split."""
+    raw = paths.raw / "data.parquet"
+    table = pq.read_table(raw)
+    is_test = None
+    if IS_TEST in table.column_names:
+        is_test = table[IS_TEST].to_numpy()
+        table = table.drop_columns([IS_TEST])
+    settings = params.preprocess
+    parts = split_rows(
+        table[TARGET].to_pandas(),
+        is_test,
+        settings.test_fraction,
+        settings.validation_fraction,
+        settings.seed,
+        stratify=params.source.task != "regression",
+    )
+    schema = infer_schema(params.dataset, params.source, table.take(parts["train"]), md5(raw))
+    paths.prepared.mkdir(parents=True, exist_ok=True)
+    schema.save(paths.prepared / "schema.json")
+    for name, rows in parts.items():
+        write_rows(paths.prepared / f"{name}.parquet", table.take(rows))
+    counts = ", ".join(f"{len(rows):,} {name}" for name, rows in parts.items())
+    print(f"  {params.dataset}: {len(schema.features)} features; {counts} rows")

@@ -1,0 +1,102 @@
+"""A study in MLflow: the study as parent run, each trial as child run."""
+
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from models.trial import TrialResult
+from pipeline import plots, tracking
+from pipeline.digest import md5
+from pipeline.metrics import BY_NAME
+from pipeline.params import Params
+from pipeline.paths import Paths
+
+
+class StudyLog:
+    """Writes a study to MLflow while it runs; opens its parent run, which `finish` closes."""
+
+    def __init__(self, params: Params, paths: Paths, study: optuna.Study) -> None:
+        self.params, self.paths, self.study = params, paths, study
+        self.metric = BY_NAME[params.metric]
+        self.client, self.experiment = tracking.connect(params.dataset)
+        known = study.user_attrs.get("mlflow_run_id")
+        self.parent = tracking.study_run(self.client, self.experiment, study.study_name, known)
+        if self.parent != known:
+            study.set_user_attr("mlflow_run_id", self.parent)
+            self._log_inputs(self.parent)
+        self.started: dict[int, int] = {}
+
+    def trial(self, trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
+        """Log a trial before the study is told of it, so that the study can point to the run."""
+        metrics = {"seconds": result.seconds, "n_parameters": float(result.n_parameters)} if result else {}
+        if result:
+            metrics |= {f"best.{name}": values[result.best_epoch] for name, values in result.history.items()}
+        elif state == "pruned":
+            reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
+            metrics |= {f"last.val_{self.metric.name}": reported[max(reported)]} if reported else {}
+        assert trial.datetime_start is not None
+        run = tracking.log_trial(
+            self.client,
+            self.experiment,
+            self.parent,
+            name=f"trial {trial.number}",
+            state=state,
+            started=int(trial.datetime_start.timestamp() * 1000),
+            params={**trial.user_attrs["hyperparameters"], "seed": trial.user_attrs["seed"]},
+            history=result.history if result else {},
+            metrics=metrics,
+            tags={"trial.number": str(trial.number), "study": self.study.study_name, "trial.reason": reason[:4000]},
+        )
+        trial.set_user_attr("mlflow_run_id", run)
+
+    def finish(self, best: list[FrozenTrial], bundles: list[Path]) -> None:
+        """Bundles and learning curves of the best, the study's pictures, and the end of the parent run."""
+        for trial, bundle in zip(best, bundles, strict=True):
+            history = plots.read_history(bundle / "history.csv")
+            figure = plots.learning_curves(history, self.metric.name, trial.user_attrs["best_epoch"])
+            picture = plots.save(figure, self.paths.candidates / f"learning_curves_{bundle.name}.png")
+            run = trial.user_attrs["mlflow_run_id"]
+            if tracking.run_exists(self.client, run):
+                tracking.log_files(self.client, run, [picture])
+                tracking.log_files(self.client, run, sorted(bundle.iterdir()), "bundle")
+            picture.unlink()
+        values = [
+            (t.number, value, t.state.name.lower())
+            for t in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+            if (value := t.value if t.value is not None else _last(t)) is not None
+        ]
+        name, higher = self.metric.name, self.metric.higher_is_better
+        pictures = [
+            plots.save(plots.trial_history(values, name, higher), self.paths.search_plots / "trial_history.png"),
+            plots.save(plots.importance(_importance(self.study), name), self.paths.search_plots / "importance.png"),
+        ]
+        tracking.log_files(self.client, self.parent, [*pictures, self.paths.candidates / "trials.csv"])
+        states = [t.state.name.lower() for t in self.study.get_trials(deepcopy=False)]
+        counts = {f"trials.{state}": float(states.count(state)) for state in ("complete", "pruned", "fail")}
+        tracking.log_metrics(
+            self.client,
+            self.parent,
+            {f"best.val_{name}": float(best[0].value or 0), **counts},
+            {"best.trial": str(best[0].number), "best.run": best[0].user_attrs["mlflow_run_id"]},
+        )
+        self.client.set_terminated(self.parent, "FINISHED")
+
+    def _log_inputs(self, run: str) -> None:
+        files = {part: self.paths.prepared / f"{part}.parquet" for part in ("train", "validation")}
+        tracking.log_inputs(self.client, run, {part: (path, md5(path)) for part, path in files.items()})
+
+
+def _last(trial: FrozenTrial) -> float | None:
+    reported = trial.intermediate_values
+    return reported[max(reported)] if reported else None
+
+
+def _importance(study: optuna.Study) -> dict[str, float]:
+    """fANOVA (Hutter et al., 2014), or nothing where the trials do not differ enough to tell."""
+    try:
+        return optuna.importance.get_param_importances(
+            study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+        )
+    except (ValueError, RuntimeError):
+        return {}

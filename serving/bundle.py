@@ -1,0 +1,77 @@
+"""What leaves training: a folder with a model, its schema, and a manifest that vouches for both.
+
+model.onnx      what serving runs
+model.keras     what training can resume, fine-tune and export again
+schema.json     the frozen schema
+history.csv     every epoch's losses and metrics
+manifest.json   where it comes from, how good it is on validation, the sha256 of every other file
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.schema import Schema, load_schema
+
+MANIFEST = "manifest.json"
+
+
+class Manifest(BaseModel):
+    """Provenance of a bundle. `files` maps each file to the sha256 of its content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    task: str
+    metric: str
+    validation: dict[str, float]
+    hyperparameters: dict[str, Any]
+    seed: int
+    threads: int
+    trial: int
+    study: str
+    best_epoch: int
+    n_parameters: int
+    train_md5: str
+    validation_md5: str
+    git_revision: str
+    mlflow_run_id: str
+    versions: dict[str, str]
+    files: dict[str, str] = {}
+
+
+class BundleDamaged(Exception):
+    """A file of the bundle is missing or is not the one that was sealed."""
+
+
+def seal(folder: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest, with the hash of every file beside it."""
+    files = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    sealed = manifest.model_copy(update={"files": files})
+    (folder / MANIFEST).write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return sealed
+
+
+def open_bundle(folder: Path) -> tuple[Manifest, Schema]:
+    """Read a bundle after checking every file in it.
+
+    Raises:
+        BundleDamaged: naming the file that is missing or was changed.
+    """
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise BundleDamaged(f"{folder / MANIFEST} cannot be read: {error}") from error
+    for name, sha256 in manifest.files.items():
+        if not (folder / name).is_file():
+            raise BundleDamaged(f"{folder / name} is missing")
+        if (received := _sha256(folder / name)) != sha256:
+            raise BundleDamaged(f"{folder / name} was changed: expected sha256 {sha256}, received {received}")
+    return manifest, load_schema(folder / "schema.json")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
