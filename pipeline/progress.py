@@ -13,8 +13,8 @@ from pipeline.metrics import Metric
 class TrialProgress:
     """Counts finished trials up to the budget and knows the best so far."""
 
-    def __init__(self, dataset: str, metric: Metric, already: int, n_trials: int) -> None:
-        self.metric, self.best, self.n_trials, self.done = metric, float("nan"), n_trials, already
+    def __init__(self, dataset: str, metric: Metric, already: int, n_trials: int, best: float | None) -> None:
+        self.metric, self.best, self.n_trials, self.done = metric, best, n_trials, already
         self.console = Console(highlight=False, soft_wrap=True)
         self.bar = Progress(
             TextColumn("  {task.description}"),
@@ -52,7 +52,7 @@ class TrialProgress:
             outcome = state if not reason else f"{state}: {reason}"
         else:
             mark = ""
-            if self.best != self.best or self.metric.better(result.value, self.best):
+            if self.best is None or self.metric.better(result.value, self.best):
                 self.best, mark = result.value, " [green]best so far[/green]"
             outcome = f"{self.metric.name} {result.value:.4f}{mark} in {result.seconds:.1f} s"
         self.console.print(f"  trial {self.done}/{self.n_trials}: {outcome} ({settings})")

@@ -41,7 +41,10 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
         home = var() / "studies" / name
         study = open_study(name, provenance.optuna_storage(), params.search, objective)
         log = StudyLog(params, paths, study)
-        with TrialProgress(params.dataset, metric, len(finished_trials(study)), params.search.n_trials) as progress:
+        already, so_far = len(finished_trials(study)), [trial.value for trial in best_trials(study, 1)]
+        with TrialProgress(
+            params.dataset, metric, already, params.search.n_trials, so_far[0] if so_far else None
+        ) as progress:
 
             def on_trial(trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
                 if result is not None:

@@ -40,7 +40,6 @@ def run(chosen: argparse.Namespace) -> int:
         pool.start(None, "train", task, Path(folder) / "model.keras")
         again = pool.result().value
     before = manifest.validation[metric.name]
-    print(
-        f"validation {metric.name}: {before!r} before, {again!r} now: {'the same' if again == before else 'DIFFERENT'}"
-    )
-    return 0 if again == before else 1
+    same = again == before
+    print(f"validation {metric.name}: {before!r} before, {again!r} now: {'the same' if same else 'NOT the same'}")
+    return 0 if same else 1
