@@ -13,9 +13,7 @@ import pyarrow as pa
 from pipeline.download import content_digest, fetch_file
 from pipeline.errors import UserError
 from pipeline.params import Fetch, Source
-from pipeline.splits import IMAGE, TARGET, images_to_column
-
-IS_TEST = "is_test"  # marks the rows that a source declares as test
+from pipeline.splits import IMAGE, IS_TEST, TARGET, images_to_column
 
 
 def load_raw(dataset: str, source: Source, fetch: Fetch, downloads: Path) -> pa.Table:

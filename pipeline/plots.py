@@ -61,7 +61,7 @@ def residuals(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
     ends = [min(y.min(), predictions.min()), max(y.max(), predictions.max())]
     left.plot(ends, ends, color="grey", linestyle=":")
     left.set(xlabel=f"actual {schema.target.name}", ylabel="predicted", title=f"{schema.dataset}, test: {len(y)} rows")
-    right.hist(predictions - y, bins=50)
+    right.hist(predictions - y, bins="auto")
     right.axvline(0, color="grey", linestyle=":")
     right.set(xlabel="predicted − actual", ylabel="rows")
     return figure

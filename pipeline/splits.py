@@ -11,6 +11,7 @@ from pipeline.schema import Schema, encode, encode_target
 
 IMAGE = "image"
 TARGET = "target"
+IS_TEST = "is_test"  # marks the rows that a source declares as test
 
 
 def split_rows(

@@ -11,23 +11,23 @@ import pandas as pd
 from pipeline.schema import encode
 from serving.predictor import Predictor
 
-# MLflow asks for type hints when the class is defined; the model's signature says more than they could.
-warnings.filterwarnings("ignore", message=".*type hints", category=UserWarning)
+# MLflow insists on warning that type hints are missing, though the model's signature says more than they
+# could: recording takes the warning away where a filter does not.
+with warnings.catch_warnings(record=True):
 
+    class BundleModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
+        """Predicts from rows as people write them: a DataFrame by feature name, or an array of images."""
 
-class BundleModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
-    """Predicts from rows as people write them: a DataFrame by feature name, or an array of images."""
+        def load_context(self, context) -> None:  # type: ignore[no-untyped-def]
+            self.predictor = Predictor(Path(context.artifacts["bundle"]))
 
-    def load_context(self, context) -> None:  # type: ignore[no-untyped-def]
-        self.predictor = Predictor(Path(context.artifacts["bundle"]))
-
-    def predict(self, context, model_input, params=None) -> pd.DataFrame:  # type: ignore[no-untyped-def]
-        """One column of probabilities per class, or one column with the target's name; a row each."""
-        schema = self.predictor.schema
-        columns = {schema.image.name: model_input} if schema.image else model_input
-        predictions = self.predictor.predict(encode(schema, columns))
-        names = list(schema.classes) or [schema.target.name]
-        return pd.DataFrame(np.reshape(predictions, (-1, len(names))), columns=names)
+        def predict(self, context, model_input, params=None) -> pd.DataFrame:  # type: ignore[no-untyped-def]
+            """One column of probabilities per class, or one column with the target's name; a row each."""
+            schema = self.predictor.schema
+            columns = {schema.image.name: model_input} if schema.image else model_input
+            predictions = self.predictor.predict(encode(schema, columns))
+            names = list(schema.classes) or [schema.target.name]
+            return pd.DataFrame(np.reshape(predictions, (-1, len(names))), columns=names)
 
 
 mlflow.models.set_model(BundleModel())

@@ -46,6 +46,8 @@ def run(chosen: argparse.Namespace) -> int:
     paths.selection.write_text(json.dumps(selection, indent=2) + "\n", encoding="utf-8")
     tracking.crown(client, dataset, chosen.version)
     print(f"Version {chosen.version} of {dataset} is the champion again (before: {present}).", flush=True)
-    # DVC is told that this is what `select` leaves now, so that it neither undoes nor repeats it.
+    # DVC is told that this is what `select` leaves now, and to run no stage before it, which would undo it.
     subprocess.run(["dvc", "commit", "--force", f"select@{dataset}"], check=True)
-    return subprocess.run(["dvc", "repro", f"evaluate@{dataset}", f"package@{dataset}"], check=False).returncode
+    return subprocess.run(
+        ["dvc", "repro", "--single-item", f"evaluate@{dataset}", f"package@{dataset}"], check=False
+    ).returncode

@@ -2,12 +2,11 @@
 
 import pyarrow.parquet as pq
 
-from pipeline.catalog import IS_TEST
 from pipeline.digest import md5
 from pipeline.inference import infer_schema
 from pipeline.params import Params
 from pipeline.paths import Paths
-from pipeline.splits import TARGET, split_rows, write_rows
+from pipeline.splits import IS_TEST, TARGET, split_rows, write_rows
 
 
 def run(params: Params, paths: Paths) -> None:

@@ -1,0 +1,102 @@
+"""What several test files share: a project of its own, run once to its end."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+
+# Runs at the start of every Python process of the copied project, and notes at its end which packages a
+# stage has loaded: tests/test_architecture.py compares them with what the stage may load.
+SITECUSTOMIZE = """
+import atexit, os, sys
+
+def note():
+    if "pipeline.stages" in " ".join(sys.orig_argv):
+        stage = sys.argv[1] if len(sys.argv) > 1 else "none"
+        loaded = sorted({name.partition(".")[0] for name in sys.modules})
+        with open(os.path.join(os.environ["LOADED_PACKAGES"], stage), "w") as file:
+            file.write("\\n".join(loaded))
+
+if "LOADED_PACKAGES" in os.environ:
+    atexit.register(note)
+"""
+
+
+class Project:
+    """A copy of this repository with a small budget, as a fresh clone would be."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.loaded = folder.parent / "loaded"
+        self.site = folder.parent / "site"
+
+    def run(self, *command: str, check: bool = True, timeout: float = 280, **environment: str):
+        """Run a command in the copy, with no variable that would lead it out of there."""
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "OPTUNA_", "DVC_", "BENTOML_"))}
+        env |= {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
+            "PYTHONPATH": str(self.site),
+            "LOADED_PACKAGES": str(self.loaded),
+            "DVC_NO_ANALYTICS": "1",
+            **environment,
+        }
+        done = subprocess.run(
+            command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=timeout, check=False
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def change_params(self, change: Callable[[dict], None]) -> None:
+        yaml = YAML()
+        path = self.folder / "params.yaml"
+        document = yaml.load(path)
+        change(document)
+        yaml.dump(document, path)
+
+
+def copy_project(folder: Path) -> Project:
+    """The tracked and the new files of this repository in a repository of their own, with one commit."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    skipped = ("dvc.lock", "metrics/")
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file() and not name.startswith(skipped):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    project = Project(folder)
+    project.loaded.mkdir()
+    project.site.mkdir()
+    (project.site / "sitecustomize.py").write_text(SITECUSTOMIZE)
+
+    def make_small(params: dict) -> None:
+        params["datasets"] = ["iris"]
+        params["search"]["n_trials"] = 3
+        params["search"]["workers"] = 1
+        params["search"]["keep"] = 2
+        params["train"]["epochs"] = 30
+        params["evaluate"]["bootstrap_samples"] = 50
+
+    project.change_params(make_small)
+    identity = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
+    project.run("git", "init", "-q", "-b", "main")
+    project.run("git", "add", "-A")
+    project.run("git", *identity, "commit", "-q", "-m", "The project under test")
+    return project
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy in which `dvc repro` has run once for iris."""
+    made = copy_project(tmp_path_factory.mktemp("run") / "project")
+    made.first_run = made.run("dvc", "repro")  # type: ignore[attr-defined]
+    return made

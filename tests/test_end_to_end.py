@@ -1,0 +1,230 @@
+"""From a clone to an HTTP prediction, with every real part: DVC, MLflow, Optuna, Keras, BentoML."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import requests
+
+from pipeline.schema import encode, load_schema
+from serving.bundle import open_bundle
+from serving.predictor import Predictor
+
+FILES = (
+    "data/raw/iris/data.parquet", "data/prepared/iris/schema.json", "artifacts/iris/candidates/1/model.onnx",
+    "artifacts/iris/candidates/2/model.keras", "artifacts/iris/candidates/trials.csv", "artifacts/iris/selection.json",
+    "artifacts/iris/bundle/manifest.json", "artifacts/iris/iris.bento", "metrics/iris.json",
+    "plots/iris/search/trial_history.png", "plots/iris/search/importance.png",
+    "plots/iris/model/learning_curves.png", "plots/iris/model/confusion.png",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rows(project) -> pd.DataFrame:
+    return pd.read_parquet(project.folder / "data/prepared/iris/validation.parquet").drop(columns="target")
+
+
+@pytest.fixture(scope="module")
+def mlflow(project):
+    """MLflow over the project's store."""
+    import mlflow as module
+
+    module.set_tracking_uri(f"sqlite:///{project.folder / 'var/mlflow.db'}")
+    return module
+
+
+@pytest.fixture(scope="module")
+def address(project) -> Iterator[str]:
+    """A real `bentoml serve` of the Bento that the pipeline made."""
+    folder = project.folder.parent / "bento"
+    with tarfile.open(project.folder / "artifacts/iris/iris.bento") as archive:
+        archive.extractall(folder, filter="data")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [Path(sys.executable).parent / "bentoml", "serve", folder, "--host", "127.0.0.1", "--port", str(port)],
+        env={**os.environ, "BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "true"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        for _ in range(600):
+            try:
+                if requests.get(f"http://127.0.0.1:{port}/readyz", timeout=1).ok:
+                    break
+            except requests.RequestException:
+                time.sleep(0.1)
+        else:
+            raise AssertionError("the service is not ready after a minute")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+
+
+def test_one_command_leaves_every_output(project) -> None:
+    assert [name for name in FILES if not (project.folder / name).exists()] == []
+
+
+def test_the_first_run_speaks_and_shows_no_chatter(project) -> None:
+    said = project.first_run.stdout + project.first_run.stderr
+    assert "trial 3/3: log_loss" in said
+    assert "is served as version 1" in said
+    for chatter in ("Traceback", "Warning", "cuda", "absl", "alembic", "Downloading artifacts"):
+        assert chatter not in said
+
+
+def test_the_second_run_does_nothing(project) -> None:
+    assert "Data and pipelines are up to date." in project.run("dvc", "repro").stdout
+
+
+def test_the_summary_shows_the_champion_and_the_next_command(project) -> None:
+    metrics = json.loads((project.folder / "metrics/iris.json").read_text())
+    said = project.run("python", "-m", "pipeline.commands", "summary").stdout
+    assert f"{metrics['test']['accuracy']:.4g}" in said
+    assert "make serve DATASET=iris" in said
+
+
+def test_the_champion_beats_the_baseline_by_far(project) -> None:
+    metrics = json.loads((project.folder / "metrics/iris.json").read_text())
+    assert metrics["test"]["accuracy"] >= 0.9
+    assert metrics["baseline"]["accuracy"] < 0.5
+    assert metrics["low"]["accuracy"] <= metrics["test"]["accuracy"] <= metrics["high"]["accuracy"]
+
+
+def test_selection_says_who_competed_and_why_the_winner_won(project) -> None:
+    selection = json.loads((project.folder / "artifacts/iris/selection.json").read_text())
+    values = [candidate["value"] for candidate in selection["candidates"]]
+    assert len(values) == 2
+    assert selection["winner"] == f"candidate {1 + values.index(min(values))}"
+    assert min(values) < selection["baseline"]
+    assert "baseline" in selection["reason"]
+    assert selection["champion_before"] is None
+
+
+def test_a_study_is_a_parent_run_and_its_trials_are_children(project, mlflow) -> None:
+    runs = mlflow.search_runs(experiment_names=["iris"], output_format="list")
+    parents = [run for run in runs if run.data.tags.get("kind") == "study"]
+    trials = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
+    assert len(parents) == 1
+    assert parents[0].info.status == "FINISHED"
+    assert len(trials) >= 3
+    complete = [run for run in trials if run.data.tags["trial.state"] == "complete"]
+    assert all({"depth", "width", "learning_rate", "seed"} <= run.data.params.keys() for run in trials)
+    assert all("best.val_log_loss" in run.data.metrics for run in complete)
+    history = mlflow.MlflowClient().get_metric_history(complete[0].info.run_id, "val_loss")
+    assert [point.step for point in history] == list(range(1, len(history) + 1))
+    inputs = {tag.value: data.dataset.digest for data in parents[0].inputs.dataset_inputs for tag in data.tags}
+    lock = (project.folder / "dvc.lock").read_text()
+    assert inputs["train"] in lock
+    assert inputs["validation"] in lock
+
+
+def test_test_metrics_are_equal_in_the_file_and_in_mlflow(project, mlflow) -> None:
+    manifest, _ = open_bundle(project.folder / "artifacts/iris/bundle")
+    logged = mlflow.get_run(manifest.mlflow_run_id).data.metrics
+    for part, values in json.loads((project.folder / "metrics/iris.json").read_text()).items():
+        for name, value in values.items():
+            assert logged[f"{part}.{name}"] == value
+
+
+def test_the_run_of_the_champion_holds_its_pictures_and_bundle(project, mlflow) -> None:
+    manifest, _ = open_bundle(project.folder / "artifacts/iris/bundle")
+    client = mlflow.MlflowClient()
+    top = {item.path for item in client.list_artifacts(manifest.mlflow_run_id)}
+    assert {"learning_curves.png", "confusion.png", "bundle"} <= top
+    bundle = {item.path for item in client.list_artifacts(manifest.mlflow_run_id, "bundle")}
+    assert {"bundle/model.onnx", "bundle/model.keras", "bundle/manifest.json"} <= bundle
+
+
+def test_keras_onnx_mlflow_and_http_predict_the_same(project, rows, mlflow, address) -> None:
+    bundle = project.folder / "artifacts/iris/bundle"
+    schema = load_schema(bundle / "schema.json")
+    encoded = encode(schema, rows)
+
+    onnx = Predictor(bundle).predict(encoded)
+    program = (
+        "import sys, numpy, keras; import models.encoders; "
+        "model = keras.models.load_model(sys.argv[1]); "
+        "numpy.save(sys.argv[3], numpy.asarray(model(numpy.load(sys.argv[2]))))"
+    )
+    scratch = project.folder.parent
+    np.save(scratch / "rows.npy", encoded)
+    arguments = (str(bundle / "model.keras"), str(scratch / "rows.npy"), str(scratch / "keras.npy"))
+    project.run("python", "-c", program, *arguments)
+    keras = np.load(scratch / "keras.npy")
+    model = mlflow.pyfunc.load_model("models:/iris@champion")
+    registered = model.predict(rows)
+    answer = requests.post(f"{address}/predict", json={"instances": rows.to_dict("records")}, timeout=10).json()
+    served = [[row["probabilities"][name] for name in schema.classes] for row in answer["predictions"]]
+
+    np.testing.assert_allclose(onnx, keras, atol=1e-5)
+    np.testing.assert_allclose(registered[list(schema.classes)], keras, atol=1e-5)
+    np.testing.assert_allclose(served, keras, atol=1e-5)
+    labels = [row["label"] for row in answer["predictions"]]
+    assert labels == [schema.classes[code] for code in keras.argmax(axis=1)]
+
+
+def test_the_service_answers_on_every_route(address) -> None:
+    for route in ("livez", "readyz", "metrics", "docs", "openapi.json", "info"):
+        assert requests.get(f"{address}/{route}", timeout=10).status_code == 200, route
+
+
+def test_a_wrong_request_is_told_everything_that_is_wrong(address) -> None:
+    wrong = {"sepal length (cm)": "long", "sepal width (cm)": True, "petal width (cm)": 0.2, "colour": "blue"}
+    answer = requests.post(f"{address}/predict", json={"instances": [wrong]}, timeout=10)
+    assert answer.status_code == 400
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    paths = " ".join(error["path"] for error in answer.json()["errors"])
+    for name in ("sepal length", "sepal width", "petal length", "colour"):
+        assert name in paths
+    assert "petal width" not in paths
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"rows": []}', b'{"instances": 3}', b"\xff\xfe", b'{"instances": [NaN]}']
+)
+def test_a_malformed_body_is_refused_in_our_own_words(address, body: bytes) -> None:
+    answer = requests.post(f"{address}/predict", data=body, headers={"content-type": "application/json"}, timeout=10)
+    assert answer.status_code == 400
+    assert answer.json()["error"] == answer.json()["detail"]
+    assert "Traceback" not in answer.text
+
+
+def test_no_instances_are_no_predictions(address) -> None:
+    answer = requests.post(f"{address}/predict", json={"instances": []}, timeout=10)
+    assert answer.status_code == 200
+    assert answer.json()["predictions"] == []
+
+
+def test_the_bento_brings_no_training_tools(project) -> None:
+    with tarfile.open(project.folder / "artifacts/iris/iris.bento") as archive:
+        names = archive.getnames()
+        described = next(name for name in names if name.endswith("requirements.txt"))
+        requirements = archive.extractfile(described).read().decode().lower()  # type: ignore[union-attr]
+    assert any(name.endswith("bundle/model.onnx") for name in names)
+    assert not any(name.endswith(("tracking.py", "mlflow_model.py")) for name in names)
+    for tool in ("tensorflow", "mlflow", "dvc", "optuna", "pandas"):
+        assert tool not in requirements
+
+
+def test_a_changed_bundle_is_not_loaded(project, tmp_path: Path) -> None:
+    import shutil
+
+    from serving.bundle import BundleDamaged
+
+    copy = shutil.copytree(project.folder / "artifacts/iris/bundle", tmp_path / "bundle")
+    with (copy / "model.onnx").open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(BundleDamaged, match=r"model\.onnx was changed"):
+        Predictor(copy)
