@@ -1,0 +1,168 @@
+"""Jobs in processes of their own: what they report, and how they end."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.pool import Done, Failed, Pool, Progress, Stopped
+from models.search import Objective, best_trials, finished_trials, open_study, run_study, task_for
+from models.trial import Data, Split, TrialResult
+from pipeline.params import Params, load_params
+from pipeline.schema import ClassTarget, NumericFeature, Schema
+
+REAL = Path(__file__).parent.parent.parent / "params.yaml"
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with Pool() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    """Two classes that one feature tells apart."""
+    folder = tmp_path_factory.mktemp("data")
+    feature = NumericFeature(name="x", minimum=-1, maximum=1, mean=0, std=1, median=0, missing=False)
+    target = ClassTarget(name="y", classes=("low", "high"), frequencies=(0.5, 0.5))
+    schema = Schema(dataset="d", raw_md5="", task="binary", features=(feature,), target=target, sample={"x": 0.0})
+    schema.save(folder / "schema.json")
+    made = Data(folder, folder / "schema.json")
+    rows = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
+    for part in ("train", "validation"):
+        made.save(part, Split(rows, (rows[:, 0] > 0).astype(np.int32)))
+    return made
+
+
+def params(**search) -> Params:
+    real = load_params(REAL, "iris")
+    train = real.train.model_copy(update={"epochs": 6, "patience": 6})
+    changed = {"n_trials": 3, "warmup_epochs": 0, **search}
+    return real.model_copy(update={"train": train, "search": real.search.model_copy(update=changed)})
+
+
+def objective(data: Data, settings: Params) -> Objective:
+    return Objective(data, "log_loss", False, settings.train)
+
+
+def a_task(data: Data, **changes):
+    settings = params()
+    hyperparameters = {
+        "depth": 1, "width": 8, "activation": "relu", "dropout": 0.0, "optimizer": "adam", "learning_rate": 0.01,
+        "batch_size": 16, **changes,
+    }  # fmt: skip
+    return task_for(objective(data, settings), hyperparameters, seed=1, threads=1)
+
+
+def follow(pool: Pool, go_on: bool = True) -> tuple[list[Progress], Done | Stopped | Failed]:
+    """Answer every report, until the one job has ended."""
+    reports = []
+    while True:
+        for event in pool.events():
+            if not isinstance(event, Progress):
+                return reports, event
+            reports.append(event)
+            pool.answer(event, go_on)
+
+
+def test_a_job_reports_its_epochs_and_returns_its_result(pool: Pool, data: Data, tmp_path: Path) -> None:
+    pool.start("job", "train", a_task(data), tmp_path / "model.keras")
+    reports, end = follow(pool)
+    assert [report.epoch for report in reports] == list(range(6))
+    assert isinstance(end, Done)
+    assert isinstance(end.result, TrialResult)
+    assert end.result.value == pytest.approx(min(end.result.history["val_log_loss"]))
+    assert (tmp_path / "model.keras").exists()
+
+
+def test_a_job_that_is_told_to_stop_stops_and_saves_nothing(pool: Pool, data: Data, tmp_path: Path) -> None:
+    pool.start("job", "train", a_task(data), tmp_path / "model.keras")
+    reports, end = follow(pool, go_on=False)
+    assert len(reports) == 1
+    assert isinstance(end, Stopped)
+    assert not (tmp_path / "model.keras").exists()
+
+
+def test_a_loss_that_is_no_number_fails_with_its_reason(pool: Pool, data: Data, tmp_path: Path) -> None:
+    pool.start("job", "train", a_task(data, optimizer="sgd", learning_rate=1e30), tmp_path / "model.keras")
+    _, end = follow(pool)
+    assert isinstance(end, Failed)
+    assert "try a lower learning rate" in end.reason
+
+
+def test_a_job_whose_process_is_killed_fails_and_the_next_one_runs(pool: Pool, data: Data, tmp_path: Path) -> None:
+    pool.start("first", "train", a_task(data), tmp_path / "first.keras")
+    ((_, process),) = pool._running.values()
+    os.kill(process.pid, signal.SIGKILL)
+    _, end = follow(pool)
+    assert isinstance(end, Failed)
+    assert "SIGKILL" in end.reason
+    pool.start("second", "train", a_task(data), tmp_path / "second.keras")
+    assert isinstance(follow(pool)[1], Done)
+
+
+def search(pool: Pool, data: Data, storage: str, settings: Params, workers: int = 1):
+    study = open_study("study", storage, settings.search, objective(data, settings))
+    told: list[tuple[int, str, str]] = []
+    run_study(
+        study, settings.search, objective(data, settings), pool, workers, 1,
+        save_to=lambda number: data.folder / f"{number}.keras",
+        on_trial=lambda trial, state, result, reason: told.append((trial.number, state, reason)),
+    )  # fmt: skip
+    return study, told
+
+
+def test_a_study_reaches_its_budget_and_a_larger_one_continues_it(pool: Pool, data: Data, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    study, told = search(pool, data, storage, params(n_trials=3), workers=2)
+    assert len(finished_trials(study)) == 3
+    assert len(told) == 3
+    study, told = search(pool, data, storage, params(n_trials=5), workers=2)
+    assert len(finished_trials(study)) == 5
+    assert sorted(number for number, *_ in told) == [3, 4]
+    _, told = search(pool, data, storage, params(n_trials=5))
+    assert told == []
+
+
+def test_one_worker_and_one_seed_give_the_same_study(pool: Pool, data: Data, tmp_path: Path) -> None:
+    values = [
+        [trial.value for trial in search(pool, data, f"sqlite:///{tmp_path / name}", params(n_trials=3))[0].trials]
+        for name in ("one.db", "two.db")
+    ]
+    assert values[0] == values[1]
+
+
+def test_a_failed_trial_counts_and_the_study_goes_on(pool: Pool, data: Data, tmp_path: Path) -> None:
+    space = {**params().search.space, "optimizer": "sgd", "learning_rate": 1e30}
+    study, told = search(pool, data, f"sqlite:///{tmp_path / 'study.db'}", params(n_trials=2, space=space))
+    assert [state for _, state, _ in told] == ["failed", "failed"]
+    assert "the loss is" in told[0][2]
+    assert best_trials(study, 3) == []
+
+
+def test_a_trial_left_running_by_a_dead_search_is_closed_and_tried_again(
+    pool: Pool, data: Data, tmp_path: Path
+) -> None:
+    storage, settings = f"sqlite:///{tmp_path / 'study.db'}", params(n_trials=2)
+    study = open_study("study", storage, settings.search, objective(data, settings))
+    left = study.ask()
+    asked = left.suggest_int("width", 16, 256, log=True)
+    study, _ = search(pool, data, storage, settings)
+    states = [trial.state.name for trial in study.trials]
+    assert "RUNNING" not in states
+    assert len(finished_trials(study)) == 2
+    assert study.trials[1].params["width"] == asked
+
+
+def test_ties_go_to_fewer_parameters_and_then_to_the_earlier_trial(tmp_path: Path, data: Data) -> None:
+    settings = params()
+    study = open_study("study", f"sqlite:///{tmp_path / 'study.db'}", settings.search, objective(data, settings))
+    for value, size in ((0.5, 300), (0.5, 100), (0.5, 100), (0.7, 10)):
+        trial = study.ask()
+        trial.set_user_attr("n_parameters", size)
+        study.tell(trial, value)
+    assert [trial.number for trial in best_trials(study, 3)] == [1, 2, 0]

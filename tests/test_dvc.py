@@ -1,0 +1,129 @@
+"""DVC's own commands over the pipeline: experiments, queue, comparison, and what is built on them."""
+
+import json
+import time
+
+import pytest
+
+
+def trials(project) -> int:
+    table = project.folder / "artifacts/iris/candidates/trials.csv"
+    return len(table.read_text().splitlines()) - 1
+
+
+def ran(output: str) -> set[str]:
+    """The stages that a run of DVC has executed."""
+    lines = [line for line in output.splitlines() if line.startswith("Running stage")]
+    return {line.split("'")[1].partition("@")[0] for line in lines}
+
+
+@pytest.fixture(scope="module")
+def experiment(project):
+    """The study taken two trials further by `dvc exp run -S`."""
+    return project.run("dvc", "exp", "run", "-S", "search.n_trials=5")
+
+
+def test_more_trials_rerun_training_and_what_follows_only(project, experiment) -> None:
+    assert "fetch" not in ran(experiment.stdout)
+    assert "preprocess" not in ran(experiment.stdout)
+    assert "train" in ran(experiment.stdout)
+
+
+def test_more_trials_continue_the_study(project, experiment) -> None:
+    assert "continuing a study with 3 finished trials" in experiment.stdout
+    assert "trial 5/5" in experiment.stdout
+    assert trials(project) == 5
+
+
+def test_experiments_and_metrics_can_be_compared(project, experiment) -> None:
+    shown = json.loads(project.run("dvc", "exp", "show", "--json").stdout)
+    assert len(shown[-1]["experiments"] or []) >= 1
+    difference = json.loads(project.run("dvc", "metrics", "diff", "--json").stdout)
+    assert "test.accuracy" in json.dumps(difference) or "accuracy" in json.dumps(difference)
+
+
+def test_plots_can_be_shown(project, experiment) -> None:
+    project.run("dvc", "plots", "show", "-o", "shown")
+    pictures = {path.name for path in (project.folder / "shown/static").iterdir()}
+    assert len([name for name in pictures if name.endswith(".png")]) == 4
+
+
+def test_one_target_runs_alone(project, experiment) -> None:
+    assert "up to date" in project.run("dvc", "repro", "train@iris").stdout
+
+
+def test_a_queued_run_lands_in_the_main_store(project, experiment) -> None:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{project.folder / 'var/mlflow.db'}")
+    experiment_id = client.get_experiment_by_name("iris").experiment_id
+
+    def runs() -> int:
+        return len(client.search_runs([experiment_id]))
+
+    before = runs()
+    project.run("dvc", "exp", "run", "--queue", "-S", "search.n_trials=6")
+    project.run("dvc", "queue", "start")
+    for _ in range(200):
+        status = project.run("dvc", "queue", "status").stdout
+        if "Success" in status or "Failed" in status:
+            break
+        time.sleep(1)
+    assert "Success" in status, project.run("dvc", "queue", "logs", status.split()[5], check=False).stdout
+    assert runs() == before + 1
+    assert trials(project) == 5, "the workspace is left as it was"
+    project.run("dvc", "queue", "stop", "--kill", check=False)
+
+
+def test_an_older_version_is_restored_by_one_command(project, experiment) -> None:
+    """A second, equal registration stands for a better one, which few trials may not find."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project.folder / 'var/mlflow.db'}")
+    first = client.get_model_version("iris", "1")
+    newest = client.create_model_version("iris", first.source, first.run_id, model_id=first.model_id).version
+    client.set_registered_model_alias("iris", "champion", newest)
+
+    said = project.run("python", "-m", "pipeline.commands", "promote", "iris", "1").stdout
+    assert f"Version 1 of iris is the champion again (before: {newest})" in said
+    assert client.get_model_version_by_alias("iris", "champion").version in {1, "1"}
+    selection = json.loads((project.folder / "artifacts/iris/selection.json").read_text())
+    assert (selection["winner"], selection["version"]) == ("version 1", "1")
+    assert "up to date" in project.run("dvc", "repro").stdout, "nothing undoes it"
+
+
+def test_a_version_that_does_not_exist_is_told_with_those_that_do(project, experiment) -> None:
+    done = project.run("python", "-m", "pipeline.commands", "promote", "iris", "77", check=False)
+    assert done.returncode == 2
+    assert "expected a version of iris, one of: 1" in done.stderr
+
+
+def test_the_winner_trained_again_gives_the_same_figure(project, experiment) -> None:
+    assert "the same" in project.run("python", "-m", "pipeline.commands", "retrain", "iris").stdout
+
+
+def test_tune_continues_the_study_and_runs_the_stages_after_it(project, experiment) -> None:
+    done = project.run("python", "-m", "pipeline.commands", "tune", "iris", "7")
+    assert "trial 7/7" in done.stdout
+    assert "n_trials: 7" in (project.folder / "params.yaml").read_text()
+    assert (project.folder / "artifacts/iris/iris.bento").exists()
+
+
+@pytest.mark.parametrize("trials", [[], ["0"], ["many"]])
+def test_tune_without_a_number_says_what_it_wants(project, trials: list[str]) -> None:
+    done = project.run("python", "-m", "pipeline.commands", "tune", "iris", *trials, check=False)
+    assert done.returncode == 2
+    assert "make tune DATASET=iris TRIALS=50" in done.stderr
+
+
+def test_a_mistake_in_params_ends_a_stage_without_a_stack_trace(project) -> None:
+    path = project.folder / "params.yaml"
+    text = path.read_text()
+    try:
+        path.write_text(text.replace("  patience:", "  patiense:"))
+        done = project.run("python", "-m", "pipeline.stages", "train", "iris", check=False)
+    finally:
+        path.write_text(text)
+    assert done.returncode == 2
+    assert "train.patiense: unknown key; did you mean 'patience'?" in done.stderr
+    assert "Traceback" not in done.stderr
