@@ -12,6 +12,8 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 READY := .venv/.ready
+comma := ,
+space := $(subst ,, )
 DATASET ?= iris
 PORT ?= 3000
 
@@ -51,7 +53,7 @@ lint: $(READY)  ## ruff and mypy
 .PHONY: repro
 repro: $(READY)  ## data → trained → picked → packaged [DATASETS="mnist california_housing"]
 ifdef DATASETS
-	dvc exp run --quiet -S 'datasets=[$(subst $(eval ) ,$(,),$(strip $(DATASETS)))]'
+	dvc exp run -S 'datasets=[$(subst $(space),$(comma),$(strip $(DATASETS)))]'
 else
 	dvc repro
 endif

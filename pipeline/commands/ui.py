@@ -24,4 +24,7 @@ def run(chosen: argparse.Namespace) -> int:
     print(f"MLflow's UI: http://127.0.0.1:{chosen.port} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store]
     command += ["--default-artifact-root", (var() / "mlflow-artifacts").as_uri()]
-    return subprocess.run([*command, "--host", "127.0.0.1", "--port", str(chosen.port)], check=False).returncode
+    command += ["--host", "127.0.0.1", "--port", str(chosen.port), "--workers", "1"]
+    command += ["--uvicorn-opts", "--log-level warning"]
+    # Without the warnings of the server's own libraries.
+    return subprocess.run(command, env={**os.environ, "PYTHONWARNINGS": "ignore"}, check=False).returncode
