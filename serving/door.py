@@ -56,12 +56,7 @@ class Door:
             return Rows(image_rows(self.schema.image, instances, path), [])
         errors: list[Wrong] = []
         table = [self._row(row, f"{path}[{number}]", errors) for number, row in enumerate(instances)]
-        by_name = [type(row) is dict for row in instances]
-
-        def where(row: int, name: str) -> str:
-            return f"{path}[{row}][{name!r}]" if by_name[row] else f"{path}[{row}][{self.names.index(name)}]"
-
-        return self.table(table, where, errors)
+        return self.table(table, lambda row, name: f"{path}[{row}][{name!r}]", errors)
 
     def table(self, table: Sequence[Sequence[Any]], where: Where, errors: list[Wrong]) -> Rows:
         """Rows in the schema's order; `errors` are those that were found before."""

@@ -86,7 +86,7 @@ def _rows(model: Model, tensors: dict[str, tuple[list[int], Any]]) -> Rows:
             else [values[i::width] for i in range(width)]
         )
         columns = dict(zip(door.names, matrix, strict=True))
-        return door.columns(columns, lambda row, name: f"inputs['{ROWS}'][{row}][{door.names.index(name)}]", [])
+        return door.columns(columns, lambda row, name: f"inputs['{ROWS}'][{row}][{name!r}]", [])
     columns = {name: _texts(values) for name, (_, values) in tensors.items()}
     return door.columns(columns, lambda row, name: f"inputs[{name!r}][{row}]", [])
 

@@ -49,6 +49,7 @@ def read_tensor(entry: Any, path: str, binary: memoryview) -> tuple[str, list[in
     assert isinstance(name, str)
     assert isinstance(shape, list)
     assert isinstance(datatype, str)
+    path = f"inputs[{shown(name)}]"
     if size is not None:
         values, binary = _from_bytes(binary[:size], datatype, path), binary[size:]
     else:

@@ -74,4 +74,4 @@ def _split(model: Model, frame: Any, path: str) -> Rows:
     door.check_count(len(data))
     positions = [names.index(name) for name in door.names]
     table = [[row[position] for position in positions] for row in data]
-    return door.table(table, lambda row, name: f"{path}.data[{row}][{names.index(name)}]", [])
+    return door.table(table, lambda row, name: f"{path}.data[{row}][{name!r}]", [])
