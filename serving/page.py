@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent / "page_files"
 DOCS = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="stylesheet" href="static_content/swagger-ui.css"></head>
+<link rel="icon" href="data:,"><link rel="stylesheet" href="static_content/swagger-ui.css"></head>
 <body><div id="docs"></div>
 <script src="static_content/swagger-ui-bundle.js"></script>
 <script src="docs.js"></script>

@@ -26,7 +26,7 @@ function showError(place, error) {
 
 function showWarnings(place, warnings = []) {
   if (!warnings.length) return;
-  const list = warnings.map((w) => make("li", { textContent: `${w.path.replace(/^\$\.instances\[0\]/, "")} ${w.message}` }));
+  const list = warnings.map((w) => make("li", { textContent: `${w.path.replace(/^\$\.instances\[0\]\['(.*)'\]$/, "$1")}: ${w.message}` }));
   place.append(make("div", { className: "warning" }, "Answered, but look at this:", make("ul", {}, ...list)));
 }
 

@@ -96,7 +96,7 @@ def _texts(values: Any) -> Any:
     if isinstance(values, np.ndarray):
         return values
     try:
-        texts = [value if isinstance(value, str) else value.decode() for value in values]
+        texts = [value.decode() if isinstance(value, bytes) else value for value in values]
     except UnicodeDecodeError:
         raise refuse(Wrong("$.inputs", "UTF-8 text", "other bytes")) from None
     return [text or None for text in texts]
@@ -106,7 +106,7 @@ def _images(image: ImageFeature, shape: list[int], values: Any) -> np.ndarray:
     """Pixels of shape (n, height, width), or (n, 1, …) encoded pictures."""
     try:
         if isinstance(values, list):
-            pictures = [pixels(from_base64(v) if isinstance(v, str) else v, image) for v in values]
+            pictures = [pixels(v if isinstance(v, bytes) else from_base64(v or ""), image) for v in values]
             return np.stack(pictures) if pictures else np.empty((0, image.height * image.width), np.float32)
         if shape[1:] not in ([image.height, image.width], [image.height * image.width]) or values.dtype.kind == "b":
             raise NotAPicture(f"numbers of shape [{shape[0]}, {image.height}, {image.width}]", f"shape {shape}")
