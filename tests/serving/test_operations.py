@@ -61,8 +61,8 @@ def test_limits_are_those_of_the_environment(strict: Server) -> None:
 def slow_sender(server: Server) -> socket.socket:
     """A request whose body does not come."""
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=20)
-    head = "POST /predict HTTP/1.1\r\nHost: x\r\nX-API-Key: one\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
-    connection.sendall(head.encode())
+    headers = "Host: x\r\nX-API-Key: one\r\nContent-Type: application/json\r\nContent-Length: 50"
+    connection.sendall(f"POST /predict HTTP/1.1\r\n{headers}\r\n\r\n{{".encode())
     return connection
 
 
