@@ -16,6 +16,7 @@ from typing import NamedTuple
 PACKAGE = """
 import json, sys
 from pathlib import Path
+from types import SimpleNamespace
 from pipeline.paths import Paths
 from pipeline.stages import package
 name, folder = sys.argv[1:]

@@ -11,6 +11,10 @@ from serving.problems import Wrong, kind, refuse, shown
 DTYPES = {"BOOL": "bool", "FP16": "float16", "FP32": "float32", "FP64": "float64"} | {
     f"{sign}INT{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)
 }
+NONE = type(None)  # a missing value, which the protocol has no word for
+KINDS: dict[str, set[type]] = {
+    "BYTES": {str, NONE}, "BOOL": {bool}, "FP32": {int, float, NONE}, "FP64": {int, float, NONE},
+}  # fmt: skip
 LARGEST = 2**31  # elements; more never fit a request
 
 
