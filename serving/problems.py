@@ -7,6 +7,7 @@ import orjson
 from starlette.responses import Response
 
 SHOWN = 20  # problems in one answer; the number of all is in `detail`
+CLOSE = {"Connection": "close"}  # for an answer that does not wait for the rest of the request
 
 
 class Wrong(NamedTuple):
@@ -39,17 +40,30 @@ def problem_response(problem: Problem, path: str) -> Response:
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": problem.detail,
-        "instance": path,
+        "instance": path[:200],
         "error": problem.detail,
         "errors": [wrong._asdict() for wrong in problem.errors[:SHOWN]],
     }
     return Response(orjson.dumps(body), problem.status, problem.headers, "application/problem+json")
 
 
-def refuse(errors: list[Wrong]) -> Problem:
+def refuse(*errors: Wrong) -> Problem:
     """A 400 with every problem that was found."""
     first = errors[0]
     detail = f"{first.path}: expected {first.expected}, received {first.received}"
     if len(errors) > 1:
         detail = f"{len(errors)} problems, the first: {detail}"
-    return Problem(400, detail, errors)
+    return Problem(400, detail, list(errors))
+
+
+def kind(value: Any) -> str:
+    """What a JSON value is, without repeating it."""
+    if value is None:
+        return "null"
+    kinds = {bool: "a boolean", str: "a string", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return kinds.get(type(value), "something else")
+
+
+def shown(name: str) -> str:
+    """A name from a request, short enough to repeat."""
+    return repr(name if len(name) <= 60 else name[:60] + "…").encode("utf-8", "replace").decode()

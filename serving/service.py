@@ -1,19 +1,57 @@
-"""The Bento's service: processes, health and metrics are BentoML's, the routes are `serving.app`'s."""
+"""The Bento's service: packaging, processes and signals are BentoML's, what they serve is `serving.app`'s.
+
+`bentoml serve` imports this in a process that only supervises and again in each worker. The first checks the
+bundle, so that a damaged one stops the start; only a worker pays for the model.
+"""
 
 import json
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import bentoml
 
-from serving.app import make_app
-from serving.predictor import Predictor
+from serving.bundle import BundleDamaged, open_bundle
+from serving.settings import SettingsWrong, read_settings
 
 HOME = Path(__file__).parent.parent  # the Bento's root, beside the packages
-predictor = Predictor(HOME / "bundle")
-settings = json.loads((HOME / "settings.json").read_text())
+LOCAL = "127.0.0.1"  # unless --host or BENTOML_HOST says otherwise
+
+packaged = json.loads((HOME / "settings.json").read_text())
+try:
+    settings = read_settings()
+    open_bundle(HOME / "bundle")
+except (BundleDamaged, SettingsWrong) as error:
+    sys.exit(f"cannot start: {error}")
 
 
-@bentoml.service(workers=settings["workers"], metrics={"enabled": True})
-@bentoml.asgi_app(make_app(predictor, version=settings["version"]), path="/")
+class Bare(bentoml.Service):
+    """A service without BentoML's middlewares, which cost more than the predictions they watch over.
+
+    docs/decisions/0020-request-path.md has the figures.
+    """
+
+    def to_asgi(self, is_main: bool = True) -> Any:
+        # One process counts in memory; several must share files.
+        if packaged["workers"] == 1:
+            os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+        from bentoml._internal import server
+        from uvicorn.protocols.http import auto
+
+        from serving.app import make_app
+        from serving.connections import Impatient
+        from serving.meters import Meters
+        from serving.model import Model
+        from serving.predictor import Predictor
+
+        auto.AutoHTTPProtocol = Impatient  # BentoML starts uvicorn and offers no setting for it
+        predictor = Predictor(HOME / "bundle")
+        meters = Meters(predictor.schema.dataset, packaged["version"], predictor.schema.classes)
+        model = Model(predictor, packaged["version"], packaged["expected"], settings.rows, meters)
+        return make_app(model, settings, Path(server.__file__).parent / "static_content")
+
+
+@bentoml.service(service_class=Bare, workers=packaged["workers"], http={"host": LOCAL})
 class Prediction:
     """Predictions of one model over HTTP."""

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,10 +16,13 @@ from pipeline.paths import Paths
 
 CODE = (
     "pipeline/__init__.py", "pipeline/schema.py",
-    "serving/__init__.py", "serving/bundle.py", "serving/predictor.py", "serving/requests.py",
-    "serving/problems.py", "serving/openapi.py", "serving/app.py", "serving/service.py",
+    *(str(path) for path in sorted(Path("serving").rglob("*"))
+      if path.suffix in (".py", ".html", ".css", ".js") and path.name != "mlflow_model.py"),
 )  # fmt: skip
-REQUIREMENTS = ("bentoml", "numpy", "onnxruntime", "orjson", "pydantic", "starlette")
+REQUIREMENTS = (
+    "bentoml", "httptools", "numpy", "onnxruntime", "orjson", "pillow", "prometheus-client", "pydantic",
+    "python-multipart", "starlette", "uvicorn", "uvloop",
+)  # fmt: skip
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -28,7 +33,8 @@ def run(params: Params, paths: Paths) -> None:
         context = Path(folder)
         copy_code(CODE, context)
         shutil.copytree(paths.bundle, context / "bundle")
-        (context / "settings.json").write_text(json.dumps({"workers": params.package.workers, "version": version}))
+        settings = {"workers": params.package.workers, "version": version, "expected": _sample_prediction(context)}
+        (context / "settings.json").write_text(json.dumps(settings))
         # BentoML imports the service from the context, which loads the bundle and checks its hashes. Nothing
         # of `serving` may be imported here before, or the project's own copy would be found instead.
         bento = bentoml.build(
@@ -49,3 +55,10 @@ def run(params: Params, paths: Paths) -> None:
         paths.bento.unlink(missing_ok=True)
         bento.export(str(paths.bento.absolute()))
     print(f"  {params.dataset}: packaged as {bento.tag}")
+
+
+def _sample_prediction(context: Path) -> list[float]:
+    """What the travelling code says for the schema's sample: the service must say the same when it starts."""
+    command = [sys.executable, "-m", "serving.sample", "bundle"]
+    output = subprocess.run(command, cwd=context, check=True, capture_output=True, text=True, timeout=60).stdout
+    return json.loads(output)

@@ -1,0 +1,171 @@
+"""Servers to compare, each started as its makers say, and wrk."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+PACKAGE = """
+import json, sys
+from pathlib import Path
+from types import SimpleNamespace
+from pipeline.paths import Paths
+from pipeline.stages import package
+name, folder = sys.argv[1:]
+package.run(SimpleNamespace(dataset=name, package=SimpleNamespace(workers=1)), Paths(name, Path(folder)))
+"""
+SAVE = """
+import sys
+flavour, bundle, target = sys.argv[1:]
+if flavour == "onnx":
+    import mlflow.onnx, onnx
+    mlflow.onnx.save_model(onnx.load(f"{bundle}/model.onnx"), target, pip_requirements=["onnxruntime"])
+else:
+    import keras, mlflow.keras, numpy as np
+    from models import encoders
+    model = keras.models.load_model(f"{bundle}/model.keras", compile=False)
+    signature = mlflow.models.infer_signature(np.zeros((1, model.input_shape[1]), np.float32))
+    mlflow.keras.save_model(model, target, pip_requirements=["keras"], signature=signature)
+"""
+LUA = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+local file = io.open("{body}", "r")
+wrk.body = file:read("*a")
+"""
+
+
+class Running(NamedTuple):
+    """A server that answers. `path` is where it predicts."""
+
+    name: str
+    port: int
+    path: str
+    process: subprocess.Popen
+    ready_seconds: float
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+    def resident_mb(self) -> float:
+        """Of the largest process, which is the worker."""
+        return max(_resident(pid) for pid in [self.process.pid, *_children(self.process.pid)])
+
+
+def bento(name: str, bundle: Path, folder: Path) -> Running:
+    """Our packaged Bento."""
+    artifacts = folder / "artifacts" / name
+    shutil.copytree(bundle, artifacts / "bundle")
+    (artifacts / "selection.json").write_text(json.dumps({"version": "1"}))
+    environment = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "true"}
+    command = [sys.executable, "-c", PACKAGE, name, str(folder)]
+    subprocess.run(command, check=True, timeout=120, env={**os.environ, **environment})
+    port = _port()
+    command = [sys.executable, "-m", "bentoml", "serve", f"{name}:latest", "--port", str(port)]
+    return _start("ours", port, f"/v1/models/{name}:predict", "/readyz", command, environment)
+
+
+def start_bare(model: Path, names: list[str]) -> Running:
+    """The handler that checks nothing."""
+    port = _port()
+    return _start(
+        "bare", port, "/predict", "/livez", [sys.executable, "-m", "bench.serve_bare", str(model), str(port), *names]
+    )
+
+
+def mlflow(flavour: str, bundle: Path, target: Path) -> Running:
+    """`mlflow models serve` of the same network."""
+    subprocess.run([sys.executable, "-c", SAVE, flavour, str(bundle), str(target)], check=True, timeout=300)
+    port = _port()
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "models",
+        "serve",
+        "-m",
+        str(target),
+        "-p",
+        str(port),
+        "--env-manager",
+        "local",
+    ]
+    return _start(f"mlflow-{flavour}", port, "/invocations", "/ping", command)
+
+
+def wrk(server: Running, body: str, connections: int, seconds: int, folder: Path) -> dict[str, float]:
+    """Requests per second, p50 and p99 in milliseconds, errors."""
+    (folder / "body.json").write_text(body)
+    (folder / "post.lua").write_text(LUA.format(body=folder / "body.json"))
+    url = f"http://127.0.0.1:{server.port}{server.path}"
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--latency",
+        "--timeout",
+        "10s",
+        "-s",
+        str(folder / "post.lua"),
+        url,
+    ]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60).stdout
+    errors = sum(int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", text))
+    errors += sum(int(n) for found in re.findall(r"Socket errors: (.*)", text) for n in re.findall(r"\d+", found))
+    return {
+        "requests_per_second": float(re.findall(r"Requests/sec:\s+([\d.]+)", text)[0]),
+        "p50_ms": _milliseconds(text, "50%"),
+        "p99_ms": _milliseconds(text, "99%"),
+        "errors": errors,
+    }
+
+
+def _milliseconds(text: str, share: str) -> float:
+    number, unit = re.findall(rf"{share}\s+([\d.]+)(us|ms|s)", text)[0]
+    return float(number) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit]
+
+
+def _start(name: str, port: int, path: str, ready: str, command: list[str], environment: dict | None = None) -> Running:
+    started = time.monotonic()
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
+    )
+    while time.monotonic() < started + 120:
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}{ready}", timeout=5):
+            return Running(name, port, path, process, time.monotonic() - started)
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    process.terminate()
+    raise SystemExit(f"{name} did not start: {' '.join(command)}")
+
+
+def _port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for line in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += [int(line), *_children(int(line))]
+    return found
+
+
+def _resident(pid: int) -> float:
+    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024

@@ -1,0 +1,203 @@
+"use strict";
+// The form is made from /info, so the page knows nothing of any dataset.
+
+const $ = (id) => document.getElementById(id);
+const make = (tag, properties = {}, ...children) => {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+};
+let info, read, fill; // read() gives what to send, fill(sample) puts a sample in
+
+async function ask(path, options = {}) {
+  const key = sessionStorage.getItem("key");
+  const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
+  const response = await fetch(path, { ...options, headers });
+  const body = await response.json();
+  $("key-form").hidden = response.status !== 401 && response.status !== 403;
+  if (!response.ok) throw Object.assign(new Error(body.detail), { problems: body.errors || [] });
+  return body;
+}
+
+function showError(place, error) {
+  const list = (error.problems || []).map((p) => make("li", { textContent: `${p.path}: expected ${p.expected}, received ${p.received}` }));
+  place.replaceChildren(make("div", { className: "error", role: "alert" }, error.message, ...(list.length > 1 ? [make("ul", {}, ...list)] : [])));
+}
+
+function showWarnings(place, warnings = []) {
+  if (!warnings.length) return;
+  const list = warnings.map((w) => make("li", { textContent: `${w.path.replace(/^\$\.instances\[0\]\['(.*)'\]$/, "$1")}: ${w.message}` }));
+  place.append(make("div", { className: "warning" }, "Answered, but look at this:", make("ul", {}, ...list)));
+}
+
+const percent = (p) => `${(100 * p).toFixed(1)} %`;
+const short = (number) => Number(number.toPrecision(6)).toString();
+
+function showPrediction(answer) {
+  const place = $("answer"), prediction = answer.predictions[0];
+  place.replaceChildren();
+  if ("value" in prediction) {
+    place.append(make("p", { className: "result", textContent: short(prediction.value) }, make("small", { textContent: ` ${info.schema.target.name}` })));
+  } else {
+    place.append(make("p", { className: "result", textContent: prediction.label }, make("small", { textContent: ` with ${percent(prediction.probability)}` })));
+    const bars = Object.entries(prediction.probabilities).map(([name, p]) =>
+      make("li", { className: name === prediction.label ? "best" : "" },
+        make("span", { className: "name", textContent: name, title: name }),
+        make("meter", { value: p, max: 1, ariaLabel: `${name}: ${percent(p)}` }),
+        make("span", { className: "share", textContent: percent(p) })));
+    place.append(make("ul", { className: "bars" }, ...bars));
+  }
+  showWarnings(place, answer.warnings);
+  place.append(make("p", { className: "muted", textContent: `Answered by ${answer.model.name}, version ${answer.model.version}.` }));
+}
+
+function showCurl(body) {
+  const key = sessionStorage.getItem("key") ? " \\\n  -H \"authorization: Bearer $API_KEY\"" : "";
+  const quoted = body.replaceAll("'", "'\\''");
+  $("curl").textContent = `curl ${new URL("predict", location.href)} \\\n  -H 'content-type: application/json'${key} \\\n  -d '${quoted}'`;
+  $("curl-box").hidden = false;
+}
+
+function rowForm(features) {
+  const inputs = new Map();
+  for (const [number, feature] of features.entries()) {
+    const id = `feature-${number}`;
+    let input, hint;
+    if (feature.kind === "numeric") {
+      input = make("input", { id, name: feature.name, type: "number", step: "any", required: !feature.missing, inputMode: "decimal" });
+      hint = `${short(feature.minimum)} to ${short(feature.maximum)} in training` + (feature.missing ? "; may be empty" : "");
+    } else {
+      input = make("select", { id, name: feature.name }, ...(feature.missing ? [make("option", { value: "", textContent: "(missing)" })] : []),
+        ...feature.categories.map((category) => make("option", { value: category, textContent: category })));
+      hint = `${feature.categories.length} categories`;
+    }
+    inputs.set(feature, input);
+    const label = make("label", { htmlFor: id }, feature.name, make("small", { textContent: hint }));
+    $("fields").append(make("div", { className: "field" }, label, input));
+  }
+  fill = (sample) => { for (const [feature, input] of inputs) input.value = sample[feature.name] ?? ""; };
+  read = () => Object.fromEntries([...inputs].map(([feature, input]) => {
+    const value = input.value === "" ? null : feature.kind === "numeric" ? Number(input.value) : input.value;
+    return [feature.name, value];
+  }));
+}
+
+function imageForm(image) {
+  const scale = 20, canvas = make("canvas", { width: image.width * scale, height: image.height * scale, tabIndex: 0 });
+  canvas.setAttribute("aria-label", "Draw here with a mouse or a finger, or choose a picture below");
+  canvas.setAttribute("role", "img");
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  const clear = () => { pen.fillStyle = "#000"; pen.fillRect(0, 0, canvas.width, canvas.height); };
+  const place = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [(event.clientX - box.left) * canvas.width / box.width, (event.clientY - box.top) * canvas.height / box.height];
+  };
+  let drawing = false;
+  canvas.onpointerdown = (event) => { drawing = true; canvas.setPointerCapture(event.pointerId); pen.beginPath(); pen.moveTo(...place(event)); canvas.onpointermove(event); };
+  canvas.onpointermove = (event) => {
+    if (!drawing) return;
+    Object.assign(pen, { strokeStyle: "#fff", lineWidth: canvas.width / 12, lineCap: "round", lineJoin: "round" });
+    pen.lineTo(...place(event));
+    pen.stroke();
+  };
+  canvas.onpointerup = canvas.onpointercancel = () => { if (drawing) { drawing = false; $("form").requestSubmit(); } };
+  const file = make("input", { id: "picture", type: "file", accept: "image/png,image/jpeg" });
+  file.onchange = async () => {
+    const picture = await createImageBitmap(file.files[0]);
+    clear();
+    pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    $("form").requestSubmit();
+  };
+  const empty = make("button", { type: "button", className: "quiet", id: "clear", textContent: "Clear" });
+  empty.onclick = clear;
+  $("reset").after(empty);
+  $("fields").append(canvas, make("div", {}, make("label", { htmlFor: "picture", textContent: "Or a PNG or JPEG, light on dark: " }), file));
+  fill = (sample) => {
+    clear();
+    sample[image.name].forEach((line, y) => line.forEach((value, x) => {
+      const grey = Math.round(255 * value / image.maximum);
+      pen.fillStyle = `rgb(${grey}, ${grey}, ${grey})`;
+      pen.fillRect(x * scale, y * scale, scale, scale);
+    }));
+  };
+  read = () => { // the mean of each square of the canvas
+    const all = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+    return Array.from({ length: image.height }, (_, y) => Array.from({ length: image.width }, (_, x) => {
+      let sum = 0;
+      for (let dy = 0; dy < scale; dy++) for (let dx = 0; dx < scale; dx++) {
+        const at = 4 * ((y * scale + dy) * canvas.width + x * scale + dx);
+        sum += (all[at] + all[at + 1] + all[at + 2]) / 3;
+      }
+      return Math.round(image.maximum * sum / (255 * scale * scale) * 100) / 100;
+    }));
+  };
+}
+
+$("form").onsubmit = async (event) => {
+  event.preventDefault();
+  const body = JSON.stringify({ instances: [read()] });
+  $("predict").disabled = true;
+  showCurl(body);
+  try {
+    showPrediction(await ask("predict", { method: "POST", headers: { "content-type": "application/json" }, body }));
+  } catch (error) {
+    showError($("answer"), error);
+  }
+  $("predict").disabled = false;
+};
+$("reset").onclick = () => { fill(info.schema.sample); };
+$("copy").onclick = () => navigator.clipboard.writeText($("curl").textContent);
+$("key-form").onsubmit = (event) => { event.preventDefault(); sessionStorage.setItem("key", $("key").value); start(); };
+
+const csvField = (value) => /[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : value;
+
+async function predictFile(file) {
+  const place = $("file-answer");
+  place.replaceChildren(make("p", { className: "muted", textContent: `Asking about ${file.name} …` }));
+  try {
+    const answer = await ask("predict", { method: "POST", headers: { "content-type": "text/csv" }, body: await file.text() });
+    const flat = answer.predictions.map((p) => "value" in p ? { value: p.value } : { label: p.label, probability: p.probability, ...Object.fromEntries(Object.entries(p.probabilities).map(([name, value]) => [`P(${name})`, value])) });
+    const names = flat.length ? Object.keys(flat[0]) : [];
+    const text = [names, ...flat.map(Object.values)].map((row) => row.map(csvField).join(",")).join("\n") + "\n";
+    const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: file.name.replace(/(\.csv)?$/i, "-predictions.csv"), textContent: "Download the predictions" });
+    link.id = "download";
+    place.replaceChildren(make("p", {}, `${flat.length} rows answered. `, link));
+    const cell = (value) => make("td", { textContent: typeof value === "number" ? short(value) : value });
+    const rows = flat.slice(0, 5).map((row) => make("tr", {}, ...Object.values(row).map(cell)));
+    place.append(make("div", { className: "table", tabIndex: 0 }, make("table", {}, make("thead", {}, make("tr", {}, ...names.map((textContent) => make("th", { textContent })))), make("tbody", {}, ...rows))));
+    if (flat.length > 5) place.append(make("p", { className: "muted", textContent: "The first five." }));
+    showWarnings(place, answer.warnings);
+  } catch (error) {
+    showError(place, error);
+  }
+}
+
+function prepareFile(features) {
+  const drop = $("drop");
+  $("file-card").hidden = false;
+  $("file-hint").textContent = `with a header: ${features.map((feature) => feature.name).join(", ")}`;
+  $("file").onchange = () => { if ($("file").files[0]) predictFile($("file").files[0]); $("file").value = ""; };
+  drop.ondragover = (event) => { event.preventDefault(); drop.classList.add("over"); };
+  drop.ondragleave = () => drop.classList.remove("over");
+  drop.ondrop = (event) => { event.preventDefault(); drop.classList.remove("over"); if (event.dataTransfer.files[0]) predictFile(event.dataTransfer.files[0]); };
+}
+
+async function start() {
+  if (info) return;
+  try {
+    info = await ask("info");
+  } catch (error) {
+    return showError($("answer"), error);
+  }
+  const { model, schema, manifest } = info;
+  document.title = $("title").textContent = model.name;
+  $("subtitle").textContent = schema.target.classes ? `predicts ${schema.target.name}: ${schema.target.classes.length} classes` : `predicts ${schema.target.name}, a number`;
+  $("footer").textContent = `Version ${model.version}, trial ${manifest.trial} of ${manifest.study}, code ${manifest.git_revision.slice(0, 12)}; ` +
+    Object.entries(manifest.validation).map(([name, value]) => `validation ${name} ${short(value)}`).join(", ");
+  const image = schema.features[0].kind === "image" ? schema.features[0] : null;
+  if (image) imageForm(image);
+  else { rowForm(schema.features); prepareFile(schema.features); }
+  fill(schema.sample);
+  $("answer").replaceChildren(make("p", { className: "muted", textContent: "Nothing asked yet: press Predict." }));
+}
+start();

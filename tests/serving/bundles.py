@@ -1,0 +1,85 @@
+"""Small bundles made by hand: a graph of a few operations, so that no test has to train or import TensorFlow."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from pipeline.schema import (
+    CategoricalFeature,
+    ClassTarget,
+    ImageFeature,
+    NumericFeature,
+    NumericTarget,
+    Schema,
+)
+from serving.bundle import Manifest, seal
+
+TICKETS = Schema(
+    dataset="tickets",
+    raw_md5="0" * 32,
+    task="multiclass",
+    features=(
+        NumericFeature(name="age", minimum=0, maximum=80, mean=30, std=14, median=28, missing=True),
+        NumericFeature(name="fare paid", minimum=0, maximum=500, mean=32, std=50, median=14, missing=False),
+        CategoricalFeature(name="port", categories=("Cherbourg", "Queenstown", "Southampton"), missing=False),
+        CategoricalFeature(name="deck", categories=("A", "B"), missing=True),
+    ),
+    target=ClassTarget(name="class", classes=("first", "second", "third"), frequencies=(0.2, 0.3, 0.5)),
+    sample={"age": 22.0, "fare paid": 7.25, "port": "Southampton", "deck": None},
+)
+TILES = Schema(
+    dataset="tiles",
+    raw_md5="0" * 32,
+    task="multiclass",
+    features=(ImageFeature(name="image", height=8, width=8, maximum=16),),
+    target=ClassTarget(name="digit", classes=tuple("0123456789"), frequencies=(0.1,) * 10),
+    sample={"image": [[(row * column) % 17 for column in range(8)] for row in range(8)]},
+)
+PRICES = Schema(
+    dataset="prices",
+    raw_md5="0" * 32,
+    task="regression",
+    features=tuple(
+        NumericFeature(name=name, minimum=0, maximum=10, mean=5, std=3, median=5, missing=False) for name in "abc"
+    ),
+    target=NumericTarget(name="price", mean=20, std=5),
+    sample={"a": 1.0, "b": 2.0, "c": 3.0},
+)
+SCHEMAS = (TICKETS, TILES, PRICES)
+
+
+def make_bundle(schema: Schema, folder: Path) -> None:
+    """Impute with the medians, multiply with fixed random weights, softmax where there are classes."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(7)
+    outputs = len(schema.classes) or 1
+    medians = [f.median if isinstance(f, NumericFeature) else 0.0 for f in schema.features]
+    constants = {
+        "medians": np.array([medians if schema.image is None else [0.0] * schema.input_width], dtype=np.float32),
+        "weights": (random.normal(size=(schema.input_width, outputs)) / 50).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node("IsNaN", ["x"], ["missing"]),
+        helper.make_node("Where", ["missing", "medians", "x"], ["complete"]),
+        helper.make_node("MatMul", ["complete", "weights"], ["scores"]),
+        helper.make_node("Softmax" if schema.classes else "Identity", ["scores"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        schema.dataset,
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", schema.input_width])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", outputs])],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "model.onnx"
+    )
+    schema.save(folder / "schema.json")
+    manifest = Manifest(
+        dataset=schema.dataset, task=schema.task, metric="log_loss", validation={"log_loss": 0.5}, hyperparameters={},
+        seed=1, threads=1, trial=3, study="by-hand", best_epoch=1, n_parameters=1, train_md5="0", validation_md5="0",
+        git_revision="test", mlflow_run_id="none", versions={"mlflow": "3.0"},
+    )  # fmt: skip
+    seal(folder, manifest)

@@ -1,0 +1,148 @@
+"""The page, in a real browser. Without Chromium these are skipped: apt-get install chromium chromium-driver."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select
+from servers import Server
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run",
+         "--disable-dev-shm-usage", "--window-size=1100,900")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in FLAGS:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    downloads = tmp_path_factory.mktemp("downloads")
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(str(DRIVER)))
+    driver.downloads = downloads  # type: ignore[attr-defined]
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def find(browser: webdriver.Chrome, selector: str, seconds: float = 20) -> WebElement:
+    """The first visible element; waits for it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        for element in browser.find_elements(By.CSS_SELECTOR, selector):
+            if element.is_displayed():
+                return element
+        assert time.monotonic() < deadline, f"no {selector} on the page: {browser.page_source[:2000]}"
+        time.sleep(0.05)
+
+
+def eventually(check: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def quiet(browser: webdriver.Chrome) -> None:
+    """No script failed, and nothing outside was asked for."""
+    assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    asked = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert [address for address in asked if not address.startswith(("http://127.0.0.1:", "blob:", "data:"))] == []
+
+
+def test_a_form_made_of_the_schema_is_answered(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
+    browser.get(servers["tickets"].url)
+    assert find(browser, "[name=age]").get_attribute("type") == "number"
+    port = Select(find(browser, "[name=port]"))
+    assert [option.text for option in port.options] == ["Cherbourg", "Queenstown", "Southampton"]
+    find(browser, "#predict").click()
+    assert find(browser, ".result").text.split(" with ")[0] in ("first", "second", "third")
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".bars meter")) == 3
+    assert "tickets, version 7" in find(browser, "#answer").text
+    find(browser, "summary").click()
+    assert '-d \'{"instances":[{"age":22,' in find(browser, "#curl").text
+    quiet(browser)
+
+
+def test_a_warning_and_an_error_are_shown(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
+    browser.get(servers["tickets"].url)
+    fare = find(browser, "[name='fare paid']")
+    fare.clear()
+    fare.send_keys("100000")
+    fare.send_keys(Keys.ENTER)
+    assert "far outside the 0 to 500 of training" in find(browser, ".warning").text
+    fare.clear()
+    fare.send_keys(Keys.ENTER)
+    assert "fare paid" in find(browser, ".error").text
+
+
+def test_the_keyboard_is_enough(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
+    browser.get(servers["prices"].url)
+    find(browser, "[name=a]")
+    keys = webdriver.ActionChains(browser)
+    for _ in range(20):
+        keys.send_keys(Keys.TAB).perform()
+        if browser.switch_to.active_element.get_attribute("id") == "predict":
+            break
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert "price" in find(browser, ".result").text
+
+
+def test_a_drawing_is_answered(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
+    browser.get(servers["tiles"].url)
+    canvas = find(browser, "canvas")
+    find(browser, "#clear").click()
+    chain = webdriver.ActionChains(browser).move_to_element_with_offset(canvas, 0, -60).click_and_hold()
+    chain.move_by_offset(0, 60).move_by_offset(5, 55).release().perform()
+    assert find(browser, ".result").text[0] in "0123456789"
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".bars li")) == 10
+    quiet(browser)
+
+
+def test_a_csv_file_is_answered_with_one_to_download(
+    browser: webdriver.Chrome, servers: dict[str, Server], tmp_path: Path
+) -> None:
+    rows = "".join(f"{age},7.25,Southampton,A\n" for age in range(30))
+    (tmp_path / "people.csv").write_text("age,fare paid,port,deck\n" + rows)
+    browser.get(servers["tickets"].url)
+    find(browser, "#drop")
+    browser.find_element(By.ID, "file").send_keys(str(tmp_path / "people.csv"))
+    find(browser, "#download").click()
+    assert "30 rows answered" in find(browser, "#file-answer").text
+    result: Path = browser.downloads / "people-predictions.csv"  # type: ignore[attr-defined]
+    eventually(result.exists)
+    lines = result.read_text().splitlines()
+    assert lines[0] == "label,probability,P(first),P(second),P(third)"
+    assert len(lines) == 31
+    quiet(browser)
+
+
+@pytest.mark.parametrize("width", [360, 1100])
+def test_the_page_fits_a_phone(browser: webdriver.Chrome, servers: dict[str, Server], width: int) -> None:
+    emulated = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", emulated)
+    try:
+        browser.get(servers["tickets"].url)
+        find(browser, "#predict").click()
+        find(browser, ".result")
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_documentation_is_shown(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
+    browser.get(servers["tickets"].url + "/docs")
+    assert "tickets: multiclass" in find(browser, "#docs .title").text
+    quiet(browser)
