@@ -34,7 +34,7 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"load: no service answers at {address} ({error}): start one with make serve")
     sample = information["schema"]["sample"]
-    body = json.dumps({"instances": [sample["image"] if "image" in sample else sample]})
+    body = json.dumps({"instances": [sample.get("image", sample)]})
     processes = [psutil.Process(c.pid) for c in psutil.net_connections("tcp4")
                  if c.laddr and c.laddr.port == arguments.port and c.status == "LISTEN" and c.pid]  # fmt: skip
     before = sum(process.memory_info().rss for process in processes)
@@ -44,8 +44,8 @@ def main() -> None:
         text = run_wrk(f"{address}/predict", arguments.connections, arguments.seconds, Path(folder) / "post.lua")
     result = parse_wrk(text)
     after = sum(process.memory_info().rss for process in processes)
-    print(f"{result['requests_per_second']:.0f} requests/s, p50 {result['p50_ms']:.2f} ms, p99 {result['p99_ms']:.2f} ms, "
-          f"{result['errors']:.0f} errors, memory {before / 2**20:.0f} → {after / 2**20:.0f} MB")  # fmt: skip
+    speed = "{requests_per_second:.0f} requests/s, p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms, {errors:.0f} errors"
+    print(f"{speed.format(**result)}, memory {before / 2**20:.0f} → {after / 2**20:.0f} MB")
     sys.exit(1 if result["errors"] else 0)
 
 
