@@ -119,3 +119,7 @@ def _parquet_chunks(door: Door, path: Path) -> Iterator[Rows]:
 
 def _row_path(first: int, row: int, name: str) -> str:
     return f"row {first + row}, column {name!r}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
