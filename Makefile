@@ -75,6 +75,23 @@ serve: $(READY)  ## serve the packaged Bento of DATASET on 127.0.0.1 [PORT=3000]
 predict: $(READY)  ## send the schema's sample to the running service [PORT=3000]
 	@python -m pipeline.commands predict $(DATASET) --port $(PORT)
 
+.PHONY: predict-file
+predict-file: $(READY)  ## predict a file of any size: DATASET=iris IN=rows.csv OUT=predictions.parquet
+	@python -m serving.batch artifacts/$(DATASET)/bundle "$(or $(IN),$(error say IN=rows.csv))" "$(or $(OUT),$(error say OUT=predictions.parquet))"
+
+.PHONY: load
+load: $(READY)  ## a bounded load on the running service, on loopback [PORT=3000 LOAD_SECONDS=10]
+	@python -m bench.load --port $(PORT) --seconds $(or $(LOAD_SECONDS),10)
+
+.PHONY: containerize
+containerize: $(READY)  ## an image of the packaged Bento of DATASET; needs a container engine
+	@command -v docker podman nerdctl >/dev/null || { echo "expected docker, podman or nerdctl, found none" >&2; exit 1; }
+	BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/var/bentoml} bentoml containerize $(DATASET):latest -t $(DATASET):latest
+
+.PHONY: bench-serve
+bench-serve: $(READY)  ## our service beside a bare handler and mlflow models serve; needs wrk and DATA_MIRROR
+	python -m bench.serve
+
 .PHONY: promote
 promote: $(READY)  ## serve a registered version again: DATASET=iris VERSION=1
 	@python -m pipeline.commands promote $(DATASET) $(VERSION)

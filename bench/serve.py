@@ -50,10 +50,12 @@ def _compare(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str
     schema = json.loads((bundle / "schema.json").read_text())
     sample = schema["sample"]["image"] if "image" in schema["sample"] else schema["sample"]
     names = [] if "image" in schema["sample"] else list(schema["sample"])
-    started = [bento(name, bundle, folder), start_bare(bundle / "model.onnx", names)]
-    if not arguments.no_mlflow:
-        started += [mlflow(flavour, bundle, folder / f"{name}-{flavour}") for flavour in ("onnx", "keras")]
+    started: list[Running] = []
     try:
+        started.append(bento(name, bundle, folder))
+        started.append(start_bare(bundle / "model.onnx", names))
+        for flavour in () if arguments.no_mlflow else ("onnx", "keras"):
+            started.append(mlflow(flavour, bundle, folder / f"{name}-{flavour}"))
         return _measure(started, sample, names, folder, arguments)
     finally:
         for server in started:

@@ -110,6 +110,11 @@ def wrk(server: Running, body: str, connections: int, seconds: int, folder: Path
     (folder / "body.json").write_text(body)
     (folder / "post.lua").write_text(LUA.format(body=folder / "body.json"))
     url = f"http://127.0.0.1:{server.port}{server.path}"
+    return parse_wrk(run_wrk(url, connections, seconds, folder / "post.lua"))
+
+
+def run_wrk(url: str, connections: int, seconds: int, script: Path) -> str:
+    """What wrk prints."""
     command = [
         "wrk",
         "-t1",
@@ -119,10 +124,14 @@ def wrk(server: Running, body: str, connections: int, seconds: int, folder: Path
         "--timeout",
         "10s",
         "-s",
-        str(folder / "post.lua"),
+        str(script),
         url,
     ]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60).stdout
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60).stdout
+
+
+def parse_wrk(text: str) -> dict[str, float]:
+    """The figures in it."""
     errors = sum(int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", text))
     errors += sum(int(n) for found in re.findall(r"Socket errors: (.*)", text) for n in re.findall(r"\d+", found))
     return {

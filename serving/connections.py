@@ -12,6 +12,7 @@ class Impatient(HttpToolsProtocol):
     """uvicorn's protocol, with a limit on the time and the size of a request's head."""
 
     _deadline: TimerHandle | None = None
+    _in_head = True
     _head = 0
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -19,14 +20,19 @@ class Impatient(HttpToolsProtocol):
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        if self.cycle is None or self.cycle.response_complete:  # between requests: this is of a head
-            self._wait()
-            self._head += len(data)
         super().data_received(data)
-        if self._deadline is not None and self._head > LONGEST:
-            self.transport.close()
+        if self._in_head:  # rare: most heads come whole, and cost no timer
+            self._head += len(data)
+            self._wait()
+            if self._head > LONGEST:
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
         self._stop()
         super().on_headers_complete()
 

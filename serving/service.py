@@ -16,7 +16,8 @@ from serving.bundle import BundleDamaged, open_bundle
 from serving.settings import SettingsWrong, read_settings
 
 HOME = Path(__file__).parent.parent  # the Bento's root, beside the packages
-LOCAL = "127.0.0.1"  # unless --host or BENTOML_HOST says otherwise
+# Only this machine, unless --host says otherwise; a container has an address of its own to be reached by.
+HOST = "0.0.0.0" if os.environ.get("BENTOML_CONTAINERIZED") else "127.0.0.1"
 
 packaged = json.loads((HOME / "settings.json").read_text())
 try:
@@ -52,6 +53,6 @@ class Bare(bentoml.Service):
         return make_app(model, settings, Path(server.__file__).parent / "static_content")
 
 
-@bentoml.service(service_class=Bare, workers=packaged["workers"], http={"host": LOCAL})
+@bentoml.service(service_class=Bare, workers=packaged["workers"], http={"host": HOST})
 class Prediction:
     """Predictions of one model over HTTP."""

@@ -14,10 +14,11 @@ from pipeline.code import copy_code
 from pipeline.params import Params
 from pipeline.paths import Paths
 
+NOT_SERVED = ("mlflow_model.py", "batch.py")  # need MLflow, and PyArrow
 CODE = (
     "pipeline/__init__.py", "pipeline/schema.py",
     *(str(path) for path in sorted(Path("serving").rglob("*"))
-      if path.suffix in (".py", ".html", ".css", ".js") and path.name != "mlflow_model.py"),
+      if path.suffix in (".py", ".html", ".css", ".js") and path.name not in NOT_SERVED),
 )  # fmt: skip
 REQUIREMENTS = (
     "bentoml", "httptools", "numpy", "onnxruntime", "orjson", "pillow", "prometheus-client", "pydantic",

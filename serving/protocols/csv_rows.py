@@ -24,8 +24,12 @@ def csv_rows(door: Door, body: bytes) -> Rows:
     return parsed_rows(door, lines)
 
 
-def parsed_rows(door: Door, lines: list[list[str]]) -> Rows:
-    """The encoded rows of a header and the lines after it; an empty line is none."""
+def parsed_rows(door: Door, lines: list[list[str]], before: int = 1) -> Rows:
+    """The encoded rows of a header and the lines after it; an empty line is none.
+
+    Args:
+        before: lines of the file before the second of `lines`, for the complaints.
+    """
     if not lines or not any(lines[0]):
         raise Problem(400, f"the CSV is empty: expected a header with {', '.join(door.names)}")
     header = [name.strip() for name in lines[0]]
@@ -38,7 +42,7 @@ def parsed_rows(door: Door, lines: list[list[str]]) -> Rows:
     errors += [Wrong("line 1", "no column that is no feature", shown(name)) for name in unknown]
     if errors:
         raise refuse(*errors)
-    numbered = [(number, line) for number, line in enumerate(lines[1:], start=2) if line]
+    numbered = [(number, line) for number, line in enumerate(lines[1:], start=before + 1) if line]
     door.check_count(len(numbered))
     ragged = [pair for pair in numbered if len(pair[1]) != len(header)]
     if ragged:

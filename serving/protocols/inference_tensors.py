@@ -102,13 +102,7 @@ def _from_json(data: Any, depth: int, datatype: str, path: str) -> Any:
         if set(map(type, data)) == {list}:
             data = list(chain.from_iterable(data))
     kinds = set(map(type, data))
-    none = type(None)  # a missing value, which the protocol has no word for
-    wanted: set[type] = {
-        "BYTES": {str, none},
-        "BOOL": {bool},
-        "FP32": {int, float, none},
-        "FP64": {int, float, none},
-    }.get(datatype, {int, float})
+    wanted = KINDS.get(datatype, {int, float})
     if not kinds <= wanted:
         odd = next(value for value in data if type(value) not in wanted)
         raise refuse(Wrong(path, f"values of type {datatype}, as nested as the shape says", kind(odd)))

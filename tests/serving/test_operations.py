@@ -94,10 +94,12 @@ def test_clients_that_vanish_do_no_harm(strict: Server) -> None:
 def test_every_answer_has_the_security_headers_and_an_id(tickets: httpx.Client) -> None:
     for answer in (tickets.get("/"), tickets.get("/nothing"), tickets.post("/predict", json=BODY)):
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert "default-src 'none'" in answer.headers["content-security-policy"]
-        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["x-request-id"]
         assert "server" not in answer.headers
+    page = tickets.get("/").headers
+    assert "default-src 'none'" in page["content-security-policy"]
+    assert page["x-frame-options"] == "DENY"
     assert tickets.get("/livez", headers={"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"
     assert tickets.get("/livez", headers={"x-request-id": "a b"}).headers["x-request-id"] != "a b"
 

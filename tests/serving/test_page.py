@@ -86,6 +86,7 @@ def test_a_warning_and_an_error_are_shown(browser: webdriver.Chrome, servers: di
     fare.clear()
     fare.send_keys(Keys.ENTER)
     assert "fare paid" in find(browser, ".error").text
+    browser.get_log("browser")  # the refusal is in it, as it should be
 
 
 def test_the_keyboard_is_enough(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
