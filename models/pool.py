@@ -101,13 +101,12 @@ class Pool:
                 with contextlib.suppress(OSError):  # it died meanwhile: `events` will say so
                     connection.send(go_on)
 
-    def run(self, function: str, *arguments: Any) -> Any:
-        """Run one job to its end, with nothing else running, and return its result.
+    def result(self) -> Any:
+        """The result of the one job that runs, when it has ended.
 
         Raises:
             JobFailed: with the reason.
         """
-        self.start(None, function, *arguments)
         while True:
             for event in self.events():
                 match event:

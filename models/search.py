@@ -95,13 +95,14 @@ def run_study(
     objective: Objective,
     pool: Pool,
     workers: int,
-    cores: int,
+    threads: int,
     save_to: Callable[[int], Path],
     on_trial: OnTrial,
 ) -> None:
     """Train until the study has `search.n_trials` finished trials.
 
     Args:
+        workers: trials that are trained at the same time, each with so many `threads`.
         save_to: where the trained network of a trial is put, by its number.
         on_trial: told every trial that ended, before the study is: the trial, its state, its result where it
             was trained to the end, and the reason where it failed.
@@ -114,7 +115,7 @@ def run_study(
             seed = seed_of(search, trial.number)
             for name, value in {"seed": seed, "hyperparameters": hyperparameters}.items():
                 trial.set_user_attr(name, value)
-            task = task_for(objective, hyperparameters, seed, max(1, cores // workers))
+            task = task_for(objective, hyperparameters, seed, threads)
             pool.start(trial, "train", task, save_to(trial.number))
         for event in pool.events():
             _handle(study, event, pool, on_trial)

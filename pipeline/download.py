@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import requests
+import urllib3
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from pipeline.errors import UserError
@@ -101,6 +102,7 @@ def _try_source(
             opening = partial.read_bytes()[:200].lstrip().lower()
             what = "an HTML page" if opening.startswith((b"<!doctype html", b"<html")) else "other content"
             raise _Refused(f"expected content with sha256 {sha256[:12]}…, received {what}", worth_another_try=False)
+        partial.chmod(0o644)  # what mkstemp makes is for its owner alone
         partial.replace(target)
     except OSError as error:
         raise UserError(f"{name} could not be written to {target.parent}: {error.strerror or error}") from error
@@ -129,13 +131,8 @@ def _download(name: str, address: str, file, timeout: float) -> None:  # type: i
                 file.write(chunk)
             if expected is not None and received != expected:
                 raise _Refused(f"expected {expected} bytes, received {received}", worth_another_try=True)
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _Refused(_reason(error, timeout), worth_another_try=True) from None
-    except Exception as error:
-        # urllib3's own exceptions come through when the raw stream is read.
-        if type(error).__module__.startswith("urllib3"):
-            raise _Refused(_reason(error, timeout), worth_another_try=True) from None
-        raise
 
 
 def _reason(error: Exception, timeout: float) -> str:

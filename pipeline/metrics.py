@@ -1,10 +1,12 @@
-"""The metrics: which a task reports, which way each is better, and how sure a value is."""
+"""The metrics: which a task reports, which way each is better, and how sure a value is.
+
+Those of one line are written out: scikit-learn takes seconds to import, and `select` needs no more than them.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn import metrics as sk
 
 from pipeline.schema import Schema
 
@@ -31,33 +33,53 @@ class Metric:
         return "maximize" if self.higher_is_better else "minimize"
 
 
-def _labels(probabilities: np.ndarray) -> np.ndarray:
-    return np.arange(probabilities.shape[1])
+def _accuracy(y: np.ndarray, p: np.ndarray) -> float:
+    return float(np.mean(p.argmax(axis=1) == y))
+
+
+def _log_loss(y: np.ndarray, p: np.ndarray) -> float:
+    """Mean of -log p(the true class), p kept above the smallest step of 32-bit floating point."""
+    p = _normalised(p)
+    return float(-np.log(np.maximum(p[np.arange(len(y)), y], np.finfo(np.float32).eps)).mean())
+
+
+def _macro_f1(y: np.ndarray, p: np.ndarray) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(y, p.argmax(axis=1), average="macro"))
 
 
 def _roc_auc(y: np.ndarray, p: np.ndarray) -> float:
-    """One against the rest, averaged over the classes; undefined (NaN) where a class is absent."""
+    """One class against the rest, averaged over the classes; undefined (NaN) where a class is absent."""
+    from sklearn.metrics import roc_auc_score
+
     if len(np.unique(y)) < p.shape[1]:
         return float("nan")
-    return float(sk.roc_auc_score(y, p[:, 1]) if p.shape[1] == 2 else sk.roc_auc_score(y, p, multi_class="ovr"))
+    p = _normalised(p)
+    return float(roc_auc_score(y, p[:, 1]) if p.shape[1] == 2 else roc_auc_score(y, p, multi_class="ovr"))
 
 
-def _rounded_sum(p: np.ndarray) -> np.ndarray:
-    # float32 probabilities add up to 1 within 1e-6 only, which scikit-learn warns about.
+def _normalised(p: np.ndarray) -> np.ndarray:
+    # Probabilities in 32-bit floating point add up to 1 within 1e-6 only.
     p = p.astype(np.float64)
     return p / p.sum(axis=1, keepdims=True)
 
 
+def _r2(y: np.ndarray, p: np.ndarray) -> float:
+    spread = float(np.square(y - y.mean(dtype=np.float64)).sum())
+    return float(1 - np.square(p - y, dtype=np.float64).sum() / spread) if spread else float("nan")
+
+
 CLASSIFICATION = (
-    Metric("accuracy", True, lambda y, p: float(sk.accuracy_score(y, p.argmax(axis=1)))),
-    Metric("log_loss", False, lambda y, p: float(sk.log_loss(y, _rounded_sum(p), labels=_labels(p)))),
-    Metric("macro_f1", True, lambda y, p: float(sk.f1_score(y, p.argmax(axis=1), average="macro"))),
-    Metric("roc_auc", True, lambda y, p: _roc_auc(y, _rounded_sum(p))),
+    Metric("accuracy", True, _accuracy),
+    Metric("log_loss", False, _log_loss),
+    Metric("macro_f1", True, _macro_f1),
+    Metric("roc_auc", True, _roc_auc),
 )
 REGRESSION = (
-    Metric("rmse", False, lambda y, p: float(sk.root_mean_squared_error(y, p))),
-    Metric("mae", False, lambda y, p: float(sk.mean_absolute_error(y, p))),
-    Metric("r2", True, lambda y, p: float(sk.r2_score(y, p))),
+    Metric("rmse", False, lambda y, p: float(np.sqrt(np.mean(np.square(p - y, dtype=np.float64))))),
+    Metric("mae", False, lambda y, p: float(np.mean(np.abs(p - y), dtype=np.float64))),
+    Metric("r2", True, _r2),
 )
 BY_NAME = {metric.name: metric for metric in (*CLASSIFICATION, *REGRESSION)}
 

@@ -28,6 +28,14 @@ OVERRIDABLE = ("preprocess", "train", "search")
 TOP_LEVEL = ("datasets", *SECTIONS, "overrides", "catalog")
 
 
+def load_datasets(path: Path) -> list[str]:
+    """The names under `datasets`, after checking the file whole; raises like `load_params`."""
+    datasets = _read(path).get("datasets")
+    first = datasets[0] if isinstance(datasets, list) and datasets else ""
+    load_params(path, str(first))
+    return list(datasets or [])
+
+
 def load_params(path: Path, dataset: str) -> Params:
     """Read `path` whole, check every dataset in it, and return what `dataset` is told.
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.errors import UserError
 from pipeline.schema import Schema, encode, encode_target
 
 IMAGE = "image"
@@ -14,7 +14,7 @@ TARGET = "target"
 
 
 def split_rows(
-    target: pd.Series,
+    target: np.ndarray,
     is_test: np.ndarray | None,
     test_fraction: float,
     validation_fraction: float,
@@ -23,25 +23,32 @@ def split_rows(
 ) -> dict[str, np.ndarray]:
     """Row numbers of each part, in their original order within the part.
 
-    The test part is taken first, so that it does not depend on how validation is chosen. Classes are
-    divided in equal shares where `stratify` is set.
+    The test part is taken first, so that it does not depend on how validation is chosen.
 
     Args:
         target: the labels, shape (n_rows,).
         is_test: which rows the source declares as test, shape (n_rows,), or None where it declares none.
+        validation_fraction: of the rows that are not test.
+        stratify: divide each class in the same proportion.
+
+    Raises:
+        UserError: where a part would be empty, or a class too small to be in every part.
     """
     from sklearn.model_selection import train_test_split
 
     def divide(rows: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-        labels = target.iloc[rows] if stratify else None
-        rest, part = train_test_split(rows, test_size=fraction, random_state=seed, stratify=labels)
+        labels = target[rows] if stratify else None
+        try:
+            rest, part = train_test_split(rows, test_size=fraction, random_state=seed, stratify=labels)
+        except ValueError as error:  # it says what is too few
+            raise UserError(
+                f"{len(rows)} rows cannot be divided with a test_fraction of {test_fraction:g} and a "
+                f"validation_fraction of {validation_fraction:g}: {error} Change the fractions or add rows."
+            ) from None
         return np.sort(rest), np.sort(part)
 
     rows = np.arange(len(target))
-    if is_test is None:
-        rest, test = divide(rows, test_fraction)
-    else:
-        rest, test = rows[~is_test], rows[is_test]
+    rest, test = divide(rows, test_fraction) if is_test is None else (rows[~is_test], rows[is_test])
     train, validation = divide(rest, validation_fraction)
     return {"train": train, "validation": validation, "test": test}
 

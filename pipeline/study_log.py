@@ -1,5 +1,6 @@
 """A study in MLflow: the study as parent run, each trial as child run."""
 
+import tempfile
 from pathlib import Path
 
 import optuna
@@ -50,17 +51,8 @@ class StudyLog:
         )
         trial.set_user_attr("mlflow_run_id", run)
 
-    def finish(self, best: list[FrozenTrial], bundles: list[Path]) -> None:
-        """Bundles and learning curves of the best, the study's pictures, and the end of the parent run."""
-        for trial, bundle in zip(best, bundles, strict=True):
-            history = plots.read_history(bundle / "history.csv")
-            figure = plots.learning_curves(history, self.metric.name, trial.user_attrs["best_epoch"])
-            picture = plots.save(figure, self.paths.candidates / f"learning_curves_{bundle.name}.png")
-            run = trial.user_attrs["mlflow_run_id"]
-            if tracking.run_exists(self.client, run):
-                tracking.log_files(self.client, run, [picture])
-                tracking.log_files(self.client, run, sorted(bundle.iterdir()), "bundle")
-            picture.unlink()
+    def pictures(self) -> None:
+        """How the search went: every trial's value, and what each hyperparameter matters."""
         values = [
             (t.number, value, t.state.name.lower())
             for t in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -71,13 +63,26 @@ class StudyLog:
             plots.save(plots.trial_history(values, name, higher), self.paths.search_plots / "trial_history.png"),
             plots.save(plots.importance(_importance(self.study), name), self.paths.search_plots / "importance.png"),
         ]
-        tracking.log_files(self.client, self.parent, [*pictures, self.paths.candidates / "trials.csv"])
+        tracking.log_files(self.client, self.parent, pictures)
+
+    def finish(self, best: list[FrozenTrial], bundles: list[Path]) -> None:
+        """Bundles and learning curves of the best, the table of trials, and the end of the parent run."""
+        for trial, bundle in zip(best, bundles, strict=True):
+            run = trial.user_attrs["mlflow_run_id"]
+            if not tracking.run_exists(self.client, run):
+                continue  # the store was emptied since
+            history = plots.read_history(bundle / "history.csv")
+            figure = plots.learning_curves(history, self.metric.name, trial.user_attrs["best_epoch"])
+            with tempfile.TemporaryDirectory() as folder:
+                tracking.log_files(self.client, run, [plots.save(figure, Path(folder) / "learning_curves.png")])
+            tracking.log_files(self.client, run, sorted(bundle.iterdir()), "bundle")
+        tracking.log_files(self.client, self.parent, [self.paths.candidates / "trials.csv"])
         states = [t.state.name.lower() for t in self.study.get_trials(deepcopy=False)]
         counts = {f"trials.{state}": float(states.count(state)) for state in ("complete", "pruned", "fail")}
         tracking.log_metrics(
             self.client,
             self.parent,
-            {f"best.val_{name}": float(best[0].value or 0), **counts},
+            {f"best.val_{self.metric.name}": float(best[0].value or 0), **counts},
             {"best.trial": str(best[0].number), "best.run": best[0].user_attrs["mlflow_run_id"]},
         )
         self.client.set_terminated(self.parent, "FINISHED")

@@ -1,5 +1,6 @@
 """Runs, metrics and models in MLflow. The only module that imports it."""
 
+import contextlib
 import json
 import logging
 import os
@@ -135,6 +136,12 @@ def champion(client: MlflowClient, dataset: str) -> str | None:
         return None
 
 
+def versions(client: MlflowClient, dataset: str) -> list[str]:
+    """The registered versions of a dataset's model, the oldest first."""
+    found = client.search_model_versions(f"name='{dataset}'")
+    return sorted((str(version.version) for version in found), key=int)
+
+
 def download_bundle(dataset: str, version: str, folder: Path) -> Path:
     """The bundle inside a registered model version."""
     local = mlflow.artifacts.download_artifacts(f"models:/{dataset}/{version}", dst_path=str(folder))
@@ -165,9 +172,11 @@ def register(
             pip_requirements=requirements,
             signature=signature,
             input_example=example,
-            registered_model_name=dataset,
         )
-    return str(info.registered_model_version)
+    # Not through `log_model`, which prints about it.
+    with contextlib.suppress(MlflowException):  # it exists
+        client.create_registered_model(dataset)
+    return str(client.create_model_version(dataset, info.model_uri, run_id, model_id=info.model_id).version)
 
 
 def signature(inputs: Mapping[str, str] | tuple[int, ...], outputs: list[str]) -> ModelSignature:

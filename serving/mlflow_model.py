@@ -1,5 +1,6 @@
 """The bundle as an MLflow model. MLflow runs this file when it loads the model ("models from code")."""
 
+import warnings
 from pathlib import Path
 
 import mlflow.models
@@ -9,6 +10,9 @@ import pandas as pd
 
 from pipeline.schema import encode
 from serving.predictor import Predictor
+
+# MLflow asks for type hints when the class is defined; the model's signature says more than they could.
+warnings.filterwarnings("ignore", message=".*type hints", category=UserWarning)
 
 
 class BundleModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]

@@ -20,7 +20,7 @@ def run(params: Params, paths: Paths) -> None:
         table = table.drop_columns([IS_TEST])
     settings = params.preprocess
     parts = split_rows(
-        table[TARGET].to_pandas(),
+        table[TARGET].to_numpy(),
         is_test,
         settings.test_fraction,
         settings.validation_fraction,

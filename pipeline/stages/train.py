@@ -1,132 +1,14 @@
 """train: search, with every trial tracked, and export the best as candidate bundles."""
 
-import shutil
-import tempfile
-from pathlib import Path
-
-import optuna
-import pandas as pd
-
 from models.pool import Pool
-from models.search import Objective, best_trials, finished_trials, open_study, run_study, seed_of, task_for
-from models.trial import Data, Split, TrialResult
-from pipeline import provenance
-from pipeline.digest import md5
-from pipeline.errors import UserError
-from pipeline.metrics import BY_NAME
 from pipeline.params import Params
-from pipeline.paths import Paths, var
-from pipeline.progress import TrialProgress
-from pipeline.schema import load_schema
-from pipeline.splits import read_part
-from serving.bundle import Manifest, seal
+from pipeline.paths import Paths
 
 
 def run(params: Params, paths: Paths) -> None:
     """Write `candidates/<rank>/`, best first, `trials.csv`, and the study's pictures."""
-    with Pool() as pool, tempfile.TemporaryDirectory() as folder:
-        # Imported here, while the pool's own process imports TensorFlow: both take seconds.
-        from pipeline.study_log import StudyLog
+    with Pool() as pool:
+        # Imported only now, while the pool's own process imports TensorFlow: each takes many seconds.
+        from pipeline.training import search_and_export
 
-        schema = load_schema(paths.prepared / "schema.json")
-        data = Data(Path(folder), paths.prepared / "schema.json")
-        for part in ("train", "validation"):
-            data.save(part, Split(*read_part(paths.prepared / f"{part}.parquet", schema)))
-        metric = BY_NAME[params.metric]
-        objective = Objective(data, metric.name, metric.higher_is_better, params.train)
-        name = provenance.study_name(params, paths)
-        cores = provenance.cores()
-        workers = cores if params.search.workers == "auto" else params.search.workers
-        home = var() / "studies" / name
-
-        with provenance.only_one(name):
-            study = open_study(name, provenance.optuna_storage(), params.search, objective)
-            log = StudyLog(params, paths, study)
-            already = len(finished_trials(study))
-            with TrialProgress(params.dataset, metric, already, params.search.n_trials) as progress:
-
-                def on_trial(trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
-                    if result is not None:
-                        _write_history(home / str(trial.number) / "history.csv", result.history)
-                    log.trial(trial, state, result, reason)
-                    progress.trial(trial, state, result, reason)
-
-                run_study(
-                    study,
-                    params.search,
-                    objective,
-                    pool,
-                    workers,
-                    cores,
-                    save_to=lambda number: home / str(number) / "model.keras",
-                    on_trial=on_trial,
-                )
-            best = best_trials(study, params.search.keep)
-            if not best:
-                reasons = {str(t.user_attrs.get("reason")) for t in study.trials if "reason" in t.user_attrs}
-                raise UserError("\n  ".join(["no trial was trained to its end:", *sorted(reasons)]))
-            threads = max(1, cores // workers)
-            _train_missing(best, home, objective, params, threads, pool)
-            folders = [paths.candidates / str(rank) for rank in range(1, len(best) + 1)]
-            _export(best, home, folders, data, pool)
-            for trial, bundle in zip(best, folders, strict=True):
-                shutil.copy(paths.prepared / "schema.json", bundle / "schema.json")
-                shutil.copy(home / str(trial.number) / "history.csv", bundle / "history.csv")
-                seal(bundle, _manifest(params, paths, trial, name, threads))
-            study.trials_dataframe().to_csv(paths.candidates / "trials.csv", index=False)
-            log.finish(best, folders)
-            _forget_all_but(best, home)
-
-
-def _train_missing(
-    best: list[optuna.trial.FrozenTrial], home: Path, objective: Objective, params: Params, threads: int, pool: Pool
-) -> None:
-    """Train again, from what the study stored, the trials whose network is not on disk any more."""
-    for trial in best:
-        folder = home / str(trial.number)
-        if (folder / "model.keras").exists() and (folder / "history.csv").exists():
-            continue
-        seed = seed_of(params.search, trial.number)
-        task = task_for(objective, trial.user_attrs["hyperparameters"], seed, threads)
-        result = pool.run("train", task, folder / "model.keras")
-        _write_history(folder / "history.csv", result.history)
-
-
-def _export(best: list[optuna.trial.FrozenTrial], home: Path, folders: list[Path], data: Data, pool: Pool) -> None:
-    saved = [home / str(trial.number) / "model.keras" for trial in best]
-    pool.run("export_all", saved, folders, data)
-
-
-def _manifest(params: Params, paths: Paths, trial: optuna.trial.FrozenTrial, study: str, threads: int) -> Manifest:
-    return Manifest(
-        dataset=params.dataset,
-        task=params.source.task,
-        metric=params.metric,
-        validation={params.metric: float(trial.value or 0)},
-        hyperparameters=trial.user_attrs["hyperparameters"],
-        seed=trial.user_attrs["seed"],
-        threads=threads,
-        trial=trial.number,
-        study=study,
-        best_epoch=trial.user_attrs["best_epoch"],
-        n_parameters=trial.user_attrs["n_parameters"],
-        train_md5=md5(paths.prepared / "train.parquet"),
-        validation_md5=md5(paths.prepared / "validation.parquet"),
-        git_revision=provenance.git_revision(),
-        mlflow_run_id=trial.user_attrs["mlflow_run_id"],
-        versions=provenance.versions("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime"),
-    )
-
-
-def _write_history(path: Path, history: dict[str, list[float]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame = pd.DataFrame(history)
-    frame.insert(0, "epoch", range(1, len(frame) + 1))
-    frame.to_csv(path, index=False)
-
-
-def _forget_all_but(best: list[optuna.trial.FrozenTrial], home: Path) -> None:
-    kept = {str(trial.number) for trial in best}
-    for folder in home.iterdir():
-        if folder.name not in kept:
-            shutil.rmtree(folder)
+        search_and_export(params, paths, pool)

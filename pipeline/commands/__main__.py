@@ -1,0 +1,38 @@
+"""`python -m pipeline.commands <command> …`: what the Makefile calls; `--help` lists the commands."""
+
+import argparse
+import importlib
+import sys
+
+from pipeline.environment import prepare_environment
+from pipeline.errors import UserError
+
+COMMANDS = {
+    "summary": "the table at the end of a run",
+    "tune": "search further for one dataset, and run the stages after it",
+    "retrain": "train the winner again from its stored settings, and compare",
+    "promote": "serve a registered version again",
+    "ui": "MLflow's UI over the tracked runs",
+    "serve": "the packaged Bento on this machine",
+    "predict": "send the schema's sample to the running service",
+}
+
+
+def main() -> int:
+    prepare_environment()
+    parser = argparse.ArgumentParser(prog="python -m pipeline.commands")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, purpose in COMMANDS.items():
+        importlib.import_module(f"pipeline.commands.{name}").arguments(commands.add_parser(name, help=purpose))
+    chosen = parser.parse_args()
+    try:
+        return importlib.import_module(f"pipeline.commands.{chosen.command}").run(chosen) or 0
+    except UserError as error:
+        print(f"{chosen.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

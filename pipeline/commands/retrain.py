@@ -1,0 +1,46 @@
+"""Train the winner again from its stored settings: the validation figure must be the same."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from models.pool import Pool
+from pipeline.errors import UserError
+from pipeline.params import load_params
+from pipeline.paths import Paths
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset")
+
+
+def run(chosen: argparse.Namespace) -> int:
+    params, paths = load_params(Path("params.yaml"), chosen.dataset), Paths(chosen.dataset)
+    with Pool() as pool, tempfile.TemporaryDirectory() as folder:
+        from models.search import Objective, task_for
+        from pipeline.digest import md5
+        from pipeline.metrics import BY_NAME
+        from pipeline.training import prepare_data
+        from serving.bundle import BundleDamaged, open_bundle
+
+        try:
+            manifest, _ = open_bundle(paths.bundle)
+        except BundleDamaged as error:
+            raise UserError(f"{error}; run `dvc repro select@{chosen.dataset}` first") from None
+        if manifest.train_md5 != md5(paths.prepared / "train.parquet"):
+            raise UserError(
+                f"the winner was trained on other rows than {paths.prepared / 'train.parquet'} holds: "
+                f"run `dvc repro package@{chosen.dataset}` first"
+            )
+        metric = BY_NAME[manifest.metric]
+        data = prepare_data(paths, Path(folder))
+        objective = Objective(data, metric.name, metric.higher_is_better, params.train)
+        task = task_for(objective, manifest.hyperparameters, manifest.seed, manifest.threads)
+        print(f"Training trial {manifest.trial} of {manifest.study} again …", flush=True)
+        pool.start(None, "train", task, Path(folder) / "model.keras")
+        again = pool.result().value
+    before = manifest.validation[metric.name]
+    print(
+        f"validation {metric.name}: {before!r} before, {again!r} now: {'the same' if again == before else 'DIFFERENT'}"
+    )
+    return 0 if again == before else 1
