@@ -62,9 +62,10 @@ class Checkpoint(keras.callbacks.Callback):
         }  # fmt: skip
         self.path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = self.path.with_suffix(".unfinished.npz")
-        arrays = {f"variable_{number}": np.asarray(v) for number, v in enumerate(state_of(self.model))}
+        arrays: dict[str, Any] = {"state": np.array(json.dumps(state))}
+        arrays |= {f"variable_{number}": np.asarray(v) for number, v in enumerate(state_of(self.model))}
         arrays |= {f"best_{number}": weights for number, weights in enumerate(best)}
-        np.savez(unfinished, state=json.dumps(state), **arrays)
+        np.savez(unfinished, allow_pickle=False, **arrays)
         os.replace(unfinished, self.path)
         self.last = time.monotonic()
 

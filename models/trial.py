@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline.params import Train
+
 
 class Split(NamedTuple):
     """Encoded features of shape (n_rows, input_width), targets of shape (n_rows,) or (n_rows, n_outputs), and
@@ -46,18 +48,20 @@ class TrialTask:
     seed: int
     monitor: str
     higher_is_better: bool
-    epochs: int
-    patience: int
+    train: Train
     report_every: int
     threads: int
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a finished trial leaves: the best epoch's value, all epochs' numbers, size and time."""
+    """What a finished trial leaves: the best epoch's value, all epochs' numbers, size and time, and the value
+    that each initialisation reached.
+    """
 
     value: float
     best_epoch: int
     history: dict[str, list[float]]
     n_parameters: int
     seconds: float
+    values_of_restarts: tuple[float, ...]

@@ -15,12 +15,25 @@ from ruamel.yaml.error import YAMLError
 
 from models.spec import hyperparameters
 from pipeline.errors import UserError
-from pipeline.sections import Evaluate, Fetch, Image, Package, Params, Preprocess, Search, Select, Source, Task, Train
+from pipeline.sections import (
+    Evaluate,
+    Fetch,
+    FineTune,
+    Image,
+    Package,
+    Params,
+    Preprocess,
+    Search,
+    Select,
+    Source,
+    Task,
+    Train,
+)
 from pipeline.space import Choices, FloatRange, IntRange, SearchSpace, problems_of_space
 
 __all__ = [
-    "Choices", "Evaluate", "Fetch", "FloatRange", "Image", "IntRange", "Package", "Params", "Preprocess", "Search",
-    "SearchSpace", "Select", "Source", "Task", "Train", "load_params",
+    "Choices", "Evaluate", "Fetch", "FineTune", "FloatRange", "Image", "IntRange", "Package", "Params", "Preprocess",
+    "Search", "SearchSpace", "Select", "Source", "Task", "Train", "load_params",
 ]  # fmt: skip
 
 SECTIONS = ("fetch", "preprocess", "train", "search", "select", "evaluate", "package")

@@ -70,10 +70,18 @@ def problems_of_space(space: Mapping[str, Any], task: str) -> list[str]:
     Tried are the ends of each range and every choice, one hyperparameter at a time, because nothing but
     what is always there is needed by what may be chosen.
     """
+    return list(dict.fromkeys(problem for one in _tried(space) for problem in _problems(one, task)))
+
+
+def specs_tried(space: Mapping[str, Any]) -> list[Spec]:
+    """Networks in which every end of every range and every choice of the space is used at least once."""
+    return [Spec(**one) for one in _tried(space)]
+
+
+def _tried(space: Mapping[str, Any]) -> list[dict[str, Any]]:
     values = {name: _ends(value) for name, value in space.items()}
     first = {name: ends[0] for name, ends in values.items()}
-    tried = [first, *({**first, name: end} for name, ends in values.items() for end in ends[1:])]
-    return list(dict.fromkeys(problem for one in tried for problem in _problems(one, task)))
+    return [first, *({**first, name: end} for name, ends in values.items() for end in ends[1:])]
 
 
 def _ends(value: Any) -> list[Any]:
