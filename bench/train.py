@@ -71,7 +71,8 @@ SYSTEMS = (
     System("S3", "iris", "accuracy",
            _spec(depth=2, width=(4, 128), optimizer="adam", learning_rate=1e-3, batch_size=32), 20, 100, 5.0),
     System("S4", "fashion_mnist", "accuracy",
-           _spec(depth=2, width=(300, 100), optimizer="sgd", momentum=0.0, learning_rate=1e-2, batch_size=32), 2, 2, 3.0),
+           _spec(depth=2, width=(300, 100), optimizer="sgd", momentum=0.0, learning_rate=1e-2, batch_size=32),
+           2, 2, 3.0),
     System("S5", "mnist", "accuracy",
            _spec(depth=2, width=64, optimizer="sgd", momentum=0.8, learning_rate=0.1, batch_size=28,
                  schedule="time", decay=0.1), 2, 2, 3.0),
@@ -155,8 +156,15 @@ def _keras(system: System, schema: Schema, train: Split, validation: Split, seed
                         metrics=heads.metrics(schema))  # fmt: skip
 
     def run(epochs: int = 1, *callbacks: keras.callbacks.Callback) -> keras.callbacks.History:
-        return network.fit(train.features, y, batch_size=system.spec.batch_size, epochs=epochs,
-                           validation_data=(validation.features, y_validation), callbacks=list(callbacks), verbose=0)  # fmt: skip
+        return network.fit(
+            train.features,
+            y,
+            batch_size=system.spec.batch_size,
+            epochs=epochs,
+            validation_data=(validation.features, y_validation),
+            callbacks=list(callbacks),
+            verbose=0,
+        )
 
     return run
 
@@ -170,8 +178,15 @@ def _ours(system: System, schema: Schema, train: Split, validation: Split, seed:
     def run(epochs: int = 1, *callbacks: keras.callbacks.Callback) -> keras.callbacks.History:
         nonlocal begun
         # `fit` from the epoch that comes next: another order of rows in each.
-        history = trainer.fit(orders(len(train.target), seed, begun), steps_per_epoch=1, epochs=epochs,
-                              validation_data=trainer.validation, shuffle=False, callbacks=list(callbacks), verbose=0)  # fmt: skip
+        history = trainer.fit(
+            orders(len(train.target), seed, begun),
+            steps_per_epoch=1,
+            epochs=epochs,
+            validation_data=trainer.validation,
+            shuffle=False,
+            callbacks=list(callbacks),
+            verbose=0,
+        )
         begun += epochs
         return history
 
