@@ -72,7 +72,7 @@ SYSTEMS = (
            _spec(depth=2, width=(4, 128), optimizer="adam", learning_rate=1e-3, batch_size=32), 20, 100, 5.0),
     System("S4", "fashion_mnist", "accuracy",
            _spec(depth=2, width=(300, 100), optimizer="sgd", momentum=0.0, learning_rate=1e-2, batch_size=32),
-           2, 2, 3.0),
+           2, 4, 3.0),
     System("S5", "mnist", "accuracy",
            _spec(depth=2, width=64, optimizer="sgd", momentum=0.8, learning_rate=0.1, batch_size=28,
                  schedule="time", decay=0.1), 2, 2, 3.0),
@@ -89,9 +89,9 @@ def main() -> None:
         if not chosen or system.name in chosen:
             known[system.name] = measure(system)
             _show(system, known[system.name])
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    report = {"machine": _machine(), "systems": known}
-    RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            report = {"machine": _machine(), "systems": known}  # after each, so that an end half-way loses little
+            RESULTS.parent.mkdir(parents=True, exist_ok=True)
+            RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def measure(system: System) -> dict:
@@ -199,7 +199,9 @@ def _scikit_learn(system: System, schema: Schema, train: Split) -> float:
 
     kind = MLPRegressor if schema.task == "regression" else MLPClassifier
     solver = "adam" if system.spec.optimizer == "adam" else "sgd"
-    model = kind(system.spec.widths, solver=solver, batch_size=min(system.spec.batch_size, len(train.target)))
+    model = kind(
+        hidden_layer_sizes=system.spec.widths, solver=solver, batch_size=min(system.spec.batch_size, len(train.target))
+    )
     model.learning_rate_init = system.spec.learning_rate
     classes = {} if schema.task == "regression" else {"classes": np.unique(train.target)}
     x = _scaled(schema, train)

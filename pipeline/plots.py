@@ -117,6 +117,17 @@ def importance(shares: Mapping[str, float], metric: str) -> Figure:
     return figure
 
 
+def lr_range(rates: np.ndarray, losses: np.ndarray, suggested: float) -> Figure:
+    """The loss while the learning rate grows, and where to begin."""
+    figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    axis.plot(rates, losses)
+    axis.axvline(suggested, color="grey", linestyle=":", label=f"suggested: {suggested:.2g}")
+    axis.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
+    axis.legend()
+    axis.grid(alpha=0.3)
+    return figure
+
+
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure without the date, so that the same picture is the same file."""
     path.parent.mkdir(parents=True, exist_ok=True)
