@@ -1,67 +1,75 @@
-"""From an encoded row to numbers that a network learns well from, inside the graph.
-
-All constants are those that the schema holds, fitted on the train split. The layers are written with
-`keras.ops`, because Keras' own `Normalization` and `StringLookup` do not survive the export to ONNX.
-"""
+"""From an encoded row to numbers that a network learns well from, inside the graph."""
 
 import keras
-import numpy as np
-from keras import ops
 
-from pipeline.schema import CategoricalFeature, NumericFeature, Schema
-
-
-def encoder(schema: Schema) -> keras.layers.Layer:
-    """The layer that a network begins with."""
-    if schema.image is not None:
-        return keras.layers.Rescaling(1 / schema.image.maximum, name="encoder")
-    numeric = [(i, f) for i, f in enumerate(schema.features) if isinstance(f, NumericFeature)]
-    categorical = [(i, f) for i, f in enumerate(schema.features) if isinstance(f, CategoricalFeature)]
-    return FeatureEncoder(
-        numeric=[[i, f.median, f.mean, f.std, f.missing] for i, f in numeric],
-        categorical=[[i, len(f.categories)] for i, f in categorical],
-        name="encoder",
-    )
+from models import layers
+from models.spec import Spec
+from pipeline.schema import CategoricalFeature, Feature, NumericFeature, Schema
 
 
-@keras.saving.register_keras_serializable(package="mlp")
-class FeatureEncoder(keras.layers.Layer):
-    """Standardise numbers, fill missing ones with the median and mark them, one-hot encode codes.
+def encode(
+    spec: Spec, schema: Schema, rows: keras.KerasTensor, features: tuple[Feature, ...] = ()
+) -> keras.KerasTensor:
+    """Columns of `features` (default: those of the schema), (n_rows, len(features)) → (n_rows, n_encoded).
 
-    Input: float32 of shape (n_rows, n_features). Output: float32 of shape (n_rows, n_encoded): the
-    standardised numbers, an indicator for each number that may be missing, and for each categorical
-    feature one column per category and one for the unknown.
-
-    Args:
-        numeric: per numeric feature its column, median, mean, standard deviation, and whether training
-            saw it missing.
-        categorical: per categorical feature its column and its number of categories.
+    First the numbers as `spec.numeric` says, then an indicator for each that training saw missing, then
+    the codes of each category as `spec.categorical` says. Images become pixels from 0 to 1.
     """
+    if schema.image is not None:
+        encoded = _image(spec, schema, rows)
+    else:
+        features = features or schema.features
+        numeric = [(i, f) for i, f in enumerate(features) if isinstance(f, NumericFeature)]
+        categorical = [(i, f) for i, f in enumerate(features) if isinstance(f, CategoricalFeature)]
+        parts = _numeric(spec, rows, numeric, len(features)) if numeric else []
+        for column, feature in categorical:
+            codes = layers.Columns([column])(rows)
+            n_codes = len(feature.categories) + 1
+            if spec.categorical == "one_hot":
+                parts.append(layers.OneHot(n_codes)(codes))
+            else:
+                parts.append(keras.layers.Flatten()(keras.layers.Embedding(n_codes, spec.embedding)(codes)))
+        encoded = keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+    return keras.layers.GaussianNoise(spec.noise)(encoded) if spec.noise else encoded
 
-    def __init__(self, numeric: list, categorical: list, **kwargs) -> None:  # type: ignore[no-untyped-def]
-        super().__init__(**kwargs)
-        self.numeric, self.categorical = numeric, categorical
 
-    def call(self, rows):  # type: ignore[no-untyped-def]
-        parts = []
-        if self.numeric:
-            columns, median, mean, std, _ = (np.array(values) for values in zip(*self.numeric, strict=True))
-            numbers = ops.take(rows, columns.astype("int32"), axis=1)
-            absent = ops.isnan(numbers)
-            filled = ops.where(absent, ops.convert_to_tensor(median, "float32"), numbers)
-            scaled = (filled - mean.astype("float32")) * (1 / std).astype("float32")
-            parts.append(scaled)
-            may_be_absent = [i for i, feature in enumerate(self.numeric) if feature[4]]
-            if may_be_absent:
-                parts.append(ops.cast(ops.take(absent, np.array(may_be_absent, "int32"), axis=1), "float32"))
-        for column, n_categories in self.categorical:
-            codes = ops.cast(rows[:, column], "int32")
-            parts.append(ops.one_hot(codes, n_categories + 1, dtype="float32"))
-        return ops.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
+def _image(spec: Spec, schema: Schema, rows: keras.KerasTensor) -> keras.KerasTensor:
+    image = schema.image
+    assert image is not None
+    pixels = keras.layers.Rescaling(1 / image.maximum)(rows)
+    if spec.shift or spec.flip:
+        pixels = layers.ShiftAndFlip(image.height, image.width, spec.shift, spec.flip)(pixels)
+    return pixels
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
-        indicators = sum(bool(feature[4]) for feature in self.numeric)
-        return (input_shape[0], len(self.numeric) + indicators + sum(n + 1 for _, n in self.categorical))
 
-    def get_config(self) -> dict:
-        return {**super().get_config(), "numeric": self.numeric, "categorical": self.categorical}
+def _numeric(
+    spec: Spec, rows: keras.KerasTensor, numeric: list[tuple[int, NumericFeature]], n_columns: int
+) -> list[keras.KerasTensor]:
+    features = [feature for _, feature in numeric]
+    numbers = rows if len(numeric) == n_columns else layers.Columns([column for column, _ in numeric])(rows)
+    missing = [i for i, feature in enumerate(features) if feature.missing]
+    filled = layers.Impute([feature.median for feature in features])(numbers) if missing else numbers
+    encoded = _encoding(spec, features, filled)
+    if len(encoded.shape) == 3:
+        if spec.numeric_embedding:
+            shape = (len(features), spec.numeric_embedding)
+            encoded = keras.layers.EinsumDense("nfb,fbd->nfd", shape, activation="relu", bias_axes="fd")(encoded)
+        encoded = keras.layers.Flatten()(encoded)
+    if not missing:
+        return [encoded]
+    absent = numbers if len(missing) == len(features) else layers.Columns(missing)(numbers)
+    return [encoded, layers.IsMissing()(absent)]
+
+
+def _encoding(spec: Spec, features: list[NumericFeature], numbers: keras.KerasTensor) -> keras.KerasTensor:
+    match spec.numeric:
+        case "quantile":
+            return layers.Quantile([list(feature.quantiles) for feature in features])(numbers)
+        case "piecewise":
+            return layers.PiecewiseLinear([list(feature.tree_bins) for feature in features])(numbers)
+    scales = [1 / feature.std for feature in features]
+    offsets = [-feature.mean / feature.std for feature in features]
+    standardised = keras.layers.Rescaling(scales, offsets)(numbers)
+    if spec.numeric == "periodic":
+        return layers.Periodic(spec.frequencies, spec.frequency_scale)(standardised)
+    return standardised

@@ -8,12 +8,26 @@ import keras
 import numpy as np
 import onnxruntime
 
+from models.mlp import MAIN
+
 # Largest difference between Keras and ONNX, relative to the size of the predictions.
 TOLERANCE = 1e-5
 
 
 class ExportFailed(Exception):
     """The exported graph does not predict what the network does."""
+
+
+def served(network: keras.Model) -> keras.Model:
+    """What predicts, without an auxiliary output, which is for training only."""
+    if isinstance(_outputs(network), dict):
+        return keras.Model(network.input, _outputs(network)[MAIN], name=network.name)
+    return network
+
+
+def _outputs(network: keras.Model):  # type: ignore[no-untyped-def]
+    """The outputs as they were given: Keras' own `output` flattens a dict."""
+    return getattr(network, "_outputs_struct", None)
 
 
 def export(network: keras.Model, folder: Path, rows: np.ndarray) -> None:
@@ -29,8 +43,9 @@ def export(network: keras.Model, folder: Path, rows: np.ndarray) -> None:
         ExportFailed: where the file cannot be loaded or predicts something else.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    expected = np.asarray(network(rows))  # also what the exporter needs: a network that was called
     network.save(folder / "model.keras")
+    network = served(network)
+    expected = np.asarray(network(rows))  # also what the exporter needs: a network that was called
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras' exporter looks at a name that NumPy dropped

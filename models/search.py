@@ -82,8 +82,7 @@ def task_for(objective: Objective, hyperparameters: dict[str, Any], seed: int, t
         seed=seed,
         monitor=objective.metric,
         higher_is_better=objective.higher_is_better,
-        epochs=objective.train.epochs,
-        patience=objective.train.patience,
+        train=objective.train,
         report_every=max(1, objective.train.epochs // REPORTS),
         threads=threads,
     )

@@ -6,30 +6,37 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pipeline.params import Train
+
 
 class Split(NamedTuple):
-    """Encoded features of shape (n_rows, input_width), and targets of shape (n_rows,)."""
+    """Encoded features of shape (n_rows, input_width), targets of shape (n_rows,) or (n_rows, n_outputs), and
+    weights of shape (n_rows,) where rows do not all count the same.
+    """
 
     features: np.ndarray
     target: np.ndarray
+    weight: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Data:
-    """Where a trial finds its data: `{train,validation}.{features,target}.npy`, and the schema."""
+    """Where a trial finds its data: `{train,validation}.{features,target,weight}.npy`, and the schema."""
 
     folder: Path
     schema: Path
 
     def save(self, name: str, split: Split) -> None:
-        np.save(self.folder / f"{name}.features.npy", split.features)
-        np.save(self.folder / f"{name}.target.npy", split.target)
+        for part, values in split._asdict().items():
+            if values is not None:
+                np.save(self._file(name, part), values)
 
     def split(self, name: str) -> Split:
-        return Split(
-            np.load(self.folder / f"{name}.features.npy", mmap_mode="r"),
-            np.load(self.folder / f"{name}.target.npy", mmap_mode="r"),
-        )
+        paths = [self._file(name, part) for part in Split._fields]
+        return Split(*(np.load(path, mmap_mode="r") for path in paths if path.exists()))
+
+    def _file(self, name: str, part: str) -> Path:
+        return self.folder / f"{name}.{part}.npy"
 
 
 @dataclass(frozen=True)
@@ -41,18 +48,20 @@ class TrialTask:
     seed: int
     monitor: str
     higher_is_better: bool
-    epochs: int
-    patience: int
+    train: Train
     report_every: int
     threads: int
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a finished trial leaves: the best epoch's value, all epochs' numbers, size and time."""
+    """What a finished trial leaves: the best epoch's value, all epochs' numbers, size and time, and the value
+    that each initialisation reached.
+    """
 
     value: float
     best_epoch: int
     history: dict[str, list[float]]
     n_parameters: int
     seconds: float
+    values_of_restarts: tuple[float, ...]

@@ -28,36 +28,61 @@ with _silenced():
     import tensorflow as tf
 
     from models.export import export
-    from models.fit import fit
+    from models.fit import Fitted, fit
     from models.spec import Spec
     from models.trial import Data, TrialResult, TrialTask
+    from models.weights import start_from, weighted
     from pipeline.schema import load_schema
+
+SEEDS_APART = 1_000_003  # between the initialisations of a trial, further than any two trials are
 
 
 def train(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float], None]) -> TrialResult:
     """Train one configuration and save the network of its best epoch."""
     _use_threads(task.threads)
     started = time.perf_counter()
-    fitted = fit(
-        Spec(**task.hyperparameters),
-        load_schema(task.data.schema),
-        task.data.split("train"),
-        task.data.split("validation"),
-        monitor=task.monitor,
-        higher_is_better=task.higher_is_better,
-        epochs=task.epochs,
-        patience=task.patience,
-        seed=task.seed,
-        on_epoch=lambda epoch, value: on_epoch(epoch, value) if epoch % task.report_every == 0 else None,
-    )
+    attempts = [_fit(task, restart, save_to, on_epoch) for restart in range(task.train.restarts)]
+    values = [fitted.history[f"val_{task.monitor}"][fitted.best_epoch] for fitted in attempts]
+    best = (np.argmax if task.higher_is_better else np.argmin)(values)
+    fitted = attempts[best]
     save_to.parent.mkdir(parents=True, exist_ok=True)
     fitted.network.save(save_to)
     return TrialResult(
-        value=fitted.history[f"val_{task.monitor}"][fitted.best_epoch],
+        value=values[best],
         best_epoch=fitted.best_epoch,
         history=fitted.history,
         n_parameters=fitted.network.count_params(),
         seconds=time.perf_counter() - started,
+        values_of_restarts=tuple(values),
+    )
+
+
+def _fit(task: TrialTask, restart: int, save_to: Path, on_epoch: Callable[[int, float], None]) -> Fitted:
+    """Train from one initialisation. Only the first is reported, because a trial can be pruned only once."""
+    schema = load_schema(task.data.schema)
+    settings = task.train
+
+    def prepare(network: keras.Model) -> None:
+        if settings.fine_tune is not None:
+            start_from(network, Path(settings.fine_tune.bundle), settings.fine_tune.layers, settings.fine_tune.frozen)
+
+    def report(epoch: int, value: float) -> None:
+        if restart == 0 and epoch % task.report_every == 0:
+            on_epoch(epoch, value)
+
+    return fit(
+        Spec(**task.hyperparameters),
+        schema,
+        weighted(task.data.split("train"), schema, settings.class_weights),
+        task.data.split("validation"),
+        monitor=task.monitor,
+        higher_is_better=task.higher_is_better,
+        epochs=settings.epochs,
+        patience=settings.patience,
+        seed=task.seed + SEEDS_APART * restart,
+        on_epoch=report,
+        prepare=prepare,
+        checkpoint=save_to.with_name(f"checkpoint_{restart}.npz"),
     )
 
 

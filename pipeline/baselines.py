@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipeline.schema import ClassTarget, Schema
+from pipeline.schema import ClassTarget, LabelsTarget, NumericTargets, Schema
 
 
 def baseline_predictions(schema: Schema, n_rows: int) -> np.ndarray:
@@ -11,8 +11,10 @@ def baseline_predictions(schema: Schema, n_rows: int) -> np.ndarray:
     The most frequent class is then the predicted one, as with scikit-learn's DummyClassifier.
 
     Returns:
-        probabilities of shape (n_rows, n_classes), or values of shape (n_rows,).
+        probabilities of shape (n_rows, n_classes), or values of shape (n_rows,), or (n_rows, n_outputs).
     """
-    if isinstance(schema.target, ClassTarget):
+    if isinstance(schema.target, ClassTarget | LabelsTarget):
         return np.tile(np.array(schema.target.frequencies, dtype=np.float32), (n_rows, 1))
+    if isinstance(schema.target, NumericTargets):
+        return np.tile(np.array([t.mean for t in schema.target.targets], dtype=np.float32), (n_rows, 1))
     return np.full(n_rows, schema.target.mean, dtype=np.float32)

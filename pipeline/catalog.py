@@ -5,6 +5,7 @@ import hashlib
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,13 @@ def load_raw(dataset: str, source: Source, fetch: Fetch, downloads: Path) -> pa.
 def _scikit_learn(dataset: str, source: Source) -> pa.Table:
     from sklearn import datasets
 
+    if dataset == "digit_properties":
+        return _digit_properties(datasets.load_digits())
     loaded = getattr(datasets, f"load_{dataset}")(**({"scaled": False} if dataset == "diabetes" else {}))
+    if loaded.target.ndim > 1:
+        rows = [dict(zip(loaded.target_names, row, strict=True)) for row in loaded.target.tolist()]
+        table = pa.Table.from_pandas(pd.DataFrame(loaded.data, columns=loaded.feature_names), preserve_index=False)
+        return table.append_column(TARGET, pa.array(rows))
     target = loaded.target if source.task == "regression" else loaded.target_names[loaded.target].astype(str)
     if source.image is not None:
         return _image_table(loaded.images.astype(np.uint8), target)
@@ -57,7 +64,14 @@ def _scikit_learn(dataset: str, source: Source) -> pa.Table:
     return pa.Table.from_pandas(table, preserve_index=False)
 
 
-def _image_table(images: np.ndarray, labels: np.ndarray) -> pa.Table:
+def _digit_properties(digits: Any) -> pa.Table:
+    """The bundled digits with labels of which several can be true: what is said of a digit, not which it is."""
+    properties = {"even": {0, 2, 4, 6, 8}, "prime": {2, 3, 5, 7}, "above four": {5, 6, 7, 8, 9}, "loop": {0, 6, 8, 9}}
+    rows = [{name: digit in members for name, members in properties.items()} for digit in digits.target.tolist()]
+    return _image_table(digits.images.astype(np.uint8), rows)
+
+
+def _image_table(images: np.ndarray, labels: Any) -> pa.Table:
     return pa.table({IMAGE: images_to_column(images), TARGET: pa.array(labels)})
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from pipeline import bins as edges
 from pipeline.errors import UserError
 from pipeline.params import Source
 from pipeline.schema import (
@@ -11,15 +12,21 @@ from pipeline.schema import (
     ClassTarget,
     Feature,
     ImageFeature,
+    LabelsTarget,
     NumericFeature,
     NumericTarget,
+    NumericTargets,
     Schema,
+    encode_target,
 )
 from pipeline.splits import IMAGE, TARGET, column_to_images
 
 
-def infer_schema(dataset: str, source: Source, train: pa.Table, raw_md5: str) -> Schema:
+def infer_schema(dataset: str, source: Source, train: pa.Table, raw_md5: str, bins: int = 0) -> Schema:
     """What the train split shows: kinds, ranges, categories, classes and their constants.
+
+    Args:
+        bins: intervals fitted for each number at most, or 0 for none.
 
     Raises:
         UserError: where a column cannot be a feature, or the target does not fit the task.
@@ -32,20 +39,51 @@ def infer_schema(dataset: str, source: Source, train: pa.Table, raw_md5: str) ->
         sample = {IMAGE: first[0].tolist()}
     else:
         frame = train.drop_columns([TARGET]).to_pandas()
+        if source.weight is not None:
+            _check_weights(frame, source.weight)
+            frame = frame.drop(columns=source.weight)
         features = tuple(_feature(frame[name]) for name in frame)
         complete = frame.dropna()
         row = (complete if len(complete) else frame).iloc[0]
         sample = {
             name: None if pd.isna(value) else getattr(value, "item", lambda v=value: v)() for name, value in row.items()
         }
-    return Schema(
+    schema = Schema(
         dataset=dataset,
         raw_md5=raw_md5,
         task=source.task,
         features=features,
         target=_target(source, train),
         sample=sample,
+        weight=source.weight,
     )
+    if not bins or source.image is not None:
+        return schema
+    target = encode_target(schema, train[TARGET].to_pylist())
+    return schema.model_copy(update={"features": tuple(_binned(f, frame, target, source, bins) for f in features)})
+
+
+def _binned(feature: Feature, frame: pd.DataFrame, target: np.ndarray, source: Source, bins: int) -> Feature:
+    if not isinstance(feature, NumericFeature):
+        return feature
+    values = frame[feature.name].to_numpy(np.float64)
+    present = ~np.isnan(values)
+    classes = source.task in ("multiclass", "binary")
+    found = {
+        "quantiles": edges.quantiles(values[present], bins),
+        "tree_bins": edges.tree_bins(values[present], target[present], bins, classes),
+    }
+    return feature.model_copy(update=found)
+
+
+def _check_weights(frame: pd.DataFrame, name: str) -> None:
+    if name not in frame:
+        raise UserError(
+            f"catalog weight: expected a column of the data ({', '.join(map(str, frame))}), received {name!r}"
+        )
+    weights = frame[name]
+    if not pd.api.types.is_numeric_dtype(weights) or not (weights >= 0).all() or not weights.sum() > 0:
+        raise UserError(f"column {name!r}: expected weights, none missing or below 0 and not all 0")
 
 
 def _feature(column: pd.Series) -> Feature:
@@ -69,7 +107,9 @@ def _feature(column: pd.Series) -> Feature:
     )
 
 
-def _target(source: Source, train: pa.Table) -> ClassTarget | NumericTarget:
+def _target(source: Source, train: pa.Table) -> ClassTarget | LabelsTarget | NumericTarget | NumericTargets:
+    if pa.types.is_struct(train.schema.field(TARGET).type):
+        return _several(source, pd.DataFrame(train[TARGET].to_pylist()))
     values = train[TARGET].to_pandas()
     name = source.target or TARGET
     if values.isna().any():
@@ -88,3 +128,22 @@ def _target(source: Source, train: pa.Table) -> ClassTarget | NumericTarget:
     return ClassTarget(
         name=name, classes=classes, frequencies=tuple(float(counts.get(c, 0)) / len(values) for c in classes)
     )
+
+
+def _several(source: Source, values: pd.DataFrame) -> LabelsTarget | NumericTargets:
+    """A target with a column for each label or number."""
+    name = source.target or TARGET
+    if source.task not in ("multilabel", "regression"):
+        raise UserError(f"target {name!r}: expected one class per row for {source.task}, received several columns")
+    if values.isna().any(axis=None):
+        raise UserError(f"target {name!r}: expected a value in every row and column, received missing ones")
+    if source.task == "multilabel":
+        shares = values.mean().to_dict()
+        return LabelsTarget(
+            name=name, classes=tuple(map(str, shares)), frequencies=tuple(map(float, shares.values())), multilabel=True
+        )
+    numbers = [
+        NumericTarget(name=str(column), mean=float(values[column].mean()), std=float(values[column].std(ddof=0)) or 1.0)
+        for column in values
+    ]
+    return NumericTargets(name=name, targets=tuple(numbers))

@@ -16,7 +16,7 @@ class Metric:
     """A number that compares predictions with labels, and knows which of two is better.
 
     `compute` takes labels of shape (n_rows,) and predictions: class probabilities of shape
-    (n_rows, n_classes), or values of shape (n_rows,).
+    (n_rows, n_classes), or values of shape (n_rows,). Labels and several values have (n_rows, n_outputs) in both.
     """
 
     name: str
@@ -65,16 +65,31 @@ def _normalised(p: np.ndarray) -> np.ndarray:
     return p / p.sum(axis=1, keepdims=True)
 
 
+def _by_label(of_classes: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[np.ndarray, np.ndarray], float]:
+    """The same for labels, of shape (n_rows, n_labels): their mean, each label taken as two classes."""
+
+    def compute(y: np.ndarray, p: np.ndarray) -> float:
+        if y.ndim == 1:
+            return of_classes(y, p)
+        pairs = np.stack([1 - p, p], axis=2)
+        return float(np.mean([of_classes(y[:, i].astype(int), pairs[:, i]) for i in range(y.shape[1])]))
+
+    return compute
+
+
 def _r2(y: np.ndarray, p: np.ndarray) -> float:
-    spread = float(np.square(y - y.mean(dtype=np.float64)).sum())
-    return float(1 - np.square(p - y, dtype=np.float64).sum() / spread) if spread else float("nan")
+    """1 − error / spread, the mean over several targets; undefined (NaN) where one does not vary."""
+    spread = np.square(y - y.mean(axis=0, dtype=np.float64)).sum(axis=0)
+    if not np.all(spread):
+        return float("nan")
+    return float(np.mean(1 - np.square(p - y, dtype=np.float64).sum(axis=0) / spread))
 
 
 CLASSIFICATION = (
-    Metric("accuracy", True, _accuracy),
-    Metric("log_loss", False, _log_loss),
-    Metric("macro_f1", True, _macro_f1),
-    Metric("roc_auc", True, _roc_auc),
+    Metric("accuracy", True, _by_label(_accuracy)),
+    Metric("log_loss", False, _by_label(_log_loss)),
+    Metric("macro_f1", True, _by_label(_macro_f1)),
+    Metric("roc_auc", True, _by_label(_roc_auc)),
 )
 REGRESSION = (
     Metric("rmse", False, lambda y, p: float(np.sqrt(np.mean(np.square(p - y, dtype=np.float64))))),

@@ -7,191 +7,34 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from models.spec import hyperparameters
 from pipeline.errors import UserError
+from pipeline.sections import (
+    Evaluate,
+    Fetch,
+    FineTune,
+    Image,
+    Package,
+    Params,
+    Preprocess,
+    Search,
+    Select,
+    Source,
+    Task,
+    Train,
+)
+from pipeline.space import Choices, FloatRange, IntRange, SearchSpace, problems_of_space
 
-Task = Literal["multiclass", "binary", "regression"]
-MetricName = Literal["log_loss", "accuracy", "rmse", "mae"]
-
-Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """Strict and frozen: an unknown key or a value of another type is an error."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-
-
-class Fetch(Section):
-    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    attempts: PositiveInt
-
-
-class Preprocess(Section):
-    test_fraction: Fraction
-    validation_fraction: Fraction
-    seed: Annotated[int, Field(ge=0, lt=2**32)]
-
-    @model_validator(mode="after")
-    def leaves_rows_to_train_on(self) -> "Preprocess":
-        if self.test_fraction + self.validation_fraction >= 1:
-            raise ValueError("test_fraction + validation_fraction below 1, so that rows are left to train on")
-        return self
-
-
-class Train(Section):
-    epochs: PositiveInt
-    patience: PositiveInt
-
-
-class IntRange(Section):
-    """Whole numbers from `low` to `high`, both included."""
-
-    type: Literal["int"]
-    low: int
-    high: int
-    log: bool = False
-
-    @model_validator(mode="after")
-    def is_a_range(self) -> "IntRange":
-        _check_range(self.low, self.high, self.log)
-        return self
-
-
-class FloatRange(Section):
-    """Numbers from `low` to `high`, every `step` where one is given."""
-
-    type: Literal["float"]
-    low: Annotated[float, Field(allow_inf_nan=False)]
-    high: Annotated[float, Field(allow_inf_nan=False)]
-    log: bool = False
-    step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-
-    @model_validator(mode="after")
-    def is_a_range(self) -> "FloatRange":
-        _check_range(self.low, self.high, self.log)
-        if self.log and self.step is not None:
-            raise ValueError("either log or step, not both")
-        return self
-
-
-class Choices(Section):
-    """One of the given values."""
-
-    type: Literal["categorical"]
-    choices: Annotated[tuple[str | int | float, ...], Field(min_length=1, strict=False)]
-
-
-def _check_range(low: float, high: float, log: bool) -> None:
-    if low > high:
-        raise ValueError(f"low at most high, received low {low} and high {high}")
-    if log and low <= 0:
-        raise ValueError(f"low above 0 on a log scale, received low {low}")
-
-
-Distribution = Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]
-Hyperparameter = Literal["depth", "width", "activation", "dropout", "optimizer", "learning_rate", "batch_size"]
-SearchSpace = dict[Hyperparameter, Distribution | str | int | float]
-
-
-class Search(Section):
-    n_trials: PositiveInt
-    workers: Literal["auto"] | PositiveInt
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
-    metric: Literal["auto"] | MetricName
-    keep: PositiveInt
-    warmup_epochs: Annotated[int, Field(ge=0)]
-    space: SearchSpace
-
-    @model_validator(mode="after")
-    def is_complete(self) -> "Search":
-        missing = [name for name in get_args(Hyperparameter) if name not in self.space]
-        if missing:
-            raise ValueError(f"a distribution or a value for each hyperparameter, missing {', '.join(missing)}")
-        return self
-
-
-class Select(Section):
-    minimum_gain: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-class Evaluate(Section):
-    bootstrap_samples: Annotated[int, Field(ge=2)]
-    confidence: Fraction
-
-
-class Package(Section):
-    workers: PositiveInt
-
-
-class Image(Section):
-    height: PositiveInt
-    width: PositiveInt
-    maximum: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Source(Section):
-    """Where a dataset comes from and what it asks for.
-
-    `files` maps a file's name to the sha256 of its content; `addresses` are tried in turn, with
-    `{file}` replaced by the name.
-    """
-
-    source: Literal["scikit-learn", "idx", "statlib_housing", "csv"]
-    task: Task
-    target: str | None = None
-    classes: tuple[str, ...] | None = Field(default=None, strict=False)
-    image: Image | None = None
-    addresses: tuple[str, ...] = Field(default=(), strict=False)
-    files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = {}
-
-    @model_validator(mode="after")
-    def has_what_its_source_needs(self) -> "Source":
-        if self.source != "scikit-learn" and not (self.files and self.addresses):
-            raise ValueError("files with their sha256, and addresses, for a source that is downloaded")
-        for name in self.files:
-            if name != Path(name).name or name in {"", ".", ".."}:
-                raise ValueError(f"a plain file name, received {name!r}")
-        if self.source == "csv" and self.target is None:
-            raise ValueError("target: the name of the column to predict")
-        if self.source == "idx" and self.image is None:
-            raise ValueError("image: height, width and maximum of a pixel")
-        return self
-
-
-class Params(Section):
-    """What one dataset's stages are told: the sections with that dataset's overrides in them."""
-
-    dataset: str
-    source: Source
-    fetch: Fetch
-    preprocess: Preprocess
-    train: Train
-    search: Search
-    select: Select
-    evaluate: Evaluate
-    package: Package
-
-    @property
-    def metric(self) -> MetricName:
-        """The validation metric that ranks trials, candidates and champion."""
-        if self.search.metric != "auto":
-            return self.search.metric
-        return "rmse" if self.source.task == "regression" else "log_loss"
-
-    @model_validator(mode="after")
-    def metric_fits_task(self) -> "Params":
-        fitting = {"rmse", "mae"} if self.source.task == "regression" else {"log_loss", "accuracy"}
-        if self.metric not in fitting:
-            raise ValueError(f"search.metric: expected one of {', '.join(sorted(fitting))}, received {self.metric!r}")
-        return self
-
+__all__ = [
+    "Choices", "Evaluate", "Fetch", "FineTune", "FloatRange", "Image", "IntRange", "Package", "Params", "Preprocess",
+    "Search", "SearchSpace", "Select", "Source", "Task", "Train", "load_params",
+]  # fmt: skip
 
 SECTIONS = ("fetch", "preprocess", "train", "search", "select", "evaluate", "package")
 OVERRIDABLE = ("preprocess", "train", "search")
@@ -287,9 +130,32 @@ def _merge(document: dict[str, Any], name: str) -> tuple[Params | None, list[str
     if problems:
         return None, problems
     try:
-        return Params.model_validate(merged), []
+        params = Params.model_validate(merged)
     except ValidationError as error:
         return None, [_problem(item, name, overrides) for item in error.errors()]
+    return params, [_space_problem(problem, name, overrides) for problem in _unbuildable(params)]
+
+
+def _unbuildable(params: Params) -> list[str]:
+    """What no network could be built from, each as `name: expected …, received …`."""
+    space = params.search.space
+    unknown = list(_unknown(space, hyperparameters(), ""))
+    if unknown:
+        return unknown
+    problems = problems_of_space(space, params.source.task)
+    numeric = space.get("numeric", "standardise")
+    used = {"quantile", "piecewise"} & set(numeric.choices if isinstance(numeric, Choices) else [numeric])
+    if used and not params.preprocess.bins:
+        which = " or ".join(sorted(used))
+        problems.append(f"numeric: expected preprocess.bins above 0 for {which}, received preprocess.bins: 0")
+    return problems
+
+
+def _space_problem(problem: str, dataset: str, overrides: Mapping[str, Any]) -> str:
+    where = "search.space"
+    if problem.split(":")[0] in ((overrides.get("search") or {}).get("space") or {}):
+        where = f"overrides.{dataset}.search.space"
+    return f"{where}.{problem}"
 
 
 def _problem(item: Any, dataset: str, overrides: Mapping[str, Any]) -> str:
@@ -325,7 +191,7 @@ def _expectation(message: str) -> str:
 def _names_beside(location: list[Any]) -> tuple[str, ...]:
     """The names allowed where the last part of `location` stands."""
     if len(location) > 1 and location[-2] == "space":
-        return get_args(Hyperparameter)
+        return hyperparameters()
     model: type[BaseModel] = Params
     for part in location[:-1]:
         kind = model.model_fields[part].annotation if part in model.model_fields else None

@@ -54,6 +54,18 @@ def confusion(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
     return figure
 
 
+def label_errors(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
+    """Per label, the rows in which it was missed and those in which it was given wrongly."""
+    given = predictions >= 0.5
+    figure, axis = plt.subplots(figsize=(7, 0.6 * len(schema.classes) + 1.5), layout="constrained")
+    missed, wrong = ((y == 1) & ~given).sum(axis=0), ((y == 0) & given).sum(axis=0)
+    axis.barh(schema.classes, missed, label="missed")
+    axis.barh(schema.classes, wrong, left=missed, label="given wrongly")
+    axis.set(xlabel="rows", title=f"{schema.dataset}, test: {len(y)} rows")
+    axis.legend()
+    return figure
+
+
 def residuals(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
     """Predicted against actual values, and how the errors are distributed."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
@@ -102,6 +114,17 @@ def importance(shares: Mapping[str, float], metric: str) -> Figure:
     if not shares:
         axis.text(0.5, 0.5, "too few different trials to tell", ha="center", va="center", transform=axis.transAxes)
         axis.set_yticks([])
+    return figure
+
+
+def lr_range(rates: np.ndarray, losses: np.ndarray, suggested: float) -> Figure:
+    """The loss while the learning rate grows, and where to begin."""
+    figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    axis.plot(rates, losses)
+    axis.axvline(suggested, color="grey", linestyle=":", label=f"suggested: {suggested:.2g}")
+    axis.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
+    axis.legend()
+    axis.grid(alpha=0.3)
     return figure
 
 

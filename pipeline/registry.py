@@ -40,7 +40,7 @@ def register_bundle(client: tracking.MlflowClient, dataset: str, bundle: Path) -
             requirements=[
                 f"{name}=={v}" for name, v in provenance.versions("numpy", "onnxruntime", "pandas", "pydantic").items()
             ],
-            signature=tracking.signature(_inputs(schema), list(schema.classes) or [schema.target.name]),
+            signature=tracking.signature(_inputs(schema), list(schema.outputs)),
             example=example,
         )
 

@@ -19,7 +19,10 @@ class _Frozen(BaseModel):
 
 
 class NumericFeature(_Frozen):
-    """A number. The constants are those of the train split, missing values left out."""
+    """A number. The constants are those of the train split, missing values left out.
+
+    `quantiles` and `tree_bins` are rising edges of intervals; both are empty where none were asked for.
+    """
 
     kind: Literal["numeric"] = "numeric"
     name: str
@@ -29,6 +32,8 @@ class NumericFeature(_Frozen):
     std: float
     median: float
     missing: bool
+    quantiles: tuple[float, ...] = ()
+    tree_bins: tuple[float, ...] = ()
 
 
 class CategoricalFeature(_Frozen):
@@ -69,18 +74,35 @@ class NumericTarget(_Frozen):
     std: float
 
 
+class LabelsTarget(_Frozen):
+    """Labels of which each is true or not; `frequencies` are the shares of true ones in the train split."""
+
+    name: str
+    classes: tuple[str, ...]
+    frequencies: tuple[float, ...]
+    multilabel: Literal[True]  # tells it from a ClassTarget when it is read
+
+
+class NumericTargets(_Frozen):
+    """Several numbers, predicted together."""
+
+    name: str
+    targets: tuple[NumericTarget, ...]
+
+
 class Schema(_Frozen):
     """What a row of a dataset is: its features in order, its target, and a sample to try.
 
-    `raw_md5` names the raw data it was inferred from.
+    `raw_md5` names the raw data it was inferred from; `weight` the column of example weights, if any.
     """
 
     dataset: str
     raw_md5: str
-    task: Literal["multiclass", "binary", "regression"]
+    task: Literal["multiclass", "binary", "multilabel", "regression"]
     features: tuple[Feature, ...]
-    target: ClassTarget | NumericTarget
+    target: ClassTarget | LabelsTarget | NumericTarget | NumericTargets
     sample: dict[str, Any]
+    weight: str | None = None
 
     @property
     def image(self) -> ImageFeature | None:
@@ -95,8 +117,19 @@ class Schema(_Frozen):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The class names in the order of their codes; empty for regression."""
-        return self.target.classes if isinstance(self.target, ClassTarget) else ()
+        """The class names in the order of their codes, or the labels; empty for regression."""
+        return self.target.classes if isinstance(self.target, ClassTarget | LabelsTarget) else ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the columns of a prediction are called: classes, labels, or the names of the numbers."""
+        match self.target:
+            case NumericTarget():
+                return (self.target.name,)
+            case NumericTargets():
+                return tuple(target.name for target in self.target.targets)
+            case _:
+                return self.classes
 
     def save(self, path: Path) -> None:
         path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -128,9 +161,14 @@ def encode(schema: Schema, columns: Mapping[str, Any]) -> np.ndarray:
 
 
 def encode_target(schema: Schema, values: Sequence[Any]) -> np.ndarray:
-    """Class names as int32 codes, or numbers as float32; array of shape (n_rows,)."""
+    """Class names as int32 codes, or numbers as float32; array of shape (n_rows,).
+
+    Labels and several numbers come as a mapping per row and become float32 of shape (n_rows, n_outputs).
+    """
     if isinstance(schema.target, NumericTarget):
         return np.asarray(values, dtype=np.float32)
+    if not isinstance(schema.target, ClassTarget):
+        return np.array([[row[name] for name in schema.outputs] for row in values], dtype=np.float32)
     code_of = {name: code for code, name in enumerate(schema.target.classes)}
     return np.fromiter((code_of[value] for value in values), dtype=np.int32, count=len(values))
 

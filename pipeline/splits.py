@@ -70,10 +70,19 @@ def write_rows(path: Path, table: pa.Table) -> None:
 
 
 def read_part(path: Path, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-    """A prepared part as the graph reads it: features (n_rows, input_width) and target (n_rows,)."""
+    """A prepared part as the graph reads it: features (n_rows, input_width) and target (n_rows,), or for
+    labels and several numbers (n_rows, n_outputs).
+    """
     table = pq.read_table(path)
     target = encode_target(schema, table[TARGET].to_pylist())
     if schema.image is not None:
         image = schema.image
         return encode(schema, {IMAGE: column_to_images(table[IMAGE], image.height, image.width)}), target
     return encode(schema, table.drop_columns([TARGET]).to_pandas()), target
+
+
+def read_weights(path: Path, schema: Schema) -> np.ndarray | None:
+    """What each row of a prepared part counts, float32 of shape (n_rows,); None where all count the same."""
+    if schema.weight is None:
+        return None
+    return pq.read_table(path, columns=[schema.weight])[schema.weight].to_numpy().astype(np.float32)

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
@@ -31,6 +32,9 @@ class StudyLog:
     def trial(self, trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
         """Log a trial before the study is told of it, so that the study can point to the run."""
         metrics = {"seconds": result.seconds, "n_parameters": float(result.n_parameters)} if result else {}
+        if result and len(result.values_of_restarts) > 1:
+            values_of = np.array(result.values_of_restarts)
+            metrics |= {"restarts.mean": float(values_of.mean()), "restarts.spread": float(values_of.std(ddof=1))}
         if result:
             metrics |= {f"best.{name}": values[result.best_epoch] for name, values in result.history.items()}
         elif state == "pruned":

@@ -116,6 +116,13 @@ def new_run(client: MlflowClient, experiment: str, name: str) -> str:
     return run.info.run_id
 
 
+def log_baseline(client: MlflowClient, experiment: str, name: str, started: int, metrics: Mapping[str, float]) -> None:
+    """A model that networks are compared with, as a finished run of the same experiment."""
+    run = client.create_run(experiment, start_time=started, run_name=f"baseline {name}", tags={"kind": "baseline"})
+    log_metrics(client, run.info.run_id, metrics)
+    client.set_terminated(run.info.run_id)
+
+
 def run_exists(client: MlflowClient, run_id: str) -> bool:
     try:
         return client.get_run(run_id).info.lifecycle_stage == "active"

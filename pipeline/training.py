@@ -17,9 +17,10 @@ from pipeline.errors import UserError
 from pipeline.metrics import BY_NAME
 from pipeline.params import Params
 from pipeline.paths import Paths, var
+from pipeline.plausible import check
 from pipeline.progress import TrialProgress
 from pipeline.schema import load_schema
-from pipeline.splits import read_part
+from pipeline.splits import read_part, read_weights
 from pipeline.study_log import StudyLog
 from serving.bundle import Manifest, seal
 
@@ -30,6 +31,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
     Raises:
         UserError: when no trial could be trained to its end, with the reasons.
     """
+    check(params, load_schema(paths.prepared / "schema.json"))
     name = provenance.study_name(params, paths)
     with tempfile.TemporaryDirectory() as folder, provenance.only_one(name):
         data = prepare_data(paths, Path(folder))
@@ -79,7 +81,8 @@ def prepare_data(paths: Paths, folder: Path) -> Data:
     schema = load_schema(paths.prepared / "schema.json")
     data = Data(folder, paths.prepared / "schema.json")
     for part in ("train", "validation"):
-        data.save(part, Split(*read_part(paths.prepared / f"{part}.parquet", schema)))
+        file = paths.prepared / f"{part}.parquet"
+        data.save(part, Split(*read_part(file, schema), read_weights(file, schema)))
     return data
 
 

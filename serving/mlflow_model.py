@@ -26,7 +26,7 @@ with warnings.catch_warnings(record=True):
             schema = self.predictor.schema
             columns = {schema.image.name: model_input} if schema.image else model_input
             predictions = self.predictor.predict(encode(schema, columns))
-            names = list(schema.classes) or [schema.target.name]
+            names = list(schema.outputs)
             return pd.DataFrame(np.reshape(predictions, (-1, len(names))), columns=names)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from pipeline.schema import ClassTarget, Schema
+from pipeline.schema import ClassTarget, NumericTarget, Schema
 from serving.bundle import Manifest, open_bundle
 
 
@@ -32,11 +32,13 @@ class Predictor:
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Class probabilities of shape (n_rows, n_classes), or values of shape (n_rows,).
 
+        Labels and several values have the shape (n_rows, n_outputs), in the order of `schema.outputs`.
+
         Args:
             rows: float32 of shape (n_rows, schema.input_width), from `pipeline.schema.encode`.
         """
         (output,) = self._session.run(None, {self._input: rows})
-        if not isinstance(self.schema.target, ClassTarget):
+        if isinstance(self.schema.target, NumericTarget):
             return output[:, 0]
         if self.schema.task == "binary":
             return np.concatenate([1 - output, output], axis=1)
@@ -47,8 +49,14 @@ class Predictor:
         if len(rows) == 0:
             return []
         predictions = self.predict(rows)
-        if not isinstance(self.schema.target, ClassTarget):
+        if isinstance(self.schema.target, NumericTarget):
             return [{"value": value} for value in predictions.tolist()]
+        if not isinstance(self.schema.target, ClassTarget):
+            names = self.schema.outputs
+            several = [dict(zip(names, row, strict=True)) for row in predictions.tolist()]
+            if self.schema.task == "regression":
+                return [{"values": row} for row in several]
+            return [{"labels": [n for n, p in row.items() if p >= 0.5], "probabilities": row} for row in several]
         classes = self.schema.target.classes
         return [
             {"label": classes[best], "probability": row[best], "probabilities": dict(zip(classes, row, strict=True))}

@@ -11,6 +11,8 @@ COMMANDS = {
     "summary": "the table at the end of a run",
     "tune": "search further for one dataset, and run the stages after it",
     "retrain": "train the winner again from its stored settings, and compare",
+    "references": "scikit-learn's models on the same split, as runs of the same experiment",
+    "lr_range": "which learning rate to begin with",
     "promote": "serve a registered version again",
     "ui": "MLflow's UI over the tracked runs",
     "serve": "the packaged Bento on this machine",

@@ -38,7 +38,7 @@ def run(params: Params, paths: Paths) -> None:
 
     history = plots.read_history(paths.bundle / "history.csv")
     curves = plots.learning_curves(history, manifest.metric, manifest.best_epoch)
-    errors = plots.confusion if schema.classes else plots.residuals
+    errors = {"regression": plots.residuals, "multilabel": plots.label_errors}.get(schema.task, plots.confusion)
     pictures = [
         plots.save(curves, paths.model_plots / "learning_curves.png"),
         plots.save(errors(schema, y, predictions), paths.model_plots / f"{errors.__name__}.png"),

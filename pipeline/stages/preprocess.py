@@ -1,5 +1,6 @@
 """preprocess: split the rows, and freeze the schema that the train split shows."""
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.digest import md5
@@ -18,15 +19,16 @@ def run(params: Params, paths: Paths) -> None:
         is_test = table[IS_TEST].to_numpy()
         table = table.drop_columns([IS_TEST])
     settings = params.preprocess
+    stratify = params.source.task in ("multiclass", "binary")
     parts = split_rows(
-        table[TARGET].to_numpy(),
+        table[TARGET].to_numpy() if stratify else np.zeros(len(table)),
         is_test,
         settings.test_fraction,
         settings.validation_fraction,
         settings.seed,
-        stratify=params.source.task != "regression",
+        stratify=stratify,
     )
-    schema = infer_schema(params.dataset, params.source, table.take(parts["train"]), md5(raw))
+    schema = infer_schema(params.dataset, params.source, table.take(parts["train"]), md5(raw), settings.bins)
     paths.prepared.mkdir(parents=True, exist_ok=True)
     schema.save(paths.prepared / "schema.json")
     for name, rows in parts.items():

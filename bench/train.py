@@ -1,0 +1,294 @@
+"""Plain Keras `fit` and ours, side by side in one process: `make bench-train`.
+
+The same network, data, seed and batch size; epochs of the two alternate, so that whatever else the machine
+does meets both. scikit-learn's MLP and a loop in NumPy show how far the machine's limit is.
+"""
+
+import itertools
+import json
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from models import worker  # first: imports TensorFlow quietly  # isort: skip
+import keras
+import numpy as np
+import tensorflow as tf
+
+from models import heads, mlp, optimizers
+from models.epoch import EpochTrainer
+from models.fit import compiled, orders
+from models.spec import Spec
+from models.trial import Split
+from pipeline import provenance
+from pipeline.errors import UserError
+from pipeline.paths import Paths
+from pipeline.schema import Schema, load_schema
+from pipeline.splits import read_part
+
+RESULTS = Path("bench/results/train.json")
+SEEDS = (1, 2, 3, 4, 5)
+EPOCHS_IN_TURN = 3  # in one call to `fit`, before it is the other's turn
+
+
+class _Clock(keras.callbacks.Callback):
+    """Seconds of each epoch but the first of a call to `fit`, which sets things up; validation included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        now = time.perf_counter()
+        if epoch:
+            self.seconds.append(now - self.last)
+        self.last = now
+
+
+@dataclass(frozen=True)
+class System:
+    """A network of the material, how many of its epochs are timed, and how many make a final metric."""
+
+    name: str
+    dataset: str
+    metric: str
+    spec: Spec
+    timed: int
+    trained: int
+    target: float
+
+
+def _spec(**hyperparameters) -> Spec:  # type: ignore[no-untyped-def]
+    return Spec(activation="relu", dropout=0.0, **hyperparameters)
+
+
+SYSTEMS = (
+    System("S3", "iris", "accuracy",
+           _spec(depth=2, width=(4, 128), optimizer="adam", learning_rate=1e-3, batch_size=32), 20, 100, 5.0),
+    System("S4", "fashion_mnist", "accuracy",
+           _spec(depth=2, width=(300, 100), optimizer="sgd", momentum=0.0, learning_rate=1e-2, batch_size=32),
+           2, 4, 3.0),
+    System("S5", "mnist", "accuracy",
+           _spec(depth=2, width=64, optimizer="sgd", momentum=0.8, learning_rate=0.1, batch_size=28,
+                 schedule="time", decay=0.1), 2, 2, 3.0),
+    System("S6", "california_housing", "rmse",
+           _spec(depth=3, width=50, optimizer="adam", learning_rate=1e-3, batch_size=32), 4, 5, 5.0),
+)  # fmt: skip
+
+
+def main() -> None:
+    worker._use_threads(0)
+    chosen = sys.argv[1:]
+    known = json.loads(RESULTS.read_text())["systems"] if chosen and RESULTS.exists() else {}
+    for system in SYSTEMS:
+        if not chosen or system.name in chosen:
+            known[system.name] = measure(system)
+            _show(system, known[system.name])
+            report = {"machine": _machine(), "systems": known}  # after each, so that an end half-way loses little
+            RESULTS.parent.mkdir(parents=True, exist_ok=True)
+            RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def measure(system: System) -> dict:
+    """Times in seconds, memory in MiB, and the final validation metric over the seeds."""
+    schema, train, validation = _read(system.dataset)
+    ways: dict[str, Callable] = {"keras": _keras, "ours": _ours}
+    first: dict[str, list[float]] = {way: [] for way in ways}
+    epochs: dict[str, list[float]] = {way: [] for way in ways}
+    memory = {}
+    runs = {}
+    for way, make in ways.items():
+        before = _memory()
+        started = time.perf_counter()
+        runs[way] = make(system, schema, train, validation, SEEDS[0])
+        runs[way]()
+        first[way].append(time.perf_counter() - started)
+        memory[way] = round(_memory() - before, 1)
+    for _ in range(system.timed):
+        for way, run in runs.items():
+            clock = _Clock()
+            run(EPOCHS_IN_TURN, clock)
+            epochs[way] += clock.seconds
+    final: dict[str, list[float]] = {way: [] for way in ways}
+    for seed in SEEDS:
+        for way, make in ways.items():
+            run = make(system, schema, train, validation, seed)
+            final[way].append(run(system.trained).history[f"val_{system.metric}"][-1])
+            keras.backend.clear_session()
+    medians = {way: statistics.median(times) for way, times in epochs.items()}
+    limits = {"scikit-learn": _scikit_learn(system, schema, train), "numpy": _numpy(system, schema, train)}
+    return {
+        "epoch": medians,
+        "epoch_low": {way: min(times) for way, times in epochs.items()},
+        "epoch_high": {way: max(times) for way, times in epochs.items()},
+        "first_epoch": {way: times[0] for way, times in first.items()},
+        "memory_grown": memory,
+        "ratio": medians["keras"] / medians["ours"],
+        "target": system.target,
+        "epoch_elsewhere": limits,
+        "metric": system.metric,
+        "epochs_trained": system.trained,
+        "final": final,
+        "final_difference": statistics.mean(final["ours"]) - statistics.mean(final["keras"]),
+        "final_spread": statistics.stdev(final["keras"]),
+    }
+
+
+def _keras(system: System, schema: Schema, train: Split, validation: Split, seed: int) -> Callable:
+    """Keras as its documentation uses it: `compile`, then `fit` on arrays."""
+    keras.utils.set_random_seed(seed)
+    network = mlp.build(system.spec, schema)
+    steps = -(-len(train.target) // system.spec.batch_size)
+    network.compile(
+        optimizer=optimizers.optimizer(system.spec, steps, system.trained),
+        loss=heads.loss(system.spec, schema),
+        metrics=heads.metrics(schema),
+    )
+    y, y_validation = (heads.labels(schema, part.target) for part in (train, validation))
+    if (units := heads.loss_units(schema)) is not None:
+        # Plain Keras learns the standardised target as well: the same problem for both.
+        network.compile(network.optimizer, loss=lambda a, b: tf.reduce_mean(tf.square((a - b) / units)),
+                        metrics=heads.metrics(schema))  # fmt: skip
+
+    def run(epochs: int = 1, *callbacks: keras.callbacks.Callback) -> keras.callbacks.History:
+        return network.fit(
+            train.features,
+            y,
+            batch_size=system.spec.batch_size,
+            epochs=epochs,
+            validation_data=(validation.features, y_validation),
+            callbacks=list(callbacks),
+            verbose=0,
+        )
+
+    return run
+
+
+def _ours(system: System, schema: Schema, train: Split, validation: Split, seed: int) -> Callable:
+    keras.utils.set_random_seed(seed)
+    network = mlp.build(system.spec, schema)
+    trainer: EpochTrainer = compiled(network, system.spec, schema, train, validation, system.trained)
+    begun = 0
+
+    def run(epochs: int = 1, *callbacks: keras.callbacks.Callback) -> keras.callbacks.History:
+        nonlocal begun
+        # `fit` from the epoch that comes next: another order of rows in each.
+        history = trainer.fit(
+            orders(len(train.target), seed, begun),
+            steps_per_epoch=1,
+            epochs=epochs,
+            validation_data=trainer.validation,
+            shuffle=False,
+            callbacks=list(callbacks),
+            verbose=0,
+        )
+        begun += epochs
+        return history
+
+    return run
+
+
+def _scikit_learn(system: System, schema: Schema, train: Split) -> float:
+    """Seconds of an epoch of scikit-learn's MLP of the same size; it has no momentum schedule like ours."""
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+    kind = MLPRegressor if schema.task == "regression" else MLPClassifier
+    solver = "adam" if system.spec.optimizer == "adam" else "sgd"
+    model = kind(
+        hidden_layer_sizes=system.spec.widths, solver=solver, batch_size=min(system.spec.batch_size, len(train.target))
+    )
+    model.learning_rate_init = system.spec.learning_rate
+    classes = {} if schema.task == "regression" else {"classes": np.unique(train.target)}
+    x = _scaled(schema, train)
+    model.partial_fit(x, train.target, **classes)
+    started = time.perf_counter()
+    model.partial_fit(x, train.target)
+    return time.perf_counter() - started
+
+
+def _numpy(system: System, schema: Schema, train: Split) -> float:
+    """Seconds of an epoch of plain SGD as a loop over batches, backpropagation by hand."""
+    x, y, size = _scaled(schema, train), train.target, system.spec.batch_size
+    n_outputs = heads.n_outputs(schema)
+    widths = [x.shape[1], *system.spec.widths, n_outputs]
+    generator = np.random.default_rng(0)
+    weights = [generator.normal(0, a**-0.5, (a, b)).astype("float32") for a, b in itertools.pairwise(widths)]
+    biases = [np.zeros(b, "float32") for b in widths[1:]]
+    wanted = np.eye(n_outputs, dtype="float32")[y] if schema.classes else y[:, None]
+    started = time.perf_counter()
+    order = generator.permutation(len(x))
+    for first in range(0, len(x), size):
+        rows = order[first : first + size]
+        values = [x[rows]]
+        for i, (w, b) in enumerate(zip(weights, biases, strict=True)):
+            z = values[-1] @ w + b
+            values.append(np.maximum(z, 0) if i < len(weights) - 1 else z)
+        out = values.pop()
+        if schema.classes:
+            e = np.exp(out - out.max(axis=1, keepdims=True))
+            out = e / e.sum(axis=1, keepdims=True)
+        delta = (out - wanted[rows]) / len(rows)
+        for i in range(len(weights) - 1, -1, -1):
+            below = (delta @ weights[i].T) * (values[i] > 0) if i else None
+            weights[i] -= 1e-3 * values[i].T @ delta
+            biases[i] -= 1e-3 * delta.sum(axis=0)
+            delta = below
+    return time.perf_counter() - started
+
+
+def _scaled(schema: Schema, split: Split) -> np.ndarray:
+    if schema.image is not None:
+        return split.features / np.float32(schema.image.maximum)
+    return (split.features - split.features.mean(axis=0)) / split.features.std(axis=0)
+
+
+def _read(dataset: str) -> tuple[Schema, Split, Split]:
+    prepared = Paths(dataset).prepared
+    if not (prepared / "schema.json").exists():
+        raise UserError(
+            f"{prepared} is missing: run `dvc repro preprocess@{dataset}` or `make repro DATASETS={dataset}`"
+        )
+    schema = load_schema(prepared / "schema.json")
+    train, validation = (Split(*read_part(prepared / f"{part}.parquet", schema)) for part in ("train", "validation"))
+    return schema, train, validation
+
+
+def _memory() -> float:
+    """The most memory that this process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _machine() -> dict:
+    return {
+        "cores": provenance.cores(),
+        "python": platform.python_version(),
+        "accelerators": [device.name for device in tf.config.list_physical_devices("GPU")],
+        **provenance.versions("tensorflow", "keras", "numpy", "scikit-learn"),
+    }
+
+
+def _show(system: System, found: dict) -> None:
+    epoch, other = found["epoch"], found["epoch_elsewhere"]
+    print(
+        f"{system.name} {system.dataset}: epoch {1000 * epoch['keras']:.0f} ms Keras, "
+        f"{1000 * epoch['ours']:.0f} ms ours: "
+        f"{found['ratio']:.1f} times faster (to reach {system.target:g}); first {found['first_epoch']['keras']:.1f} s, "
+        f"{found['first_epoch']['ours']:.1f} s; memory +{found['memory_grown']['keras']:.0f}, "
+        f"+{found['memory_grown']['ours']:.0f} MiB; scikit-learn {1000 * other['scikit-learn']:.0f} ms, "
+        f"NumPy {1000 * other['numpy']:.0f} ms\n   {system.metric} after {system.trained} epochs, 5 seeds: "
+        f"{statistics.mean(found['final']['keras']):.4f} Keras, {statistics.mean(found['final']['ours']):.4f} ours, "
+        f"spread {found['final_spread']:.4f}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,0 +1,206 @@
+"""The layers that Keras lacks, or whose own version does not survive the export to ONNX.
+
+Every constant is one that the schema holds, fitted on the train split.
+"""
+
+from statistics import NormalDist
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def serializable(layer: type) -> type:
+    return keras.saving.register_keras_serializable(package="mlp")(layer)
+
+
+@keras.saving.register_keras_serializable(package="mlp")
+def gelu(x):  # type: ignore[no-untyped-def]
+    """GELU in its tanh form (Hendrycks and Gimpel, 2016): ONNX export has no exact one, which needs erf."""
+    return keras.activations.gelu(x, approximate=True)
+
+
+@serializable
+class Columns(keras.layers.Layer):
+    """Some columns of a table, (n_rows, n_columns) → (n_rows, len(columns))."""
+
+    def __init__(self, columns: list[int], **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**kwargs)
+        self.columns = columns
+
+    def call(self, rows):  # type: ignore[no-untyped-def]
+        return ops.take(rows, np.array(self.columns, "int32"), axis=1)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "columns": self.columns}
+
+
+@serializable
+class Impute(keras.layers.Layer):
+    """Numbers with each NaN replaced by its column's constant; the shape stays."""
+
+    def __init__(self, constants: list[float], **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**kwargs)
+        self.constants = constants
+
+    def call(self, numbers):  # type: ignore[no-untyped-def]
+        return ops.where(ops.isnan(numbers), np.array(self.constants, "float32"), numbers)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "constants": self.constants}
+
+
+@serializable
+class IsMissing(keras.layers.Layer):
+    """1 where a number is NaN, else 0; the shape stays."""
+
+    def call(self, numbers):  # type: ignore[no-untyped-def]
+        return ops.cast(ops.isnan(numbers), "float32")
+
+
+@serializable
+class OneHot(keras.layers.Layer):
+    """Codes of shape (n_rows, 1) as (n_rows, n_codes)."""
+
+    def __init__(self, n_codes: int, **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**kwargs)
+        self.n_codes = n_codes
+
+    def call(self, codes):  # type: ignore[no-untyped-def]
+        return ops.one_hot(ops.cast(codes[:, 0], "int32"), self.n_codes, dtype="float32")
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "n_codes": self.n_codes}
+
+
+@serializable
+class PiecewiseLinear(keras.layers.Layer):
+    """How far a number is through each interval, from 0 to 1 (Gorishniy et al., 2022, arXiv 2203.05556).
+
+    (n_rows, n_features) → (n_rows, n_features, most intervals): features with fewer are filled with zeros.
+
+    Args:
+        edges: per feature the rising edges of its intervals, two at least.
+    """
+
+    def __init__(self, edges: list[list[float]], **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**kwargs)
+        self.edges = edges
+        shape = (len(edges), max(len(rising) for rising in edges) - 1)
+        self.low, self.scale = np.zeros(shape, "float32"), np.zeros(shape, "float32")
+        for feature, rising in enumerate(edges):
+            n = len(rising) - 1
+            self.low[feature, :n] = rising[:-1]
+            self.scale[feature, :n] = 1 / np.diff(rising)
+
+    def call(self, numbers):  # type: ignore[no-untyped-def]
+        return ops.clip((ops.expand_dims(numbers, 2) - self.low) * self.scale, 0, 1)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "edges": self.edges}
+
+
+@serializable
+class Quantile(PiecewiseLinear):
+    """Numbers whose quantiles become those of a normal distribution; the shape stays.
+
+    Args:
+        edges: per feature its different quantiles, evenly spaced in rank.
+    """
+
+    def __init__(self, edges: list[list[float]], **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(edges, **kwargs)
+        self.rises = np.zeros_like(self.low)
+        self.floor = np.zeros(len(edges), "float32")
+        for feature, rising in enumerate(edges):
+            n = len(rising)
+            scores = [NormalDist().inv_cdf((rank + 0.5) / n) for rank in range(n)]
+            self.rises[feature, : n - 1] = np.diff(scores)
+            self.floor[feature] = scores[0]
+
+    def call(self, numbers):  # type: ignore[no-untyped-def]
+        return ops.sum(super().call(numbers) * self.rises, axis=2) + self.floor
+
+
+@serializable
+class Periodic(keras.layers.Layer):
+    """Sine and cosine of learned frequencies (Gorishniy et al., 2022): (n, f) → (n, f, 2·frequencies).
+
+    Args:
+        scale: standard deviation of the initial frequencies.
+    """
+
+    def __init__(self, frequencies: int, scale: float, **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**kwargs)
+        self.frequencies, self.scale = frequencies, scale
+
+    def build(self, input_shape: tuple) -> None:
+        self.frequency = self.add_weight(
+            shape=(input_shape[1], self.frequencies),
+            initializer=keras.initializers.RandomNormal(0.0, self.scale),
+            name="frequency",
+        )
+
+    def call(self, numbers):  # type: ignore[no-untyped-def]
+        angle = 2 * np.float32(np.pi) * ops.expand_dims(numbers, 2) * self.frequency
+        return ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=2)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "frequencies": self.frequencies, "scale": self.scale}
+
+
+@serializable
+class ShiftAndFlip(keras.layers.Layer):
+    """In training, flat images moved by up to `shift` pixels and mirrored half of the time; (n, pixels) stays.
+
+    One shift for all images of a batch: gathering a different one for each costs more than the network.
+    """
+
+    def __init__(self, height: int, width: int, shift: int, flip: bool, **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**kwargs)
+        self.height, self.width, self.shift, self.flip = height, width, shift, flip
+        self.seeds = keras.random.SeedGenerator()
+
+    def call(self, rows, training: bool | None = None):  # type: ignore[no-untyped-def]
+        if not training:
+            return rows
+        images = ops.reshape(rows, (-1, self.height, self.width))
+        if self.shift:
+            by = keras.random.randint((2,), -self.shift, self.shift + 1, seed=self.seeds)
+            for axis, size in ((1, self.height), (2, self.width)):
+                old = ops.arange(size, dtype="int32") - by[axis - 1]
+                moved = ops.take(images, ops.clip(old, 0, size - 1), axis=axis)
+                inside = ops.cast(ops.logical_and(old >= 0, old < size), moved.dtype)
+                images = moved * ops.reshape(inside, (1, -1, 1) if axis == 1 else (1, 1, -1))
+        if self.flip:
+            mirrored = keras.random.uniform((ops.shape(images)[0], 1, 1), seed=self.seeds) < 0.5
+            images = ops.where(mirrored, ops.flip(images, axis=2), images)
+        return ops.reshape(images, (-1, self.height * self.width))
+
+    def get_config(self) -> dict:
+        shape = {"height": self.height, "width": self.width}
+        return {**super().get_config(), **shape, "shift": self.shift, "flip": self.flip}
+
+
+@serializable
+class MemberScale(keras.layers.Layer):
+    """One copy of the rows per member, scaled by the member's own signs to begin with (TabM-mini,
+    Gorishniy et al., 2024, arXiv 2410.24210): (n_rows, n_inputs) → (n_rows, members, n_inputs).
+    """
+
+    def __init__(self, members: int, **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**kwargs)
+        self.members = members
+
+    def build(self, input_shape: tuple) -> None:
+        self.factors = self.add_weight(shape=(self.members, input_shape[1]), initializer=random_signs, name="factors")
+
+    def call(self, rows):  # type: ignore[no-untyped-def]
+        return ops.expand_dims(rows, 1) * self.factors
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "members": self.members}
+
+
+def random_signs(shape: tuple, dtype: str | None = None):  # type: ignore[no-untyped-def]
+    return ops.sign(keras.random.uniform(shape, -1, 1, dtype=dtype))

@@ -1,0 +1,35 @@
+"""Which learning rate to begin with: a curve, and the rate ten times below its turning point."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.params import load_params
+from pipeline.paths import Paths
+from pipeline.schema import load_schema
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset")
+
+
+def run(chosen: argparse.Namespace) -> None:
+    params, paths = load_params(Path("params.yaml"), chosen.dataset), Paths(chosen.dataset)
+    if not (paths.prepared / "schema.json").exists():
+        raise UserError(f"{paths.prepared} is missing: run `dvc repro preprocess@{chosen.dataset}` first")
+    from models import worker  # first: imports TensorFlow quietly  # isort: skip
+    from models.lr_range import lr_range, suggestion
+    from pipeline import plots
+    from pipeline.space import specs_tried
+    from pipeline.training import prepare_data
+
+    worker._use_threads(0)
+    spec = specs_tried(params.search.space)[0]
+    with tempfile.TemporaryDirectory() as folder:
+        train = prepare_data(paths, Path(folder)).split("train")
+        schema = load_schema(paths.prepared / "schema.json")
+        rates, losses = lr_range(spec, schema, train, params.search.seed)
+    best = suggestion(rates, losses)
+    picture = plots.save(plots.lr_range(rates, losses, best), paths.search_plots / "lr_range.png")
+    print(f"{chosen.dataset}: begin with learning_rate {best:.2g} ({spec.optimizer}); the curve: {picture}")

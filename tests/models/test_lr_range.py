@@ -1,0 +1,23 @@
+"""The learning rate range test suggests a rate that learns."""
+
+import numpy as np
+
+from models.fit import fit
+from models.lr_range import BELOW, lr_range, suggestion
+
+
+def test_the_suggested_rate_learns_and_the_turning_point_is_above_it(spec_of, data_of):
+    schema, split = data_of("multiclass")
+    rates, losses = lr_range(spec_of(), schema, split, seed=0)
+    assert len(rates) == len(losses)
+    rate = suggestion(rates, losses)
+    assert rate * BELOW == rates[np.argmin(losses)]
+    spec = spec_of(learning_rate=rate)
+    history = fit(
+        spec, schema, split, split, monitor="log_loss", higher_is_better=False, epochs=10, patience=10, seed=0
+    )
+    assert history.history["val_loss"][-1] < 0.8 * history.history["val_loss"][0]
+
+
+def test_a_rate_is_suggested_ten_times_below_the_lowest_loss():
+    assert suggestion(np.array([0.1, 1.0, 10.0]), np.array([2.0, 1.0, 5.0])) == 0.1

@@ -1,0 +1,94 @@
+"""What cannot be built is refused before any data is read, by the name of its key."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from models.spec import misfits_of_schema
+from pipeline.errors import UserError
+from pipeline.params import load_params
+from pipeline.plausible import check
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Params of a dataset with some hyperparameters and train settings changed."""
+
+    def changed(dataset="iris", train=None, **space):
+        document = YAML(typ="safe", pure=True).load(PARAMS.read_text())
+        document["overrides"][dataset]["search"] = {"space": space}
+        document["overrides"][dataset]["train"] = train or {}
+        path = tmp_path / "params.yaml"
+        with path.open("w") as file:
+            YAML().dump(document, file)
+        return load_params(path, dataset)
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("dataset", "space", "told"),
+    [
+        ("iris", {"family": "squential"}, "overrides.iris.search.space.family: expected 'sequential'"),
+        ("iris", {"widht": 3}, "unknown key; did you mean 'width'?"),
+        ("iris", {"width": 0}, "width"),
+        ("iris", {"width": [8, 4, 2], "depth": 2}, "width: expected 2 widths"),
+        ("iris", {"schedule": "exponential"}, "decay: expected a number for schedule: exponential"),
+        ("iris", {"schedule": "plateau", "decay": 0.5}, "plateau_patience: expected a number"),
+        ("iris", {"family": "wide_deep", "wide": []}, "wide"),
+        ("iris", {"family": "wide_deep", "wide": ["petal width (cm)"]}, "deep: expected a list of features"),
+        ("iris", {"auxiliary_weight": 0.1}, "auxiliary_weight: expected only with family: wide_deep"),
+        ("iris", {"loss": "mse"}, "loss: expected cross_entropy for multiclass"),
+        ("iris", {"numeric": "piecewise"}, "numeric: expected preprocess.bins above 0"),
+        ("diabetes", {"output": "softmax"}, "output: expected linear or relu or softplus"),
+        ("diabetes", {"output": "sigmoid"}, "bounds: expected [low, high]"),
+        ("diabetes", {"label_smoothing": 0.1}, "label_smoothing: expected 0 for regression"),
+        ("iris", {"dropout": {"type": "float", "low": 0.0, "high": 1.0}}, "dropout: expected less than 1"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused_by_its_key(load, dataset, space, told):
+    with pytest.raises(UserError, match="nothing was run") as refusal:
+        load(dataset, **space)
+    assert told in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "space"),
+    [
+        ("iris", {"family": {"type": "categorical", "choices": ["sequential", "wide_deep", "ensemble"]}}),
+        ("iris", {"width": [8, 4], "depth": 2}),
+        ("diabetes", {"output": "sigmoid", "bounds": [0, 400]}),
+        ("iris", {"schedule": "plateau", "decay": 0.5, "plateau_patience": 3}),
+        ("iris", {"optimizer": "adamw", "schedule": "cosine", "warmup": 2, "ema": 0.99}),
+    ],
+)
+def test_a_network_that_can_be_is_accepted(load, dataset, space):
+    params = load(dataset, **space)
+    assert space.keys() <= params.search.space.keys()
+
+
+def test_names_that_the_data_does_not_have_are_refused_with_the_nearest(load, data_of, spec_of):
+    schema, _ = data_of("multiclass")
+    spec = spec_of(family="wide_deep", wide=("a", "color"), deep=("b",))
+    assert misfits_of_schema(spec, schema) == [
+        "wide: expected features of tiny, received 'color'; did you mean 'colour'?"
+    ]
+    assert misfits_of_schema(spec.model_copy(update={"wide": ("a", "colour")}), schema) == []
+
+
+def test_weights_for_a_class_that_does_not_exist_are_refused(load, data_of):
+    schema, _ = data_of("multiclass")
+    with pytest.raises(UserError, match=r"train.class_weights: expected classes among .*did you mean 'middle'"):
+        check(load(train={"class_weights": {"midle": 2.0}}), schema)
+    check(load(train={"class_weights": {"middle": 2.0}}), schema)
+    with pytest.raises(UserError, match="expected none for multilabel"):
+        check(load(train={"class_weights": "balanced"}), data_of("multilabel")[0])
+
+
+def test_fine_tuning_from_what_is_no_bundle_is_refused(load, data_of, tmp_path):
+    fine_tune = {"bundle": str(tmp_path / "nowhere"), "layers": 1, "frozen": True}
+    with pytest.raises(UserError, match=r"train.fine_tune.bundle: expected a bundle"):
+        check(load(train={"fine_tune": fine_tune}), data_of("multiclass")[0])

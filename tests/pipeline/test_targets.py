@@ -1,0 +1,106 @@
+"""Labels, several numbers, weights and fitted bins, from the table to the metrics."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from pipeline import bins
+from pipeline.baselines import baseline_predictions
+from pipeline.errors import UserError
+from pipeline.inference import infer_schema
+from pipeline.metrics import BY_NAME
+from pipeline.params import Source
+from pipeline.references import fit_and_score, references
+from pipeline.schema import encode_target, load_schema
+from pipeline.splits import TARGET, read_part, read_weights, write_rows
+
+
+def table(target):
+    return pa.table({"a": [1.0, 2.0, 3.0, 4.0], "w": [1.0, 0.0, 2.0, 1.0], TARGET: pa.array(target)})
+
+
+def source(task, **more):
+    return Source(source="scikit-learn", task=task, **more)
+
+
+def test_labels_are_encoded_in_the_order_of_the_schema(tmp_path):
+    rows = [{"big": True, "red": False}, {"big": True, "red": True}, {"big": False, "red": False}] * 1
+    rows.append({"big": True, "red": False})
+    schema = infer_schema("d", source("multilabel"), table(rows), "md5")
+    assert schema.outputs == schema.classes == ("big", "red")
+    assert encode_target(schema, rows).tolist() == [[1, 0], [1, 1], [0, 0], [1, 0]]
+    np.testing.assert_allclose(baseline_predictions(schema, 2), [[0.75, 0.25]] * 2)
+    schema.save(tmp_path / "schema.json")
+    assert load_schema(tmp_path / "schema.json") == schema
+
+
+def test_several_numbers_have_their_own_means(tmp_path):
+    rows = [{"x": float(i), "y": 10.0 * i} for i in range(4)]
+    schema = infer_schema("d", source("regression"), table(rows), "md5")
+    assert schema.outputs == ("x", "y")
+    assert baseline_predictions(schema, 1).tolist() == [[1.5, 15.0]]
+    y = encode_target(schema, rows)
+    assert BY_NAME["r2"].compute(y, np.tile(y.mean(axis=0), (4, 1))) == pytest.approx(0)
+    assert BY_NAME["r2"].compute(y, y) == 1
+    schema.save(tmp_path / "schema.json")
+    assert load_schema(tmp_path / "schema.json") == schema
+
+
+def test_metrics_of_labels_are_the_mean_over_the_labels():
+    y = np.array([[1, 0], [1, 1], [0, 0]], np.float32)
+    p = np.array([[0.9, 0.2], [0.8, 0.4], [0.6, 0.1]], np.float32)
+    assert BY_NAME["accuracy"].compute(y, p) == pytest.approx(4 / 6)
+    by_hand = -np.mean(np.log(np.where(y == 1, p, 1 - p)))
+    assert BY_NAME["log_loss"].compute(y, p) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_a_weight_column_is_read_apart_and_is_no_feature(tmp_path):
+    rows = table([1.0, 2.0, 3.0, 4.0])
+    schema = infer_schema("d", source("regression", weight="w"), rows, "md5")
+    assert [feature.name for feature in schema.features] == ["a"]
+    write_rows(tmp_path / "train.parquet", rows)
+    assert read_weights(tmp_path / "train.parquet", schema).tolist() == [1, 0, 2, 1]
+    assert read_part(tmp_path / "train.parquet", schema)[0].shape == (4, 1)
+    assert read_weights(tmp_path / "train.parquet", infer_schema("d", source("regression"), rows, "md5")) is None
+
+
+@pytest.mark.parametrize("name", ["v", "a_below_0"])
+def test_weights_that_are_none_are_refused(name):
+    rows = table([1.0, 2.0, 3.0, 4.0]).append_column("a_below_0", pa.array([1.0, -1.0, 1.0, 1.0]))
+    with pytest.raises(UserError, match="expected"):
+        infer_schema("d", source("regression", weight=name), rows, "md5")
+
+
+def test_tree_bins_lie_where_the_target_changes():
+    values = np.linspace(0, 10, 200)
+    edges = bins.tree_bins(values, (values > 7).astype(float), 2, classes=False)
+    assert edges[0] == 0
+    assert edges[-1] == 10
+    assert edges[1] == pytest.approx(7, abs=0.06)
+
+
+def test_quantiles_hold_equal_shares_and_a_constant_still_has_an_interval():
+    edges = bins.quantiles(np.random.default_rng(0).exponential(1, 1000), 4)
+    assert len(edges) == 5
+    assert bins.quantiles(np.full(9, 3.0), 4) == (3.0, 4.0)
+    assert bins.tree_bins(np.full(9, 3.0), np.arange(9.0), 4, classes=False) == (3.0, 4.0)
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel", "regression"])
+def test_references_are_better_than_knowing_only_the_target(task):
+    generator = np.random.default_rng(0)
+    a = generator.normal(0, 1, 300)
+    targets = {
+        "multiclass": np.where(a > 0, "up", np.where(a < -1, "far", "down")),
+        "multilabel": [{"up": bool(x > 0), "far": bool(x < -1)} for x in a],
+        "regression": [{"x": 2 * x, "y": -x} for x in a],
+    }
+    rows = pa.table({"a": a, TARGET: pa.array(targets[task])})
+    schema = infer_schema("d", source(task), rows, "md5")
+    part = (pd.DataFrame({"a": a}).to_numpy(np.float32), encode_target(schema, targets[task]))
+    metric = BY_NAME["rmse" if task == "regression" else "accuracy"]
+    nothing = metric.compute(part[1], baseline_predictions(schema, len(a)))
+    for name, model in references(schema).items():
+        if name != "perceptron":  # which cannot tell apart what is not linearly separable
+            assert metric.better(fit_and_score(schema, model, part, part)[f"val_{metric.name}"], nothing), name
