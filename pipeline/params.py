@@ -127,6 +127,10 @@ def _merge(document: dict[str, Any], name: str) -> tuple[Params | None, list[str
         merged[section] = {**base, **change}
         if isinstance(base.get("space"), Mapping) and isinstance(change.get("space"), Mapping):
             merged[section]["space"] = {**base["space"], **change["space"]}
+    for prefix, search in (("", document["search"]), (f"overrides.{name}.", overrides.get("search"))):
+        space = search.get("space") if isinstance(search, Mapping) else None
+        if isinstance(space, Mapping):
+            problems += _unknown(space, hyperparameters(), f"{prefix}search.space.")
     if problems:
         return None, problems
     try:
@@ -139,9 +143,6 @@ def _merge(document: dict[str, Any], name: str) -> tuple[Params | None, list[str
 def _unbuildable(params: Params) -> list[str]:
     """What no network could be built from, each as `name: expected …, received …`."""
     space = params.search.space
-    unknown = list(_unknown(space, hyperparameters(), ""))
-    if unknown:
-        return unknown
     problems = problems_of_space(space, params.source.task)
     numeric = space.get("numeric", "standardise")
     used = {"quantile", "piecewise"} & set(numeric.choices if isinstance(numeric, Choices) else [numeric])
@@ -160,7 +161,8 @@ def _space_problem(problem: str, dataset: str, overrides: Mapping[str, Any]) -> 
 
 def _problem(item: Any, dataset: str, overrides: Mapping[str, Any]) -> str:
     """One pydantic error as `where.it.is: expected …, received …`."""
-    location = [part for part in item["loc"] if part not in {"int", "float", "categorical", "[key]"}]
+    tags = {"int", "float", "categorical", "distribution", "value", "[key]"}  # pydantic's, not the file's
+    location = [part for part in item["loc"] if part not in tags]
     location = [part for part in location if not str(part).startswith(("literal[", "constrained-", "function-"))]
     node: Any = overrides
     for part in location:

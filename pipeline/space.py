@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from models.spec import Spec, misfits_of_task
 
@@ -61,7 +61,15 @@ def _check_range(low: float, high: float, log: bool) -> None:
 
 Distribution = Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]
 Value = bool | str | int | float | list[int | float | str] | None
-SearchSpace = dict[str, Distribution | Value]
+
+
+def _which(value: Any) -> str:
+    return "distribution" if isinstance(value, Mapping | Section) else "value"
+
+
+# Told apart by its form, so that a mistake in one is not reported as a mistake in each of the others.
+Entry = Annotated[Annotated[Distribution, Tag("distribution")] | Annotated[Value, Tag("value")], Discriminator(_which)]
+SearchSpace = dict[str, Entry]
 
 
 def problems_of_space(space: Mapping[str, Any], task: str) -> list[str]:
