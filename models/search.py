@@ -4,7 +4,7 @@ Only this process writes to the study, so that SQLite is enough for any number o
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pipeline.params import Choices, FloatRange, IntRange, Search, SearchSpace, 
 # What stops a trial counts as an answer too: asking again would give the same one.
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 ABANDONED = "abandoned"  # marks a trial whose search was ended before it: it does not count
+RESUMES = "resumes"  # the number of the trial whose seed and checkpoint another one takes over
 REPORTS = 40  # at most so many times does a trial report: a report costs more than a small epoch
 
 
@@ -52,7 +53,8 @@ def open_study(name: str, storage: str, search: Search, objective: Objective) ->
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study._storage.set_trial_user_attr(trial._trial_id, ABANDONED, True)
         study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
+        # With the number of the trial that it goes on with: same seed, same checkpoint.
+        study.enqueue_trial(trial.params, {RESUMES: trial.user_attrs.get(RESUMES, trial.number)})
     return study
 
 
@@ -111,10 +113,12 @@ def run_study(
         for _ in range(min(missing, workers - len(pool))):
             trial = study.ask()
             hyperparameters = suggest(trial, search.space)
-            seed = seed_of(search, trial.number)
+            number = trial.user_attrs.get(RESUMES, trial.number)
+            seed = seed_of(search, number)
             for name, value in {"seed": seed, "hyperparameters": hyperparameters}.items():
                 trial.set_user_attr(name, value)
             task = task_for(objective, hyperparameters, seed, threads)
+            task = replace(task, checkpoint=save_to(number).with_name("checkpoint"))
             pool.start(trial, "train", task, save_to(trial.number))
         for event in pool.events():
             _handle(study, event, pool, on_trial)

@@ -51,6 +51,7 @@ class TrialTask:
     train: Train
     report_every: int
     threads: int
+    checkpoint: Path | None = None
 
 
 @dataclass(frozen=True)

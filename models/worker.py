@@ -41,7 +41,7 @@ def train(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float], None]
     """Train one configuration and save the network of its best epoch."""
     _use_threads(task.threads)
     started = time.perf_counter()
-    attempts = [_fit(task, restart, save_to, on_epoch) for restart in range(task.train.restarts)]
+    attempts = [_fit(task, restart, on_epoch) for restart in range(task.train.restarts)]
     values = [fitted.history[f"val_{task.monitor}"][fitted.best_epoch] for fitted in attempts]
     best = (np.argmax if task.higher_is_better else np.argmin)(values)
     fitted = attempts[best]
@@ -57,7 +57,7 @@ def train(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float], None]
     )
 
 
-def _fit(task: TrialTask, restart: int, save_to: Path, on_epoch: Callable[[int, float], None]) -> Fitted:
+def _fit(task: TrialTask, restart: int, on_epoch: Callable[[int, float], None]) -> Fitted:
     """Train from one initialisation. Only the first is reported, because a trial can be pruned only once."""
     schema = load_schema(task.data.schema)
     settings = task.train
@@ -82,7 +82,7 @@ def _fit(task: TrialTask, restart: int, save_to: Path, on_epoch: Callable[[int, 
         seed=task.seed + SEEDS_APART * restart,
         on_epoch=report,
         prepare=prepare,
-        checkpoint=save_to.with_name(f"checkpoint_{restart}.npz"),
+        checkpoint=task.checkpoint and task.checkpoint.with_name(f"{task.checkpoint.name}_{restart}.npz"),
     )
 
 

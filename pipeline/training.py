@@ -9,7 +9,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from models.pool import Pool
-from models.search import Objective, best_trials, finished_trials, open_study, run_study, seed_of, task_for
+from models.search import Objective, best_trials, finished_trials, open_study, run_study, task_for
 from models.trial import Data, Split, TrialResult
 from pipeline import provenance
 from pipeline.digest import md5
@@ -62,7 +62,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
         if not best:
             reasons = {str(t.user_attrs["reason"]) for t in study.trials if "reason" in t.user_attrs}
             raise UserError("\n  ".join(["no trial was trained to its end:", *sorted(reasons)]))
-        _train_missing(best, home, objective, params, threads, pool)
+        _train_missing(best, home, objective, threads, pool)
         folders = [paths.candidates / str(rank) for rank in range(1, len(best) + 1)]
         pool.start(None, "export_all", [home / str(t.number) / "model.keras" for t in best], folders, data)
         log.pictures()  # meanwhile
@@ -86,16 +86,13 @@ def prepare_data(paths: Paths, folder: Path) -> Data:
     return data
 
 
-def _train_missing(
-    best: list[FrozenTrial], home: Path, objective: Objective, params: Params, threads: int, pool: Pool
-) -> None:
+def _train_missing(best: list[FrozenTrial], home: Path, objective: Objective, threads: int, pool: Pool) -> None:
     """Train again, from what the study stored, the trials whose network is not on disk any more."""
     for trial in best:
         folder = home / str(trial.number)
         if (folder / "model.keras").exists() and (folder / "history.csv").exists():
             continue
-        seed = seed_of(params.search, trial.number)
-        task = task_for(objective, trial.user_attrs["hyperparameters"], seed, threads)
+        task = task_for(objective, trial.user_attrs["hyperparameters"], trial.user_attrs["seed"], threads)
         pool.start(None, "train", task, folder / "model.keras")
         result = pool.result()
         _write_history(folder / "history.csv", result.history)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import models.fit
 from models import checkpoint, heads, mlp
 from models.fit import TrialDiverged, compiled, fit, orders
 from models.trial import Split
@@ -18,7 +19,9 @@ def flowers(data_of):
     return data_of("multiclass")
 
 
-def test_a_fused_epoch_ends_with_the_weights_of_keras_own_fit(spec_of, flowers):
+@pytest.mark.parametrize("compiled_from", [0, 100])
+def test_a_fused_epoch_ends_with_the_weights_of_keras_own_fit(compiled_from, spec_of, flowers, monkeypatch):
+    monkeypatch.setattr(models.fit, "STEPS_WORTH_COMPILING", compiled_from)
     schema, split = flowers
     spec = spec_of(batch_size=36)  # 96 rows: two full batches and a partial one
     keras.utils.set_random_seed(0)
