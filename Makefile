@@ -100,6 +100,18 @@ promote: $(READY)  ## serve a registered version again: DATASET=iris VERSION=1
 retrain: $(READY)  ## train the winner again from its stored settings and compare
 	@python -m pipeline.commands retrain $(DATASET)
 
+.PHONY: lr-range
+lr-range: $(READY)  ## learning rate range test of DATASET: a suggestion and a curve
+	@python -m pipeline.commands lr_range $(DATASET)
+
+.PHONY: references
+references: $(READY)  ## scikit-learn's models on the same splits, as runs of the same experiment
+	@python -m pipeline.commands references $(DATASET)
+
+.PHONY: bench-train
+bench-train: $(READY)  ## plain Keras fit beside ours, in turns [SYSTEM=S5]; needs the datasets preprocessed
+	python -m bench.train $(SYSTEM)
+
 .PHONY: clean
 clean:  ## remove what runs have made, downloads and tracked runs too
 	rm -rf data artifacts metrics plots var dvc.lock .dvc/cache .dvc/tmp

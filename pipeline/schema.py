@@ -121,6 +121,11 @@ class Schema(_Frozen):
         return self.target.classes if isinstance(self.target, ClassTarget | LabelsTarget) else ()
 
     @property
+    def picks_one(self) -> bool:
+        """Whether exactly one of the classes is right, so that the most probable one is the prediction."""
+        return isinstance(self.target, ClassTarget)
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """What the columns of a prediction are called: classes, labels, or the names of the numbers."""
         match self.target:

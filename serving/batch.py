@@ -78,16 +78,16 @@ def predict_file(bundle: Path, source: Path, target: Path) -> tuple[int, int]:
 
 
 def _columns(schema: Schema) -> pa.Schema:
-    if not schema.classes:
-        return pa.schema([(schema.target.name, pa.float32())])
-    return pa.schema([("label", pa.string()), *((f"P({name})", pa.float32()) for name in schema.classes)])
+    label = [("label", pa.string())] if schema.picks_one else []
+    names = [f"P({name})" for name in schema.classes] or schema.outputs
+    return pa.schema([*label, *((name, pa.float32()) for name in names)])
 
 
 def _table(schema: Schema, predictions: np.ndarray) -> pa.Table:
-    if not schema.classes:
-        return pa.table([predictions.reshape(-1)], schema=_columns(schema))
-    labels = pa.array(schema.classes).take(pa.array(predictions.argmax(axis=1)))
-    return pa.table([labels, *(np.ascontiguousarray(column) for column in predictions.T)], schema=_columns(schema))
+    columns: list[Any] = [np.ascontiguousarray(column) for column in predictions.reshape(-1, len(schema.outputs)).T]
+    if schema.picks_one:
+        columns.insert(0, pa.array(schema.classes).take(pa.array(predictions.argmax(axis=1))))
+    return pa.table(columns, schema=_columns(schema))
 
 
 def _csv_chunks(door: Door, path: Path) -> Iterator[Rows]:

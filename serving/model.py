@@ -35,13 +35,13 @@ class Model:
         self.schema, self.manifest = predictor.schema, predictor.manifest
         self.name, self.version = self.schema.dataset, version
         self.door = Door(self.schema, max_rows)
-        self.outputs = self.schema.classes or (self.schema.target.name,)
+        self.outputs = self.schema.outputs
         self.meters = meters
         self._predictor = predictor
         self.not_ready = self._sample_problem(expected)
 
     def predict(self, rows: Rows) -> np.ndarray:
-        """Probabilities of shape (n_rows, n_classes), or values of shape (n_rows, 1); float32.
+        """Probabilities or values of shape (n_rows, n_outputs), in the order of `schema.outputs`; float32.
 
         Raises:
             Problem: 503 where the model failed its sample, 400 where a row gives no finite number.
@@ -54,7 +54,7 @@ class Model:
         if not np.isfinite(predictions).all():
             bad = np.flatnonzero(~np.isfinite(predictions).all(axis=1))
             raise Problem(400, f"row {bad[0]} (and {len(bad) - 1} more) is too far from training to give a number")
-        best = predictions.argmax(axis=1) if self.schema.classes else None
+        best = predictions.argmax(axis=1) if self.schema.picks_one else None
         self.meters.predicted(len(predictions), best, rows.warnings)
         return predictions
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from pipeline.schema import ClassTarget, NumericTarget, Schema
+from pipeline.schema import NumericTarget, Schema
 from serving.bundle import Manifest, open_bundle
 
 
@@ -43,22 +43,3 @@ class Predictor:
         if self.schema.task == "binary":
             return np.concatenate([1 - output, output], axis=1)
         return output
-
-    def answers(self, rows: np.ndarray) -> list[dict]:
-        """The predictions as `POST /predict` gives them: labels with probabilities, or values."""
-        if len(rows) == 0:
-            return []
-        predictions = self.predict(rows)
-        if isinstance(self.schema.target, NumericTarget):
-            return [{"value": value} for value in predictions.tolist()]
-        if not isinstance(self.schema.target, ClassTarget):
-            names = self.schema.outputs
-            several = [dict(zip(names, row, strict=True)) for row in predictions.tolist()]
-            if self.schema.task == "regression":
-                return [{"values": row} for row in several]
-            return [{"labels": [n for n, p in row.items() if p >= 0.5], "probabilities": row} for row in several]
-        classes = self.schema.target.classes
-        return [
-            {"label": classes[best], "probability": row[best], "probabilities": dict(zip(classes, row, strict=True))}
-            for best, row in zip(predictions.argmax(axis=1).tolist(), predictions.tolist(), strict=True)
-        ]

@@ -5,6 +5,7 @@ from typing import Any
 from pipeline.schema import CategoricalFeature, Feature, ImageFeature
 from serving.model import Model
 from serving.protocols.inference import metadata, output_names
+from serving.readable import described
 
 NUMBER = {"type": "number"}
 PIXELS = "{height} rows of {width} numbers from 0 to {maximum:g}; or a PNG or JPEG in base64"
@@ -61,11 +62,7 @@ def _property(feature: Feature) -> dict[str, Any]:
 
 
 def _ours(model: Model) -> dict[str, Any]:
-    classes = model.schema.classes
-    prediction = _object({"value": NUMBER})
-    if classes:
-        probabilities = _object(dict.fromkeys(classes, NUMBER))
-        prediction = _object({"label": {"enum": list(classes)}, "probability": NUMBER, "probabilities": probabilities})
+    prediction = described(model.schema)
     identity = _object({"name": {"type": "string"}, "version": {"type": "string"}})
     content = {"application/json": _example(_object({"instances": _ref("Instances")}), {"instances": [sample(model)]})}
     if model.schema.image is None:

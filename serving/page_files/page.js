@@ -36,12 +36,17 @@ const short = (number) => Number(number.toPrecision(6)).toString();
 function showPrediction(answer) {
   const place = $("answer"), prediction = answer.predictions[0];
   place.replaceChildren();
-  if ("value" in prediction) {
-    place.append(make("p", { className: "result", textContent: short(prediction.value) }, make("small", { textContent: ` ${info.schema.target.name}` })));
+  const numbers = "value" in prediction ? { [info.schema.target.name]: prediction.value } : prediction.values;
+  if (numbers) {
+    for (const [name, value] of Object.entries(numbers)) {
+      place.append(make("p", { className: "result", textContent: short(value) }, make("small", { textContent: ` ${name}` })));
+    }
   } else {
-    place.append(make("p", { className: "result", textContent: prediction.label }, make("small", { textContent: ` with ${percent(prediction.probability)}` })));
+    const labels = prediction.labels ?? [prediction.label];
+    const share = "label" in prediction ? ` with ${percent(prediction.probability)}` : "";
+    place.append(make("p", { className: "result", textContent: labels.join(", ") || "no label" }, make("small", { textContent: share })));
     const bars = Object.entries(prediction.probabilities).map(([name, p]) =>
-      make("li", { className: name === prediction.label ? "best" : "" },
+      make("li", { className: labels.includes(name) ? "best" : "" },
         make("span", { className: "name", textContent: name, title: name }),
         make("meter", { value: p, max: 1, ariaLabel: `${name}: ${percent(p)}` }),
         make("span", { className: "share", textContent: percent(p) })));
@@ -156,7 +161,10 @@ async function predictFile(file) {
   place.replaceChildren(make("p", { className: "muted", textContent: `Asking about ${file.name} …` }));
   try {
     const answer = await ask("predict", { method: "POST", headers: { "content-type": "text/csv" }, body: await file.text() });
-    const flat = answer.predictions.map((p) => "value" in p ? { value: p.value } : { label: p.label, probability: p.probability, ...Object.fromEntries(Object.entries(p.probabilities).map(([name, value]) => [`P(${name})`, value])) });
+    const flat = answer.predictions.map(({ values, labels, probabilities, ...rest }) => ({
+      ...rest, ...values, ...(labels && { labels: labels.join(" ") }),
+      ...Object.fromEntries(Object.entries(probabilities ?? {}).map(([name, p]) => [`P(${name})`, p])),
+    }));
     const names = flat.length ? Object.keys(flat[0]) : [];
     const text = [names, ...flat.map(Object.values)].map((row) => row.map(csvField).join(",")).join("\n") + "\n";
     const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: file.name.replace(/(\.csv)?$/i, "-predictions.csv"), textContent: "Download the predictions" });

@@ -140,7 +140,9 @@ def _wanted(model: Model, document: dict[str, Any]) -> dict[str, bool]:
 
 
 def output_names(model: Model) -> tuple[str, ...]:
-    return ("label", "probabilities") if model.schema.classes else ("value",)
+    if model.schema.picks_one:
+        return ("label", "probabilities")
+    return ("probabilities",) if model.schema.classes else ("value",)
 
 
 def _answer(model: Model, identifier: str | None, rows: Rows, wanted: dict[str, bool]) -> Answer:

@@ -54,7 +54,7 @@ def make_bundle(schema: Schema, folder: Path) -> None:
     """Impute with the medians, multiply with fixed random weights, softmax where there are classes."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(7)
-    outputs = len(schema.classes) or 1
+    outputs = len(schema.outputs)
     medians = [f.median if isinstance(f, NumericFeature) else 0.0 for f in schema.features]
     constants = {
         "medians": np.array([medians if schema.image is None else [0.0] * schema.input_width], dtype=np.float32),

@@ -1,0 +1,77 @@
+"""Labels and several numbers are served as well: every protocol, the description and a file."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from bundles import PRICES, make_bundle
+from starlette.testclient import TestClient
+
+from pipeline.schema import LabelsTarget, NumericTarget, NumericTargets, encode
+from serving.app import make_app
+from serving.batch import predict_file
+from serving.meters import Meters
+from serving.model import Model
+from serving.predictor import Predictor
+from serving.settings import Settings
+
+LABELS = LabelsTarget(name="tags", classes=("even", "prime"), frequencies=(0.5, 0.4), multilabel=True)
+BODY = NumericTargets(name="body", targets=tuple(NumericTarget(name=n, mean=1, std=1) for n in ("weight", "waist")))
+ROW = PRICES.sample
+
+
+@pytest.fixture(scope="module", params=["labels", "several"])
+def served(request, tmp_path_factory):
+    """The schema, the folder of its bundle, and a client of its routes."""
+    changes = {"labels": {"task": "multilabel", "target": LABELS}, "several": {"target": BODY}}[request.param]
+    schema = PRICES.model_copy(update={"dataset": request.param, **changes})
+    folder = tmp_path_factory.mktemp("bundles") / request.param
+    make_bundle(schema, folder)
+    predictor = Predictor(folder)
+    expected = predictor.predict(encode(schema, {name: [value] for name, value in ROW.items()})).reshape(-1).tolist()
+    model = Model(predictor, "1", expected, 1000, Meters(schema.dataset, "1", schema.classes))
+    with TestClient(make_app(model, Settings(), folder)) as client:
+        yield schema, folder, client, expected
+
+
+def test_the_answer_is_by_name(served) -> None:
+    schema, _, client, expected = served
+    (prediction,) = client.post("/predict", json={"instances": [ROW]}).json()["predictions"]
+    by_name = dict(zip(schema.outputs, expected, strict=True))
+    if schema.task == "multilabel":
+        assert prediction == {"labels": [n for n, p in by_name.items() if p >= 0.5], "probabilities": by_name}
+    else:
+        assert prediction == {"values": by_name}
+
+
+def test_other_protocols_give_the_numbers_in_the_same_order(served) -> None:
+    schema, _, client, expected = served
+    answer = client.post(f"/v1/models/{schema.dataset}:predict", json={"instances": [ROW]}).json()
+    np.testing.assert_allclose(answer["predictions"][0], expected, rtol=1e-6)
+    metadata = client.get(f"/v2/models/{schema.dataset}").json()
+    assert [output["shape"] for output in metadata["outputs"]] == [[-1, 2]]
+    inputs = [{"name": n, "shape": [1, 1], "datatype": "FP32", "data": [v]} for n, v in ROW.items()]
+    answer = client.post(f"/v2/models/{schema.dataset}/infer", json={"inputs": inputs}).json()
+    np.testing.assert_allclose(answer["outputs"][0]["data"], expected, rtol=1e-6)
+    answer = client.post("/invocations", json={"dataframe_records": [ROW]})
+    assert answer.status_code == 200
+
+
+def test_the_description_says_so(served) -> None:
+    schema, _, client, _ = served
+    text = client.get("/openapi.json").text
+    assert all(name in text for name in schema.outputs)
+    assert ('"labels"' in text) == (schema.task == "multilabel")
+    assert ('"values"' in text) == (schema.task == "regression")
+
+
+def test_a_file_has_a_column_for_each(served, tmp_path: Path) -> None:
+    schema, folder, _, expected = served
+    rows, out = tmp_path / "rows.csv", tmp_path / "predictions.parquet"
+    rows.write_text(",".join(ROW) + "\n" + ",".join(str(value) for value in ROW.values()) + "\n")
+    predict_file(folder, rows, out)
+    table = pq.read_table(out)
+    prefix = "P({})" if schema.classes else "{}"
+    assert table.column_names == [prefix.format(name) for name in schema.outputs]
+    np.testing.assert_allclose([column[0].as_py() for column in table.columns], expected, rtol=1e-6)
