@@ -87,10 +87,12 @@ def copy_project(folder: Path) -> Project:
         params["evaluate"]["bootstrap_samples"] = 50
 
     project.change_params(make_small)
-    identity = ("-c", "user.name=tests", "-c", "user.email=tests@localhost")
     project.run("git", "init", "-q", "-b", "main")
+    # DVC's experiments are commits, so that git must know whose.
+    project.run("git", "config", "user.name", "tests")
+    project.run("git", "config", "user.email", "tests@localhost")
     project.run("git", "add", "-A")
-    project.run("git", *identity, "commit", "-q", "-m", "The project under test")
+    project.run("git", "commit", "-q", "-m", "The project under test")
     return project
 
 

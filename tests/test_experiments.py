@@ -77,9 +77,10 @@ def test_a_queued_run_lands_in_the_main_store(project, experiment) -> None:
 
 def test_an_older_version_is_restored_by_one_command(project, experiment) -> None:
     """A second, equal registration stands for a better one, which few trials may not find."""
-    from mlflow import MlflowClient
+    import mlflow
 
-    client = MlflowClient(f"sqlite:///{project.folder / 'var/mlflow.db'}")
+    mlflow.set_tracking_uri(f"sqlite:///{project.folder / 'var/mlflow.db'}")
+    client = mlflow.MlflowClient()
     first = client.get_model_version("iris", "1")
     newest = client.create_model_version("iris", first.source, first.run_id, model_id=first.model_id).version
     client.set_registered_model_alias("iris", "champion", newest)
