@@ -37,16 +37,20 @@ class Project:
         self.loaded = folder.parent / "loaded"
         self.site = folder.parent / "site"
 
-    def run(self, *command: str, check: bool = True, timeout: float = 280, **environment: str):
-        """Run a command in the copy, with no variable that would lead it out of there."""
+    def environment(self) -> dict[str, str]:
+        """The variables of a process in the copy: none that would lead it out of there."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "OPTUNA_", "DVC_", "BENTOML_"))}
         env |= {
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
             "PYTHONPATH": str(self.site),
             "LOADED_PACKAGES": str(self.loaded),
             "DVC_NO_ANALYTICS": "1",
-            **environment,
         }
+        return env
+
+    def run(self, *command: str, check: bool = True, timeout: float = 280):
+        """Run a command in the copy."""
+        env = self.environment()
         done = subprocess.run(
             command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=timeout, check=False
         )

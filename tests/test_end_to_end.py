@@ -1,7 +1,6 @@
 """From a clone to an HTTP prediction, with every real part: DVC, MLflow, Optuna, Keras, BentoML."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -45,17 +44,13 @@ def mlflow(project):
 
 @pytest.fixture(scope="module")
 def address(project) -> Iterator[str]:
-    """A real `bentoml serve` of the Bento that the pipeline made."""
-    folder = project.folder.parent / "bento"
-    with tarfile.open(project.folder / "artifacts/iris/iris.bento") as archive:
-        archive.extractall(folder, filter="data")
+    """A real `bentoml serve` of the Bento that the pipeline made, as `make serve` starts it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        [Path(sys.executable).parent / "bentoml", "serve", folder, "--host", "127.0.0.1", "--port", str(port)],
-        env={**os.environ, "BENTOML_HOME": str(folder / "home"), "BENTOML_DO_NOT_TRACK": "true"},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [sys.executable, "-m", "pipeline.commands", "serve", "iris", "--port", str(port)],
+        cwd=project.folder, env=project.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         for _ in range(600):
@@ -69,7 +64,7 @@ def address(project) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.send_signal(signal.SIGTERM)
-        server.wait(30)
+        assert server.wait(30) == 0, "the service ends in order"
 
 
 def test_one_command_leaves_every_output(project) -> None:
@@ -173,6 +168,25 @@ def test_keras_onnx_mlflow_and_http_predict_the_same(project, rows, mlflow, addr
     np.testing.assert_allclose(served, keras, atol=1e-5)
     labels = [row["label"] for row in answer["predictions"]]
     assert labels == [schema.classes[code] for code in keras.argmax(axis=1)]
+
+
+def test_predict_sends_the_sample_and_shows_the_curl(project, address) -> None:
+    port = address.rpartition(":")[2]
+    said = project.run("python", "-m", "pipeline.commands", "predict", "iris", "--port", port).stdout
+    assert said.startswith(f"curl {address}/predict")
+    assert '"label": "' in said
+
+
+def test_predict_without_a_service_says_how_to_start_one(project) -> None:
+    done = project.run("python", "-m", "pipeline.commands", "predict", "iris", "--port", "1", check=False)
+    assert done.returncode == 2
+    assert "make serve DATASET=iris" in done.stderr
+
+
+def test_serve_without_a_bento_says_what_makes_one(project) -> None:
+    done = project.run("python", "-m", "pipeline.commands", "serve", "wine", check=False)
+    assert done.returncode == 2
+    assert "make repro DATASETS=wine" in done.stderr
 
 
 def test_the_service_answers_on_every_route(address) -> None:
