@@ -13,7 +13,7 @@ TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), r
 
 @pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: str(paper.relative_to(ROOT)))
 def test_every_make_target_that_is_named_exists(paper: Path) -> None:
-    assert set(re.findall(r"\bmake ([a-z][a-z-]*)", paper.read_text())) - {"an", "sure", "the"} <= TARGETS
+    assert set(re.findall(r"\bmake ([a-z][a-z-]*)", paper.read_text())) <= TARGETS
 
 
 @pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: str(paper.relative_to(ROOT)))
