@@ -48,7 +48,8 @@ def _numeric(
     features = [feature for _, feature in numeric]
     numbers = rows if len(numeric) == n_columns else layers.Columns([column for column, _ in numeric])(rows)
     missing = [i for i, feature in enumerate(features) if feature.missing]
-    filled = layers.Impute([feature.median for feature in features])(numbers) if missing else numbers
+    # Also where training saw none missing: rows to evaluate may lack what those of training had.
+    filled = layers.Impute([feature.median for feature in features])(numbers)
     encoded = _encoding(spec, features, filled)
     if len(encoded.shape) == 3:
         if spec.numeric_embedding:

@@ -124,3 +124,12 @@ def test_the_material_s_networks_have_as_many_parameters_as_it_prints(spec_of):
     clothes = schema((ImageFeature(name="image", height=28, width=28, maximum=255),), 10)
     assert mlp.build(spec_of(width=(4, 128)), flowers).count_params() == 1_047
     assert mlp.build(spec_of(width=(300, 100)), clothes).count_params() == 266_610
+
+
+def test_a_number_that_is_missing_where_training_saw_none_is_filled(spec_of, data_of):
+    schema, split = data_of("binary")
+    complete = [f.model_copy(update={"missing": False}) if f.kind == "numeric" else f for f in schema.features]
+    rows = split.features.copy()
+    rows[:, 0] = np.nan
+    network = mlp.build(spec_of(), schema.model_copy(update={"features": tuple(complete)}))
+    assert np.isfinite(np.asarray(network(rows))).all()
