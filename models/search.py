@@ -13,8 +13,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from models.pool import Done, Failed, Pool, Progress, Stopped
+from models.suggest import suggest
 from models.trial import Data, TrialResult, TrialTask
-from pipeline.params import Choices, FloatRange, IntRange, Search, SearchSpace, Train
+from pipeline.params import Search, Train
 
 # What stops a trial counts as an answer too: asking again would give the same one.
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -147,20 +148,3 @@ def _handle(
             trial.set_user_attr("reason", reason)
             on_trial(trial, "failed", None, reason)
             study.tell(trial, state=TrialState.FAIL)
-
-
-def suggest(trial: optuna.Trial, space: SearchSpace) -> dict[str, Any]:
-    """One configuration: a searched value for each distribution, the others as they are."""
-    return {name: _suggest(trial, name, value) for name, value in space.items()}
-
-
-def _suggest(trial: optuna.Trial, name: str, value: Any) -> Any:
-    match value:
-        case IntRange():
-            return trial.suggest_int(name, value.low, value.high, log=value.log)
-        case FloatRange():
-            return trial.suggest_float(name, value.low, value.high, log=value.log, step=value.step)
-        case Choices():
-            return trial.suggest_categorical(name, value.choices)
-        case fixed:
-            return fixed

@@ -12,7 +12,7 @@ STAGES = ("fetch", "preprocess", "train", "select", "evaluate", "package")
 # What every stage imports to read its parameters: no dep, or a change of a message would rerun everything.
 SHARED = {
     "pipeline/__init__.py", "pipeline/stages/__init__.py", "pipeline/stages/__main__.py", "pipeline/environment.py",
-    "pipeline/errors.py", "pipeline/params.py", "pipeline/sections.py", "pipeline/space.py",
+    "pipeline/errors.py", "pipeline/params.py", "pipeline/sections.py", "pipeline/space.py", "pipeline/conditions.py",
     "pipeline/paths.py", "pipeline/digest.py", "models/spec.py", "models/__init__.py", "serving/__init__.py",
 }  # fmt: skip
 HEAVY = {
