@@ -64,8 +64,8 @@ ui: $(READY)  ## MLflow's UI over the tracked runs [UI_PORT=5000]
 	@python -m pipeline.commands ui --port $(or $(UI_PORT),5000)
 
 .PHONY: tune
-tune: $(READY)  ## search further and repackage: DATASET=iris TRIALS=50
-	@python -m pipeline.commands tune $(DATASET) $(TRIALS)
+tune: $(READY)  ## search further and repackage: DATASET=iris TRIALS=50, or TIMEOUT=600 seconds, or both
+	@python -m pipeline.commands tune $(DATASET) $(if $(TRIALS),--trials "$(TRIALS)") $(if $(TIMEOUT),--timeout "$(TIMEOUT)")
 
 .PHONY: serve
 serve: $(READY)  ## serve the packaged Bento of DATASET on 127.0.0.1 [PORT=3000]

@@ -77,9 +77,9 @@ class Pool:
         theirs.close()
         self._running[ours] = (job, process)
 
-    def events(self) -> Iterator[Progress | Done | Stopped | Failed]:
-        """What has happened since, waiting until something has."""
-        for connection in wait(list(self._running)):
+    def events(self, seconds: float | None = None) -> Iterator[Progress | Done | Stopped | Failed]:
+        """What has happened since, waiting until something has, but not longer than so many seconds."""
+        for connection in wait(list(self._running), seconds):
             assert isinstance(connection, Connection)
             job, process = self._running[connection]
             try:
@@ -123,13 +123,16 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """End what still runs."""
+    def close(self) -> list[Any]:
+        """End what still runs, and return which jobs that were."""
+        jobs = [job for job, _ in self._running.values()]
         for _, process in self._running.values():
             process.kill()
-        for _, process in self._running.values():
+        for connection, (_, process) in self._running.items():
             process.join()
+            connection.close()
         self._running.clear()
+        return jobs
 
 
 def _how_it_died(exit_code: int | None) -> str:

@@ -3,6 +3,7 @@
 Only this process writes to the study, so that SQLite is enough for any number of workers on one machine.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from pipeline.params import Search, Train
 
 # What stops a trial counts as an answer too: asking again would give the same one.
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-ABANDONED = "abandoned"  # marks a trial whose search was ended before it: it does not count
+ABANDONED = "abandoned"  # why a trial was ended from outside: it does not count, and is asked for again
 RESUMES = "resumes"  # the number of the trial whose seed and checkpoint another one takes over
+SECONDS = "seconds"  # how long the study has been searched, over all its runs
 REPORTS = 40  # at most so many times does a trial report: a report costs more than a small epoch
 
 
@@ -52,11 +54,27 @@ def open_study(name: str, storage: str, search: Search, objective: Objective) ->
     # A resumed study must not draw the same random numbers once more.
     study.sampler = optuna.samplers.TPESampler(seed=search.seed + len(study.trials))
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study._storage.set_trial_user_attr(trial._trial_id, ABANDONED, True)
-        study.tell(trial.number, state=TrialState.FAIL)
-        # With the number of the trial that it goes on with: same seed, same checkpoint.
-        study.enqueue_trial(trial.params, {RESUMES: trial.user_attrs.get(RESUMES, trial.number)})
+        _abandon(study, trial, "its search died")
     return study
+
+
+def _abandon(study: optuna.Study, trial: optuna.Trial | FrozenTrial, why: str) -> None:
+    """Close a trial that could not be trained to its end, and ask for the same one again."""
+    study._storage.set_trial_user_attr(trial._trial_id, ABANDONED, why)
+    study.tell(trial.number, state=TrialState.FAIL)
+    # With the number of the trial that it goes on with: same seed, same checkpoint.
+    study.enqueue_trial(trial.params, {RESUMES: trial.user_attrs.get(RESUMES, trial.number)})
+
+
+def seconds_searched(study: optuna.Study) -> float:
+    """How long the study has been searched, over all its runs; one that was killed counts up to its last trial."""
+    return float(study.user_attrs.get(SECONDS, 0))
+
+
+def to_go_on_with(study: optuna.Study) -> set[int]:
+    """The numbers of the trials whose checkpoints the next search takes over."""
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    return {trial.user_attrs[RESUMES] for trial in waiting if RESUMES in trial.user_attrs}
 
 
 def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
@@ -101,7 +119,9 @@ def run_study(
     save_to: Callable[[int], Path],
     on_trial: OnTrial,
 ) -> None:
-    """Train until the study has `search.n_trials` finished trials.
+    """Train until the study has its budget: `search.n_trials` finished trials or `search.timeout` seconds.
+
+    Trials that are running when the time is over are ended; a search with more time goes on from their checkpoints.
 
     Args:
         workers: trials that are trained at the same time, each with so many `threads`.
@@ -109,9 +129,13 @@ def run_study(
         on_trial: told every trial that ended, before the study is: the trial, its state, its result where it
             was trained to the end, and the reason where it failed.
     """
-    while len(finished_trials(study)) < search.n_trials:
-        missing = search.n_trials - len(finished_trials(study)) - len(pool)
-        for _ in range(min(missing, workers - len(pool))):
+    began = time.monotonic() - seconds_searched(study)
+    while True:
+        missing = workers if search.n_trials is None else search.n_trials - len(finished_trials(study))
+        left = None if search.timeout is None else search.timeout - (time.monotonic() - began)
+        if missing <= 0 or (left is not None and left <= 0):
+            break
+        for _ in range(min(missing, workers) - len(pool)):
             trial = study.ask()
             hyperparameters = suggest(trial, search.space)
             number = trial.user_attrs.get(RESUMES, trial.number)
@@ -121,8 +145,13 @@ def run_study(
             task = task_for(objective, hyperparameters, seed, threads)
             task = replace(task, checkpoint=save_to(number).with_name("checkpoint"))
             pool.start(trial, "train", task, save_to(trial.number))
-        for event in pool.events():
+        for event in pool.events(left):
             _handle(study, event, pool, on_trial)
+            if not isinstance(event, Progress):
+                study.set_user_attr(SECONDS, time.monotonic() - began)
+    for trial in pool.close():
+        _abandon(study, trial, "the time was over")
+        study.set_user_attr(SECONDS, time.monotonic() - began)
 
 
 def _handle(

@@ -50,13 +50,20 @@ class Train(Section):
 
 
 class Search(Section):
-    n_trials: PositiveInt
+    n_trials: PositiveInt | None
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     workers: Literal["auto"] | PositiveInt
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     metric: Literal["auto"] | MetricName
     keep: PositiveInt
     warmup_epochs: Annotated[int, Field(ge=0)]
     space: SearchSpace
+
+    @model_validator(mode="after")
+    def ends(self) -> "Search":
+        if self.n_trials is None and self.timeout is None:
+            raise ValueError("a number for n_trials or timeout or both, received null for both")
+        return self
 
     @model_validator(mode="after")
     def is_complete(self) -> "Search":

@@ -9,7 +9,15 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from models.pool import Pool
-from models.search import Objective, best_trials, finished_trials, open_study, run_study, task_for
+from models.search import (
+    Objective,
+    best_trials,
+    open_study,
+    run_study,
+    seconds_searched,
+    task_for,
+    to_go_on_with,
+)
 from models.trial import Data, Split, TrialResult
 from pipeline import provenance
 from pipeline.digest import md5
@@ -43,10 +51,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
         home = var() / "studies" / name
         study = open_study(name, provenance.optuna_storage(), params.search, objective)
         log = StudyLog(params, paths, study)
-        already, so_far = len(finished_trials(study)), [trial.value for trial in best_trials(study, 1)]
-        with TrialProgress(
-            params.dataset, metric, already, params.search.n_trials, so_far[0] if so_far else None
-        ) as progress:
+        with TrialProgress(params.dataset, metric, params.search, study) as progress:
 
             def on_trial(trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
                 if result is not None:
@@ -60,8 +65,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
             run_study(study, params.search, objective, pool, workers, threads, save_to, on_trial)
         best = best_trials(study, params.search.keep)
         if not best:
-            reasons = {str(t.user_attrs["reason"]) for t in study.trials if "reason" in t.user_attrs}
-            raise UserError("\n  ".join(["no trial was trained to its end:", *sorted(reasons)]))
+            raise nothing_trained(params, study)
         _train_missing(best, home, objective, threads, pool)
         folders = [paths.candidates / str(rank) for rank in range(1, len(best) + 1)]
         pool.start(None, "export_all", [home / str(t.number) / "model.keras" for t in best], folders, data)
@@ -73,7 +77,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
             seal(bundle, _manifest(params, paths, trial, name, threads))
         study.trials_dataframe().to_csv(paths.candidates / "trials.csv", index=False)
         log.finish(best, folders)
-        _forget_all_but(best, home)
+        _forget_all_but({trial.number for trial in best} | to_go_on_with(study), home)
 
 
 def prepare_data(paths: Paths, folder: Path) -> Data:
@@ -126,8 +130,17 @@ def _write_history(path: Path, history: dict[str, list[float]]) -> None:
     frame.to_csv(path, index=False)
 
 
-def _forget_all_but(best: list[FrozenTrial], home: Path) -> None:
-    kept = {str(trial.number) for trial in best}
+def nothing_trained(params: Params, study: optuna.Study) -> UserError:
+    """Why a search has no best trial, and what to do."""
+    reasons = sorted({str(trial.user_attrs["reason"]) for trial in study.trials if "reason" in trial.user_attrs})
+    timeout = params.search.timeout
+    if timeout is not None and seconds_searched(study) >= timeout:
+        more = f"make tune DATASET={params.dataset} TIMEOUT={2 * timeout:.0f}"
+        reasons.append(f"the {timeout:g} s of search.timeout are over; a longer search goes on from here: {more}")
+    return UserError("\n  ".join(["no trial was trained to its end:", *reasons]))
+
+
+def _forget_all_but(trials: set[int], home: Path) -> None:
     for folder in home.iterdir():
-        if folder.name not in kept:
+        if int(folder.name) not in trials:
             shutil.rmtree(folder)

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 
 from models.pool import Done, Failed, Pool, Progress, Stopped
-from models.search import Objective, best_trials, finished_trials, open_study, run_study, task_for
+from models.search import (
+    ABANDONED,
+    RESUMES,
+    Objective,
+    best_trials,
+    finished_trials,
+    open_study,
+    run_study,
+    seconds_searched,
+    task_for,
+    to_go_on_with,
+)
 from models.trial import Data, Split, TrialResult
 from pipeline.params import Params, load_params
 from pipeline.schema import ClassTarget, NumericFeature, Schema
@@ -38,9 +49,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return made
 
 
-def params(**search) -> Params:
+def params(epochs: int = 6, **search) -> Params:
     real = load_params(REAL, "iris")
-    train = real.train.model_copy(update={"epochs": 6, "patience": 6})
+    train = real.train.model_copy(update={"epochs": epochs, "patience": epochs})
     changed = {"n_trials": 3, "warmup_epochs": 0, **search}
     return real.model_copy(update={"train": train, "search": real.search.model_copy(update=changed)})
 
@@ -126,6 +137,24 @@ def test_a_study_reaches_its_budget_and_a_larger_one_continues_it(pool: Pool, da
     assert sorted(number for number, *_ in told) == [3, 4]
     _, told = search(pool, data, storage, params(n_trials=5))
     assert told == []
+
+
+def test_the_time_ends_a_search_and_more_time_continues_it(pool: Pool, data: Data, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    endless = params(epochs=10**6, n_trials=None, timeout=1.5)
+    for _ in range(2):  # the second search has no time left and starts nothing
+        study, told = search(pool, data, storage, endless, workers=2)
+        assert told == []
+        assert len(pool) == 0
+        assert 1.5 <= seconds_searched(study) < 10
+        assert [t.user_attrs.get(ABANDONED) for t in study.trials[:2]] == ["the time was over"] * 2
+        assert [t.state.name for t in study.trials] == ["FAIL", "FAIL", "WAITING", "WAITING"]
+        assert to_go_on_with(study) == {0, 1}
+    study, told = search(pool, data, storage, params(n_trials=2, timeout=200.0))
+    assert [trial.user_attrs[RESUMES] for trial in finished_trials(study)] == [0, 1]
+    assert [trial.params for trial in study.trials[2:]] == [trial.params for trial in study.trials[:2]]
+    assert seconds_searched(study) < 200
+    assert to_go_on_with(study) == set()
 
 
 def test_one_worker_and_one_seed_give_the_same_study(pool: Pool, data: Data, tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""What a search says while it runs, and where it ends with nothing."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import optuna
+import pytest
+
+from models.search import SECONDS
+from pipeline.metrics import BY_NAME
+from pipeline.params import load_params
+from pipeline.progress import TrialProgress, duration
+from pipeline.training import nothing_trained
+
+PARAMS = load_params(Path(__file__).parents[2] / "params.yaml", "iris")
+
+
+@pytest.fixture
+def study() -> optuna.Study:
+    """Two complete trials, a pruned one and a failed one, after 30 seconds of search."""
+    made = optuna.create_study(direction="minimize")
+    for value, state in ((0.5, None), (0.25, None), (None, "PRUNED"), (None, "FAIL")):
+        trial = made.ask()
+        trial.set_user_attr("n_parameters", 10)
+        made.tell(trial, value, state=state and optuna.trial.TrialState[state])
+    made.set_user_attr(SECONDS, 30.0)
+    return made
+
+
+def progress(study: optuna.Study, **search) -> TrialProgress:
+    return TrialProgress("iris", BY_NAME["log_loss"], PARAMS.search.model_copy(update=search), study)
+
+
+def finish(shown: TrialProgress, study: optuna.Study, state: str, value: float | None = None, reason: str = "") -> None:
+    result = None if value is None else SimpleNamespace(value=value, seconds=1.0)
+    shown.trial(study.ask({"rate": optuna.distributions.FloatDistribution(0.1, 0.1)}), state, result, reason)
+
+
+def test_a_line_per_trial_says_how_it_ended_and_whether_it_is_the_best(study, capsys) -> None:
+    shown = progress(study, n_trials=8)
+    finish(shown, study, "complete", 0.125)
+    finish(shown, study, "complete", 0.375)
+    finish(shown, study, "pruned")
+    finish(shown, study, "failed", reason="the loss is nan")
+    assert capsys.readouterr().out.splitlines() == [
+        "  iris: continuing a study with 4 finished trials",
+        "  trial 5/8: log_loss 0.1250 best so far in 1.0 s (rate 0.1)",
+        "  trial 6/8: log_loss 0.3750 in 1.0 s (rate 0.1)",
+        "  trial 7/8: pruned (rate 0.1)",
+        "  trial 8/8: failed: the loss is nan (rate 0.1)",
+    ]
+    assert shown.line().startswith("iris: 8/8 trials · best log_loss 0.1250 · 2 pruned, 2 failed · 30 s")
+
+
+def test_a_budget_of_trials_is_counted_down_by_their_pace(study) -> None:
+    shown = progress(study, n_trials=8)
+    assert shown.left() is None, "nothing is known before a trial has ended"
+    shown.began -= 10
+    finish(shown, study, "complete", 0.5)
+    assert shown.left() == pytest.approx(30, abs=1)
+    assert "about 30 s left" in "".join(map(str, shown._live().columns[2].cells))
+
+
+def test_a_budget_of_seconds_is_counted_down_by_the_clock(study) -> None:
+    shown = progress(study, n_trials=None, timeout=100.0)
+    assert shown.left() == pytest.approx(70, abs=1)
+    assert shown.line().startswith("iris: 4 trials")
+    shown.began -= 80
+    assert shown.left() == 0
+
+
+@pytest.mark.parametrize(("search", "used"), [({"n_trials": 4}, True), ({"timeout": 30.0}, True), ({}, False)])
+def test_a_budget_that_is_used_up_is_told(study, capsys, search: dict, used: bool) -> None:
+    progress(study, **search)
+    assert ("has its budget already, 4 trials after 30 s of search" in capsys.readouterr().out) == used
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (7260, "2 h 1 min")]
+)
+def test_seconds_are_said_as_a_person_says_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_a_search_whose_time_was_too_short_for_one_trial_says_so(study) -> None:
+    empty = optuna.create_study()
+    empty.set_user_attr(SECONDS, 30.2)
+    short = PARAMS.model_copy(update={"search": PARAMS.search.model_copy(update={"timeout": 30.0})})
+    assert "the 30 s of search.timeout are over" in str(nothing_trained(short, empty))
+    assert "make tune DATASET=iris TIMEOUT=60" in str(nothing_trained(short, empty))
+    assert "timeout" not in str(nothing_trained(PARAMS, empty))
