@@ -13,7 +13,7 @@ def encode(
     """Columns of `features` (default: those of the schema), (n_rows, len(features)) → (n_rows, n_encoded).
 
     First the numbers as `spec.numeric` says, then an indicator for each that training saw missing, then
-    the codes of each category as `spec.categorical` says. Images become pixels from 0 to 1.
+    the codes of each category as `spec.categorical` says. Images become pixels from 0 to 1, or standardised.
     """
     if schema.image is not None:
         encoded = _image(spec, schema, rows)
@@ -36,7 +36,13 @@ def encode(
 def _image(spec: Spec, schema: Schema, rows: keras.KerasTensor) -> keras.KerasTensor:
     image = schema.image
     assert image is not None
-    pixels = keras.layers.Rescaling(1 / image.maximum)(rows)
+    if spec.numeric == "standardise":
+        assert image.mean is not None
+        assert image.std is not None
+        scaled = keras.layers.Rescaling(1 / image.std, -image.mean / image.std)
+    else:
+        scaled = keras.layers.Rescaling(1 / image.maximum)
+    pixels = scaled(rows)
     if spec.shift or spec.flip:
         pixels = layers.ShiftAndFlip(image.height, image.width, spec.shift, spec.flip)(pixels)
     return pixels
@@ -64,6 +70,8 @@ def _numeric(
 
 def _encoding(spec: Spec, features: list[NumericFeature], numbers: keras.KerasTensor) -> keras.KerasTensor:
     match spec.numeric:
+        case "none":
+            return numbers
         case "quantile":
             return layers.Quantile([list(feature.quantiles) for feature in features])(numbers)
         case "piecewise":

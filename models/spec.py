@@ -65,7 +65,7 @@ class Spec(BaseModel):
     bounds: Annotated[tuple[float, float], Field(strict=False)] | None = None
 
     # The inputs
-    numeric: Literal["standardise", "quantile", "piecewise", "periodic"] = "standardise"
+    numeric: Literal["auto", "none", "standardise", "quantile", "piecewise", "periodic"] = "auto"
     frequencies: Annotated[int, Field(ge=1, le=1024)] = 16
     frequency_scale: Positive = 0.1
     numeric_embedding: Annotated[int, Field(ge=0, le=1024)] = 0
@@ -153,8 +153,10 @@ def misfits_of_schema(spec: Spec, schema: Schema) -> list[str]:
             f"{'shift' if spec.shift else 'flip'}: expected only with images, which {schema.dataset} has not"
         )
     numbers = [feature for feature in schema.features if isinstance(feature, NumericFeature)]
-    if schema.image is not None and spec.numeric != "standardise":
-        problems.append(f"numeric: expected standardise for images, received {spec.numeric!r}")
+    if schema.image is not None and spec.numeric not in ("auto", "none", "standardise"):
+        problems.append(f"numeric: expected auto, none or standardise for images, received {spec.numeric!r}")
+    if schema.image is not None and spec.numeric == "standardise" and schema.image.std is None:
+        problems.append("numeric: expected a schema with the mean of the pixels for standardise: preprocess again")
     if spec.numeric in ("quantile", "piecewise") and any(not feature.tree_bins for feature in numbers):
         problems.append(f"numeric: expected preprocess.bins above 0 for {spec.numeric!r}, so that they are fitted")
     return problems

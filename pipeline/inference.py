@@ -34,9 +34,12 @@ def infer_schema(dataset: str, source: Source, train: pa.Table, raw_md5: str, bi
     features: tuple[Feature, ...]
     if source.image is not None:
         image = source.image
-        features = (ImageFeature(name=IMAGE, height=image.height, width=image.width, maximum=image.maximum),)
-        first = column_to_images(train[IMAGE].slice(0, 1), image.height, image.width)
-        sample = {IMAGE: first[0].tolist()}
+        pixels = column_to_images(train[IMAGE], image.height, image.width)
+        mean, std = _mean_and_std(pixels)
+        features = (
+            ImageFeature(name=IMAGE, height=image.height, width=image.width, maximum=image.maximum, mean=mean, std=std),
+        )
+        sample = {IMAGE: pixels[0].tolist()}
     else:
         frame = train.drop_columns([TARGET]).to_pandas()
         if source.weight is not None:
@@ -61,6 +64,14 @@ def infer_schema(dataset: str, source: Source, train: pa.Table, raw_md5: str, bi
         return schema
     target = encode_target(schema, train[TARGET].to_pylist())
     return schema.model_copy(update={"features": tuple(_binned(f, frame, target, source, bins) for f in features)})
+
+
+def _mean_and_std(pixels: np.ndarray) -> tuple[float, float]:
+    """Of whole numbers, from how often each occurs: a copy of all pixels in 64 bits would fill the memory."""
+    counts = np.bincount(pixels.reshape(-1))
+    values = np.arange(len(counts))
+    mean = np.average(values, weights=counts)
+    return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=counts))) or 1.0
 
 
 def _binned(feature: Feature, frame: pd.DataFrame, target: np.ndarray, source: Source, bins: int) -> Feature:

@@ -38,7 +38,7 @@ __all__ = [
 
 SECTIONS = ("fetch", "preprocess", "train", "search", "select", "evaluate", "package")
 OVERRIDABLE = ("preprocess", "train", "search")
-TOP_LEVEL = ("datasets", *SECTIONS, "overrides", "catalog")
+TOP_LEVEL = ("datasets", *SECTIONS, "spaces", "overrides", "catalog")
 
 
 def load_datasets(path: Path) -> list[str]:
@@ -101,6 +101,11 @@ def _dataset_problems(document: dict[str, Any]) -> Iterable[str]:
                 yield f"datasets: {_no_such_dataset(name, catalog)}"
             if datasets.count(name) > 1:
                 yield f"datasets: expected each name once, received {name!r} {datasets.count(name)} times"
+    if not isinstance(document["spaces"], Mapping):
+        yield f"spaces: expected search spaces by name, received {_show(document['spaces'])}"
+        return
+    for name, space in document["spaces"].items():
+        yield from _unknown(space if isinstance(space, Mapping) else {}, hyperparameters(), f"spaces.{name}.")
     for name in catalog:
         if name not in overrides:
             yield f"overrides.{name}: expected, but missing"
@@ -125,12 +130,18 @@ def _merge(document: dict[str, Any], name: str) -> tuple[Params | None, list[str
             problems.append(f"{where}: expected a mapping, received {_show(value)}")
             continue
         merged[section] = {**base, **change}
-        if isinstance(base.get("space"), Mapping) and isinstance(change.get("space"), Mapping):
-            merged[section]["space"] = {**base["space"], **change["space"]}
+    space: dict[str, Any] = {}
     for prefix, search in (("", document["search"]), (f"overrides.{name}.", overrides.get("search"))):
-        space = search.get("space") if isinstance(search, Mapping) else None
-        if isinstance(space, Mapping):
-            problems += _unknown(space, hyperparameters(), f"{prefix}search.space.")
+        change = search.get("space", {}) if isinstance(search, Mapping) else {}
+        if isinstance(change, Mapping):
+            problems += _unknown(change, hyperparameters(), f"{prefix}search.space.")
+            space = {**space, **change}
+        elif isinstance(change, str) and isinstance(document["spaces"].get(change), Mapping):
+            space = dict(document["spaces"][change])  # in the place of the other, not laid over it
+        else:
+            problems.append(f"{prefix}search.space: {_no_such_space(change, document['spaces'])}")
+    if "search" in merged and "space" in merged["search"]:
+        merged["search"]["space"] = space
     if problems:
         return None, problems
     try:
@@ -153,10 +164,10 @@ def _unbuildable(params: Params) -> list[str]:
 
 
 def _space_problem(problem: str, dataset: str, overrides: Mapping[str, Any]) -> str:
-    where = "search.space"
-    if problem.split(":")[0] in ((overrides.get("search") or {}).get("space") or {}):
-        where = f"overrides.{dataset}.search.space"
-    return f"{where}.{problem}"
+    name, space = problem.split(":")[0].split(".")[0], (overrides.get("search") or {}).get("space") or {}
+    if isinstance(space, str):
+        return f"overrides.{dataset}.search.space: {space}: {problem}"
+    return f"overrides.{dataset}.search.space.{problem}" if name in space else f"search.space.{problem}"
 
 
 def _problem(item: Any, dataset: str, overrides: Mapping[str, Any]) -> str:
@@ -220,6 +231,14 @@ def _no_such_dataset(name: str, catalog: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"expected a dataset of the catalog ({', '.join(names)}), received {name!r}{hint}"
+
+
+def _no_such_space(value: Any, spaces: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(str(value), list(spaces), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return (
+        f"expected distributions and values, or a name of spaces ({', '.join(spaces)}), received {_show(value)}{hint}"
+    )
 
 
 def _refusal(path: Path, problems: list[str]) -> UserError:

@@ -46,13 +46,15 @@ class CategoricalFeature(_Frozen):
 
 
 class ImageFeature(_Frozen):
-    """A grey image as rows of pixels between 0 and `maximum`."""
+    """A grey image as rows of pixels between 0 and `maximum`; mean and deviation are those of all train pixels."""
 
     kind: Literal["image"] = "image"
     name: str
     height: int
     width: int
     maximum: float
+    mean: float | None = None  # in schemas of older bundles
+    std: float | None = None
 
 
 Feature = Annotated[NumericFeature | CategoricalFeature | ImageFeature, Field(discriminator="kind")]

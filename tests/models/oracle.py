@@ -79,6 +79,8 @@ def hidden(spec, weights, values):
 
 def encoded(spec, schema, weights, rows, features, suffix):
     if schema.image is not None:
+        if spec.numeric == "standardise":
+            return (rows - schema.image.mean) / schema.image.std
         return rows / schema.image.maximum
     parts = []
     numeric = [(i, f) for i, f in enumerate(features) if isinstance(f, NumericFeature)]
@@ -103,8 +105,10 @@ def encoded(spec, schema, weights, rows, features, suffix):
 def _numbers(spec, weights, filled, features, suffix):
     standardised = (filled - [f.mean for f in features]) / [f.std for f in features]
     match spec.numeric:
-        case "standardise":
+        case "auto" | "standardise":
             return standardised
+        case "none":
+            return filled
         case "quantile":
             columns = []
             for column, feature in zip(filled.T, features, strict=True):

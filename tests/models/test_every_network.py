@@ -30,6 +30,7 @@ FAMILIES = {
     "ensemble": {"family": "ensemble", "members": 3},
 }
 INSIDES = {
+    "as they are": {"numeric": "none"},
     "quantile": {"numeric": "quantile"},
     "piecewise": {"numeric": "piecewise"},
     "piecewise, embedded": {"numeric": "piecewise", "numeric_embedding": 3},
@@ -90,6 +91,14 @@ def test_every_family_with_every_head_is_the_same_by_hand_in_keras_and_in_onnx(
 def test_every_encoding_and_layer_is_the_same_by_hand_in_keras_and_in_onnx(inside, spec_of, data_of, tmp_path):
     schema, split = data_of("binary")
     assert agree(spec_of(**INSIDES[inside]), schema, split, tmp_path) <= 1e-5
+
+
+@pytest.mark.parametrize("numeric", ["auto", "none", "standardise"])
+def test_images_are_shares_of_the_brightest_or_standardised(numeric, spec_of, data_of, tmp_path):
+    schema, split = data_of("multiclass", images=True)
+    assert agree(spec_of(numeric=numeric), schema, split, tmp_path) <= 1e-5
+    encoded = mlp.build(spec_of(numeric=numeric, depth=0), schema).layers[1](split.features)
+    assert (abs(np.mean(encoded)) < 1e-5 and np.std(encoded) == pytest.approx(1)) == (numeric == "standardise")
 
 
 def test_augmented_images_are_left_alone_outside_training(spec_of, data_of, tmp_path):

@@ -79,6 +79,14 @@ def test_names_that_the_data_does_not_have_are_refused_with_the_nearest(load, da
     assert misfits_of_schema(spec.model_copy(update={"wide": ("a", "colour")}), schema) == []
 
 
+def test_pixels_are_standardised_only_where_the_schema_knows_their_mean(data_of, spec_of):
+    schema, _ = data_of("multiclass", images=True)
+    old = schema.model_copy(update={"features": (schema.image.model_copy(update={"std": None}),)})
+    assert misfits_of_schema(spec_of(numeric="standardise"), schema) == []
+    assert "preprocess again" in misfits_of_schema(spec_of(numeric="standardise"), old)[0]
+    assert misfits_of_schema(spec_of(), old) == []
+
+
 def test_weights_for_a_class_that_does_not_exist_are_refused(load, data_of):
     schema, _ = data_of("multiclass")
     with pytest.raises(UserError, match=r"train.class_weights: expected classes among .*did you mean 'middle'"):

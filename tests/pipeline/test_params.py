@@ -153,6 +153,35 @@ def test_a_missing_hyperparameter_is_named(document, refused) -> None:
     assert "missing width" in refused(document)
 
 
+def test_a_space_is_named_for_all_or_for_one_dataset(document, tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    document["overrides"]["iris"]["search"] = {"space": "material"}
+    YAML().dump(document, path)
+    assert load_params(path, "iris").search.space["depth"].high == 8
+    assert "initializer" not in load_params(path, "wine").search.space
+    document["search"]["space"] = "material"
+    document["overrides"]["iris"]["search"] = {"space": {"batch_size": 64}}
+    YAML().dump(document, path)
+    space = load_params(path, "iris").search.space
+    assert (space["depth"].high, space["batch_size"]) == (8, 64)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"space": "materiel"}, "received 'materiel'; did you mean 'material'?"),
+        ({"space": 3}, "overrides.iris.search.space: expected distributions and values, or a name of spaces (material"),
+        ({"space": "broken"}, "overrides.iris.search.space: broken: dropout: expected less than 1"),
+    ],
+)
+def test_a_space_that_is_none_is_refused(document, refused, change, told) -> None:
+    document["spaces"]["broken"] = {**document["spaces"]["material"], "dropout": 1.0}
+    document["overrides"]["iris"]["search"] = change
+    assert told in refused(document)
+    document["spaces"] = {"material": {**document["spaces"]["material"], "dropuot": 0.1}}
+    assert "spaces.material.dropuot: unknown key; did you mean 'dropout'?" in refused(document)
+
+
 def test_all_problems_are_told_in_one_message(document, refused) -> None:
     document["search"]["n_trials"] = "many"
     document["train"]["epochs"] = 0
