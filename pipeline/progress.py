@@ -27,6 +27,7 @@ class TrialProgress:
         best = best_trials(study, 1)
         self.best = best[0].value if best else None
         self.already, self.before, self.began = self.counts.total(), seconds_searched(study), time.monotonic()
+        self.ended: float | None = None
         self.console = Console(highlight=False, soft_wrap=True)
         self.live = Live(console=self.console, get_renderable=self._live, refresh_per_second=2, transient=True)
         budget_used = f"{self.already} trials after {duration(self.before)} of search"
@@ -44,6 +45,7 @@ class TrialProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.ended = time.monotonic()
         self.live.stop()
 
     def trial(self, trial: optuna.Trial, state: str, result: Any, reason: str) -> None:
@@ -57,6 +59,10 @@ class TrialProgress:
                 self.best, mark = result.value, " [green]best so far[/green]"
             outcome = f"{self.metric.name} {result.value:.4f}{mark} in {result.seconds:.1f} s"
         self.console.print(f"  trial {self._done()}: {outcome} ({settings})")
+
+    def end(self, comparison: str) -> None:
+        """The last lines: what came of the search, and where its best runs stand side by side."""
+        self.console.print(f"  {self.line()}\n  the best of them side by side: {comparison}")
 
     def line(self) -> str:
         """How far the search is: trials done, the best so far, how the others ended, and the time."""
@@ -84,7 +90,7 @@ class TrialProgress:
         return str(total) if self.search.n_trials is None else f"{total}/{self.search.n_trials}"
 
     def _seconds(self) -> float:
-        return self.before + time.monotonic() - self.began
+        return self.before + (self.ended or time.monotonic()) - self.began
 
     def _share(self) -> float:
         """How much of the budget is used up, 1 for all."""

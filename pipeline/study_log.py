@@ -91,6 +91,10 @@ class StudyLog:
         )
         self.client.set_terminated(self.parent, "FINISHED")
 
+    def comparison(self, best: list[FrozenTrial]) -> str:
+        """Where MLflow shows the runs of these trials side by side."""
+        return tracking.comparison(self.experiment, [trial.user_attrs["mlflow_run_id"] for trial in best])
+
     def _log_inputs(self, run: str) -> None:
         files = {part: self.paths.prepared / f"{part}.parquet" for part in ("train", "validation")}
         tracking.log_inputs(self.client, run, {part: (path, md5(path)) for part, path in files.items()})

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import time
+import urllib.parse
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 from pipeline.paths import var
 
 CHAMPION = "champion"
+LOCAL_UI = "http://127.0.0.1:5000"  # where `make ui` shows a store that is no server
 BATCH = 1000  # metrics in one call to a tracking server, which takes no more
 
 
@@ -46,6 +48,17 @@ def connect(dataset: str) -> tuple[MlflowClient, str]:
 
 def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{var() / 'mlflow.db'}"
+
+
+def comparison(experiment: str, runs: list[str]) -> str:
+    """The address of the page of MLflow's UI that shows runs side by side, without the password of a server."""
+    server = urllib.parse.urlsplit(tracking_uri())
+    page = LOCAL_UI
+    if server.scheme in ("http", "https"):
+        page = server._replace(netloc=server.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
+    lists = {"runs": runs, "experiments": [experiment]}
+    asked = {name: json.dumps(names, separators=(",", ":")) for name, names in lists.items()}
+    return f"{page}/#/compare-runs?{urllib.parse.urlencode(asked)}"
 
 
 def study_run(client: MlflowClient, experiment: str, study: str, run_id: str | None) -> str:

@@ -77,6 +77,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
             seal(bundle, _manifest(params, paths, trial, name, threads))
         study.trials_dataframe().to_csv(paths.candidates / "trials.csv", index=False)
         log.finish(best, folders)
+        progress.end(log.comparison(best))
         _forget_all_but({trial.number for trial in best} | to_go_on_with(study), home)
 
 

@@ -74,6 +74,8 @@ def test_one_command_leaves_every_output(project) -> None:
 def test_the_first_run_speaks_and_shows_no_chatter(project) -> None:
     said = project.first_run.stdout + project.first_run.stderr
     assert "trial 3/3: log_loss" in said
+    assert "iris: 3/3 trials · best log_loss 0." in said
+    assert "http://127.0.0.1:5000/#/compare-runs?runs=" in said
     assert "is served as version 1" in said
     for chatter in ("Traceback", "Warning", "cuda", "absl", "alembic", "Downloading artifacts"):
         assert chatter not in said

@@ -1,12 +1,15 @@
 """What a search says while it runs, and where it ends with nothing."""
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import mlflow
 import optuna
 import pytest
 
 from models.search import SECONDS
+from pipeline import tracking
 from pipeline.metrics import BY_NAME
 from pipeline.params import load_params
 from pipeline.progress import TrialProgress, duration
@@ -50,6 +53,40 @@ def test_a_line_per_trial_says_how_it_ended_and_whether_it_is_the_best(study, ca
         "  trial 8/8: failed: the loss is nan (rate 0.1)",
     ]
     assert shown.line().startswith("iris: 8/8 trials · best log_loss 0.1250 · 2 pruned, 2 failed · 30 s")
+
+
+def test_the_last_lines_say_what_came_of_it_and_where_to_compare(study, capsys) -> None:
+    with progress(study, n_trials=8) as shown:
+        finish(shown, study, "complete", 0.125)
+        shown.began -= 60
+    ended = shown.line()
+    time.sleep(0.6)  # exporting is not searching
+    shown.end("http://there")
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "  iris: 5/8 trials · best log_loss 0.1250 · 1 pruned, 1 failed · 1 min 30 s",
+        "  the best of them side by side: http://there",
+    ]
+    assert ended == shown.line()
+
+
+@pytest.mark.parametrize(
+    ("server", "page"),
+    [
+        ("", "http://127.0.0.1:5000"),
+        ("postgresql://mlflow:secret@db/mlflow", "http://127.0.0.1:5000"),
+        ("http://mlflow.example.org:5000/", "http://mlflow.example.org:5000"),
+        ("https://me:secret@example.org/mlflow", "https://example.org/mlflow"),
+    ],
+)
+def test_runs_are_compared_where_mlflow_shows_them(monkeypatch, server: str, page: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+    asked = "runs=%5B%22a%22%2C%22b%22%5D&experiments=%5B%227%22%5D"
+    assert tracking.comparison("7", ["a", "b"]) == f"{page}/#/compare-runs?{asked}"
+
+
+def test_the_page_that_is_linked_is_one_of_mlflows() -> None:
+    (script,) = Path(mlflow.__file__).parent.glob("server/js/build/static/js/main.*.js")
+    assert '"/compare-runs"' in script.read_text()
 
 
 def test_a_budget_of_trials_is_counted_down_by_their_pace(study) -> None:
