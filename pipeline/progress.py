@@ -27,7 +27,7 @@ class TrialProgress:
         best = best_trials(study, 1)
         self.best = best[0].value if best else None
         self.already, self.before, self.began = self.counts.total(), seconds_searched(study), time.monotonic()
-        self.ended: float | None = None
+        self.last, self.ended = self.began, 0.0
         self.console = Console(highlight=False, soft_wrap=True)
         self.live = Live(console=self.console, get_renderable=self._live, refresh_per_second=2, transient=True)
         budget_used = f"{self.already} trials after {duration(self.before)} of search"
@@ -50,6 +50,7 @@ class TrialProgress:
 
     def trial(self, trial: optuna.Trial, state: str, result: Any, reason: str) -> None:
         self.counts[state] += 1
+        self.last = time.monotonic()
         settings = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
         if result is None:
             outcome = state if not reason else f"{state}: {reason}"
@@ -75,8 +76,8 @@ class TrialProgress:
         left = [] if self.search.timeout is None else [self.search.timeout - self._seconds()]
         here = self.counts.total() - self.already
         if self.search.n_trials is not None and here:
-            each = (time.monotonic() - self.began) / here
-            left.append(each * (self.search.n_trials - self.counts.total()))
+            each = (self.last - self.began) / here
+            left.append(each * (self.search.n_trials - self.counts.total()) - (time.monotonic() - self.last))
         return max(0.0, min(left)) if left else None
 
     def _live(self) -> Table:
