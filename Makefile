@@ -108,6 +108,14 @@ lr-range: $(READY)  ## learning rate range test of DATASET: a suggestion and a c
 references: $(READY)  ## scikit-learn's models on the same splits, as runs of the same experiment
 	@python -m pipeline.commands references $(DATASET)
 
+.PHONY: tensorboard
+tensorboard: $(READY)  ## TensorBoard over the learning curves of DATASET's trials [TENSORBOARD_PORT=6006]
+	@python -m pipeline.commands tensorboard $(DATASET) --port $(or $(TENSORBOARD_PORT),6006)
+
+.PHONY: export
+export: $(READY)  ## the champion as SavedModel, weights and architecture JSON: DATASET=iris [OUT=folder]
+	@python -m pipeline.commands export $(DATASET) $(OUT)
+
 .PHONY: bench-train
 bench-train: $(READY)  ## plain Keras fit beside ours, in turns [SYSTEM=S5]; needs the datasets preprocessed
 	python -m bench.train $(SYSTEM)

@@ -84,7 +84,7 @@ def fit(
     if checkpoint is not None:
         history = saver.history
         checkpoint.unlink(missing_ok=True)
-    return Fitted(network, history, int(stopping.best_epoch))
+    return Fitted(mlp.in_32_bits(network, spec, schema), history, int(stopping.best_epoch))
 
 
 def compiled(

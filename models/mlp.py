@@ -42,6 +42,17 @@ def build(spec: Spec, schema: Schema) -> keras.Model:
             keras.config.set_dtype_policy("float32")
 
 
+def in_32_bits(network: keras.Model, spec: Spec, schema: Schema) -> keras.Model:
+    """The network itself, or where it was trained in mixed precision one that computes in 32 bits with the same
+    weights: what serves runs on a CPU, where 16 bits cost accuracy and win nothing.
+    """
+    if spec.precision == "float32":
+        return network
+    same = build(spec.model_copy(update={"precision": "float32"}), schema)
+    same.set_weights(network.get_weights())
+    return same
+
+
 def hidden(spec: Spec, values: keras.KerasTensor) -> keras.KerasTensor:
     """The hidden layers (Rumelhart et al., 1986): dense, normalised, activated, dropped out, added to what
     came in where `spec.residual` is set and the widths agree (He et al., 2016).

@@ -9,6 +9,12 @@ from models.spec import Spec
 
 def optimizer(spec: Spec, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
     """The optimizer of a spec; all units of time in it are epochs, which become steps here."""
+    inner = _optimizer(spec, steps_per_epoch, epochs)
+    # Small gradients would be zeros in 16 bits with so short an exponent (Micikevicius et al., 2018).
+    return keras.optimizers.LossScaleOptimizer(inner) if spec.precision == "mixed_float16" else inner
+
+
+def _optimizer(spec: Spec, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
     rate = learning_rate(spec, steps_per_epoch, epochs)
     ema = {"use_ema": True, "ema_momentum": spec.ema} if spec.ema else {}
     match spec.optimizer:

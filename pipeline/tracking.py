@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,21 @@ def log_trial(
         client.log_batch(run.info.run_id, metrics=points[first : first + BATCH], params=entries)
     client.set_terminated(run.info.run_id, "FAILED" if state == "failed" else "FINISHED")
     return run.info.run_id
+
+
+def learning_curves(client: MlflowClient, experiment: str) -> Iterator[tuple[str, dict[str, list[tuple[int, float]]]]]:
+    """`<study>/<trial>` of each trial, with the value of each metric by epoch, from 1; none where it did not end."""
+    token = None
+    while True:
+        found = client.search_runs([experiment], "tags.kind = 'trial'", page_token=token)
+        for run in found:
+            points = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
+            # Step 0 holds what belongs to the trial as a whole.
+            curves = {key: [(p.step, p.value) for p in of if p.step] for key, of in points.items()}
+            yield f"{run.data.tags['study']}/{run.info.run_name}", {key: c for key, c in curves.items() if c}
+        token = found.token
+        if not token:
+            return
 
 
 def log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str] = {}) -> None:

@@ -13,8 +13,10 @@ COMMANDS = {
     "retrain": "train the winner again from its stored settings, and compare",
     "references": "scikit-learn's models on the same split, as runs of the same experiment",
     "lr_range": "which learning rate to begin with",
+    "export": "the champion as SavedModel, weights and architecture",
     "promote": "serve a registered version again",
     "ui": "MLflow's UI over the tracked runs",
+    "tensorboard": "TensorBoard over every tracked trial's learning curves",
     "serve": "the packaged Bento on this machine",
     "predict": "send the schema's sample to the running service",
 }

@@ -9,6 +9,7 @@ from models.spec import misfits_of_schema
 from pipeline.errors import UserError
 from pipeline.params import load_params
 from pipeline.plausible import check
+from serving.bundle import Manifest, seal
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -100,3 +101,26 @@ def test_fine_tuning_from_what_is_no_bundle_is_refused(load, data_of, tmp_path):
     fine_tune = {"bundle": str(tmp_path / "nowhere"), "layers": 1, "frozen": True}
     with pytest.raises(UserError, match=r"train.fine_tune.bundle: expected a bundle"):
         check(load(train={"fine_tune": fine_tune}), data_of("multiclass")[0])
+
+
+def test_fine_tuning_from_a_bundle_of_another_width_is_refused_and_from_one_of_the_same_is_not(
+    load, data_of, spec_of, tmp_path
+):
+    schema, _ = data_of("multiclass")
+    (tmp_path / "schema.json").write_text(schema.model_dump_json())
+    manifest = Manifest(
+        dataset="tiny", task="multiclass", metric="log_loss", validation={"log_loss": 1.0},
+        hyperparameters=spec_of(width=8).model_dump(), seed=0, threads=1, trial=0, study="s", best_epoch=0,
+        n_parameters=1, train_md5="", validation_md5="", git_revision="", mlflow_run_id="", versions={},
+    )  # fmt: skip
+    seal(tmp_path, manifest)
+
+    def checked(width: int, layers: int) -> None:
+        fine_tune = {"bundle": str(tmp_path), "layers": layers, "frozen": False}
+        check(load(train={"fine_tune": fine_tune}, depth=2, width=width), schema)
+
+    checked(width=8, layers=2)
+    with pytest.raises(UserError, match=r"train.fine_tune.bundle: expected hidden layers of \[16\].*received .*\[8\]"):
+        checked(width=16, layers=1)
+    with pytest.raises(UserError, match=r"train.fine_tune.layers: expected at most 2"):
+        checked(width=8, layers=3)

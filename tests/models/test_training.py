@@ -6,10 +6,13 @@ import pytest
 import tensorflow as tf
 
 import models.fit
-from models import checkpoint, heads, mlp
+from models import checkpoint, heads, mlp, worker
+from models.export import export
 from models.fit import TrialDiverged, compiled, fit, orders
-from models.trial import Split
+from models.optimizers import optimizer
+from models.trial import Data, Split, TrialTask
 from models.weights import start_from, weighted
+from pipeline.params import Train
 
 LOSS = {"monitor": "log_loss", "higher_is_better": False}
 
@@ -177,9 +180,48 @@ def test_the_kept_weights_are_those_of_the_best_epoch_averaged_weights_too(spec_
         assert kept == min(fitted.history["val_log_loss"])
 
 
-def test_rows_of_a_split_survive_the_way_to_a_worker_with_and_without_weights(tmp_path):
-    from models.trial import Data
+@pytest.mark.parametrize("family", ["sequential", "ensemble"])
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_network_trained_in_mixed_precision_is_served_in_32_bits(precision, family, spec_of, flowers, tmp_path):
+    schema, split = flowers
+    spec = spec_of(precision=precision, family=family, members=3)
+    fitted = fit(spec, schema, split, split, epochs=10, patience=10, seed=0, **LOSS)
+    assert fitted.history["val_loss"][-1] < 0.8 * fitted.history["val_loss"][0]
+    export(fitted.network, tmp_path, split.features)  # raises where ONNX and Keras differ by more than 1e-5
+    p = np.asarray(fitted.network(split.features))[np.arange(96), split.target]
+    assert np.mean(-np.log(p)) == pytest.approx(fitted.history["val_log_loss"][fitted.best_epoch], rel=0.02)
+    assert keras.config.dtype_policy().name == "float32"
 
+
+def test_only_16_bit_floats_with_a_short_exponent_have_their_loss_scaled(spec_of):
+    scaled = {
+        precision: isinstance(optimizer(spec_of(precision=precision), 1, 1), keras.optimizers.LossScaleOptimizer)
+        for precision in ("float32", "mixed_bfloat16", "mixed_float16")
+    }
+    assert scaled == {"float32": False, "mixed_bfloat16": False, "mixed_float16": True}
+
+
+@pytest.mark.parametrize("restarts", [1, 3])
+def test_the_best_of_several_initialisations_is_kept_and_all_values_are_told(restarts, flowers, spec_of, tmp_path):
+    schema, split = flowers
+    data = Data(tmp_path, tmp_path / "schema.json")
+    data.schema.write_text(schema.model_dump_json())
+    for part in ("train", "validation"):
+        data.save(part, split)
+    settings = Train(epochs=3, patience=3, restarts=restarts, class_weights="none", fine_tune=None)
+    hyperparameters = spec_of().model_dump()
+    task = TrialTask(data, hyperparameters, 7, "log_loss", False, settings, report_every=1, threads=0)
+    reported = []
+    result = worker.train(task, tmp_path / "model.keras", lambda epoch, value: reported.append(epoch))
+    assert len(set(result.values_of_restarts)) == restarts
+    assert result.value == min(result.values_of_restarts)
+    assert reported == [0, 1, 2]  # a trial can be pruned only once, so only the first tells
+    kept = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    p = np.asarray(kept(split.features))[np.arange(96), split.target]
+    assert np.mean(-np.log(p)) == pytest.approx(result.value, rel=1e-4)
+
+
+def test_rows_of_a_split_survive_the_way_to_a_worker_with_and_without_weights(tmp_path):
     data = Data(tmp_path, tmp_path / "schema.json")
     rows = np.ones((3, 2), np.float32)
     data.save("train", Split(rows, np.arange(3), np.array([1.0, 2.0, 3.0])))

@@ -1,0 +1,95 @@
+"""The champion and its curves in the formats of other tools."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import requests
+
+# Each format alone gives back the network whose predictions the bundle's Keras file makes.
+ROUND_TRIP = """
+import sys
+from pathlib import Path
+import keras, numpy, tensorflow
+import models.encoders
+bundle, folder = Path(sys.argv[1]), Path(sys.argv[2])
+rows = numpy.load(sys.argv[3])
+expected = numpy.asarray(keras.models.load_model(bundle / "model.keras", compile=False)(rows))
+again = keras.models.model_from_json((folder / "architecture.json").read_text())
+untrained = numpy.asarray(again(rows))
+again.load_weights(folder / "model.weights.h5")
+print("architecture alone", float(abs(untrained - expected).max()))
+print("with weights", float(abs(numpy.asarray(again(rows)) - expected).max()))
+loaded = tensorflow.saved_model.load(str(folder / "saved_model"))
+served = numpy.asarray(loaded.serve(tensorflow.constant(rows)))
+print("SavedModel", float(abs(served - expected).max()))
+"""
+
+
+def test_the_exported_formats_give_back_the_network(project, tmp_path) -> None:
+    import numpy as np
+
+    from pipeline.schema import encode, load_schema
+
+    said = project.run("python", "-m", "pipeline.commands", "export", "iris", str(tmp_path / "out")).stdout
+    assert "saved_model" in said
+    bundle = project.folder / "artifacts/iris/bundle"
+    frame = pd.read_parquet(project.folder / "data/prepared/iris/validation.parquet").drop(columns="target")
+    np.save(tmp_path / "rows.npy", encode(load_schema(bundle / "schema.json"), frame))
+    arguments = (str(bundle), str(tmp_path / "out"), str(tmp_path / "rows.npy"))
+    lines = project.run("python", "-c", ROUND_TRIP, *arguments).stdout.splitlines()
+    differences = {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+    assert differences["with weights"] < 1e-6
+    assert differences["SavedModel"] < 1e-6
+    assert differences["architecture alone"] > 1e-2
+
+
+def test_nothing_is_exported_over_other_files(project, tmp_path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    done = project.run("python", "-m", "pipeline.commands", "export", "iris", str(tmp_path), check=False)
+    assert done.returncode == 2
+    assert "expected a new or an empty folder" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_tensorboard_shows_the_curves_of_every_finished_trial(project) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    board = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.commands", "tensorboard", "iris", "--port", str(port)],
+        cwd=project.folder, env=project.environment(), stdout=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        runs: dict = {}
+        for _ in range(240):
+            with contextlib.suppress(requests.RequestException):
+                runs = requests.get(f"http://127.0.0.1:{port}/data/plugin/scalars/tags", timeout=5).json()
+            if runs:
+                break
+            time.sleep(0.5)
+        history = pd.read_csv(project.folder / "artifacts/iris/candidates/1/history.csv")
+        trials = {name.rpartition("/")[0] for name in runs}
+        assert trials
+        assert all({f"{trial}/train", f"{trial}/validation"} <= runs.keys() for trial in trials)
+        assert all("loss" in tags for tags in runs.values())
+        curves = []
+        for trial in trials:
+            query = {"run": f"{trial}/validation", "tag": "loss"}
+            points = requests.get(f"http://127.0.0.1:{port}/data/plugin/scalars/scalars", params=query, timeout=5)
+            curves.append([round(value, 4) for _, _, value in points.json()])
+        assert history["val_loss"].round(4).tolist() in curves
+    finally:
+        os.killpg(board.pid, signal.SIGINT)
+        board.wait(20)
+
+
+def test_tensorboard_without_trials_says_what_makes_some(project) -> None:
+    done = project.run("python", "-m", "pipeline.commands", "tensorboard", "wine", check=False)
+    assert done.returncode == 2
+    assert "make repro DATASETS=wine" in done.stderr
