@@ -44,6 +44,10 @@ lock:  ## resolve pyproject.toml into requirements.lock again
 test: $(READY)  ## run all tests, with coverage
 	python -m pytest --cov --cov-report=term-missing:skip-covered
 
+.PHONY: fault-test
+fault-test: $(READY)  ## a search under random kills, more of them than in `make test` [KILLS=30]
+	FAULT_KILLS=$(or $(KILLS),30) FAULT_ENDS="INT KILL TERM KILL KILL" python -m pytest -s tests/test_faults.py
+
 .PHONY: lint
 lint: $(READY)  ## ruff and mypy
 	ruff check .

@@ -1,13 +1,14 @@
 """A training that is ended by a crash goes on from its last epoch."""
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+
+from pipeline.whole import replacing
 
 EVERY = 10.0  # seconds between two checkpoints at least: a short training is not worth one
 
@@ -60,13 +61,11 @@ class Checkpoint(keras.callbacks.Callback):
             "epoch": epoch, "history": self.history, "n_best": len(best), "wait": self.stopping.wait,
             "best": float(self.stopping.best), "best_epoch": self.stopping.best_epoch,
         }  # fmt: skip
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self.path.with_suffix(".unfinished.npz")
         arrays: dict[str, Any] = {"state": np.array(json.dumps(state))}
         arrays |= {f"variable_{number}": np.asarray(v) for number, v in enumerate(state_of(self.model))}
         arrays |= {f"best_{number}": weights for number, weights in enumerate(best)}
-        np.savez(unfinished, allow_pickle=False, **arrays)
-        os.replace(unfinished, self.path)
+        with replacing(self.path) as unfinished:
+            np.savez(unfinished, allow_pickle=False, **arrays)
         self.last = time.monotonic()
 
 

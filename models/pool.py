@@ -5,13 +5,17 @@ In return memory cannot grow from trial to trial, and a job that crashes takes n
 """
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 _context = multiprocessing.get_context("forkserver")
@@ -49,10 +53,19 @@ class Stopped:
 
 @dataclass(frozen=True)
 class Failed:
-    """The job raised, or its process died."""
+    """The job raised, took too long, or its process died."""
 
     job: Any
     reason: str
+
+
+@dataclass(frozen=True)
+class _Running:
+    job: Any
+    process: Any
+    limit: float | None
+    deadline: float
+    out_of_memory: int
 
 
 class Pool:
@@ -62,42 +75,60 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        self._running: dict[Connection, tuple[Any, Any]] = {}
+        self._running: dict[Connection, _Running] = {}
         _context.set_forkserver_preload(["models.worker"])
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # an interrupt is the caller's to handle
         forkserver.ensure_running()  # begins importing now, while the caller does other things
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def __len__(self) -> int:
         return len(self._running)
 
-    def start(self, job: Any, function: str, *arguments: Any) -> None:
-        """Run `models.worker.<function>(*arguments, on_epoch)`; `job` is any label that comes back in events."""
+    def start(self, job: Any, function: str, *arguments: Any, limit: float | None = None) -> None:
+        """Run `models.worker.<function>(*arguments, on_epoch)`; `job` is any label that comes back in events.
+
+        Args:
+            limit: seconds after which the job is ended, and has failed.
+        """
         ours, theirs = _context.Pipe()
         process = _context.Process(target=_run, args=(theirs, function, arguments), daemon=True)
         process.start()
+        deadline = time.monotonic() + (math.inf if limit is None else limit)
+        self._running[ours] = _Running(job, process, limit, deadline, _kills_for_memory())
         theirs.close()
-        self._running[ours] = (job, process)
 
     def events(self, seconds: float | None = None) -> Iterator[Progress | Done | Stopped | Failed]:
         """What has happened since, waiting until something has, but not longer than so many seconds."""
-        for connection in wait(list(self._running), seconds):
+        soonest = min((running.deadline for running in self._running.values()), default=math.inf) - time.monotonic()
+        patience = max(0.0, min(soonest, math.inf if seconds is None else seconds))
+        for connection in wait(list(self._running), None if patience == math.inf else patience):
             assert isinstance(connection, Connection)
-            job, process = self._running[connection]
+            running = self._running[connection]
             try:
                 kind, *content = connection.recv()
             except (EOFError, ConnectionResetError):
-                process.join()
-                kind, content = "failed", [_how_it_died(process.exitcode)]
+                running.process.join()
+                kind, content = "failed", [_how_it_died(running)]
             if kind == "progress":
-                yield Progress(job, *content)
+                yield Progress(running.job, *content)
                 continue
-            del self._running[connection]
-            connection.close()
-            process.join()
-            yield {"done": Done, "stopped": Stopped, "failed": Failed}[kind](job, *content)
+            self._forget(connection)
+            yield {"done": Done, "stopped": Stopped, "failed": Failed}[kind](running.job, *content)
+        for connection, running in list(self._running.items()):
+            if running.deadline <= time.monotonic():
+                running.process.kill()
+                self._forget(connection)
+                yield Failed(running.job, f"it took longer than search.trial_timeout, {running.limit:g} s")
+
+    def _forget(self, connection: Connection) -> None:
+        running = self._running.pop(connection)
+        connection.close()
+        running.process.join()
 
     def answer(self, progress: Progress, go_on: bool) -> None:
-        for connection, (job, _) in self._running.items():
-            if job is progress.job:
+        for connection, running in self._running.items():
+            if running.job is progress.job:
                 with contextlib.suppress(OSError):  # it died meanwhile: `events` will say so
                     connection.send(go_on)
 
@@ -125,24 +156,38 @@ class Pool:
 
     def close(self) -> list[Any]:
         """End what still runs, and return which jobs that were."""
-        jobs = [job for job, _ in self._running.values()]
-        for _, process in self._running.values():
-            process.kill()
-        for connection, (_, process) in self._running.items():
-            process.join()
-            connection.close()
-        self._running.clear()
+        jobs = [running.job for running in self._running.values()]
+        for running in self._running.values():
+            running.process.kill()
+        for connection in list(self._running):
+            self._forget(connection)
         return jobs
 
 
-def _how_it_died(exit_code: int | None) -> str:
-    if exit_code is not None and exit_code < 0:
-        return f"its process was ended by {signal.Signals(-exit_code).name}"
-    return f"its process ended with exit code {exit_code}"
+def _how_it_died(running: _Running) -> str:
+    code = running.process.exitcode
+    if code == -signal.SIGKILL and _kills_for_memory() > running.out_of_memory:
+        return "out of memory: the system ended its process (SIGKILL); fewer search.workers need less"
+    if code == -signal.SIGKILL:
+        return "its process was ended by SIGKILL, as the system does where memory runs out"
+    if code is not None and code < 0:
+        return f"its process was ended by {signal.Signals(-code).name}"
+    return f"its process ended with exit code {code}"
+
+
+def _kills_for_memory() -> int:
+    """How many processes Linux has ended because memory ran out, since it was started."""
+    try:
+        counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    except OSError:
+        return 0
+    return int(counters.get("oom_kill", 0))
 
 
 def _run(connection: Connection, function: str, arguments: tuple[Any, ...]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the parent's to handle
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    with contextlib.suppress(OSError):  # where memory runs out, this process goes and not the parent
+        Path("/proc/self/oom_score_adj").write_text("500")
     from models import worker
 
     def on_epoch(epoch: int, value: float) -> None:
@@ -157,8 +202,18 @@ def _run(connection: Connection, function: str, arguments: tuple[Any, ...]) -> N
     except (EOFError, BrokenPipeError):
         os._exit(1)  # the parent is gone, so nobody wants the result
     except Exception as error:
-        message = ("failed", f"{type(error).__name__}: {error}")
+        name = type(error).__name__
+        memory = isinstance(error, MemoryError) or name == "ResourceExhaustedError"  # TensorFlow's
+        message = ("failed", f"{'out of memory: ' if memory else ''}{name}: {error}")
     try:
         connection.send(message)
     except OSError:
         os._exit(1)
+
+
+def _end_with_the_parent() -> None:
+    """A trial whose search is gone would write to the same checkpoint as the one that goes on with it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

@@ -40,7 +40,7 @@ class Objective:
 
 
 def open_study(name: str, storage: str, search: Search, objective: Objective) -> optuna.Study:
-    """Create the study, or go on with the one of that name; trials left running by a dead search are closed."""
+    """Create the study, or go on with the one of that name."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         study_name=name,
@@ -53,17 +53,28 @@ def open_study(name: str, storage: str, search: Search, objective: Objective) ->
     )
     # A resumed study must not draw the same random numbers once more.
     study.sampler = optuna.samplers.TPESampler(seed=search.seed + len(study.trials))
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        _abandon(study, trial, "its search died")
     return study
 
 
-def _abandon(study: optuna.Study, trial: optuna.Trial | FrozenTrial, why: str) -> None:
-    """Close a trial that could not be trained to its end, and ask for the same one again."""
-    study._storage.set_trial_user_attr(trial._trial_id, ABANDONED, why)
-    study.tell(trial.number, state=TrialState.FAIL)
-    # With the number of the trial that it goes on with: same seed, same checkpoint.
-    study.enqueue_trial(trial.params, {RESUMES: trial.user_attrs.get(RESUMES, trial.number)})
+def abandon(study: optuna.Study, why: str, on_abandoned: Callable[[int], None] = lambda number: None) -> None:
+    """Close the trials that run although nobody trains them any more, and ask for the same ones again.
+
+    An end in the middle of this does no harm: what is still open is closed the next time.
+
+    Args:
+        on_abandoned: told the number of each, before the study is.
+    """
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    asked_again = {trial.user_attrs.get(RESUMES) for trial in waiting}
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        on_abandoned(trial.number)
+        # With the number of the trial that it goes on with: same seed, same checkpoint.
+        number = trial.user_attrs.get(RESUMES, trial.number)
+        settings = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+        if settings and number not in asked_again:
+            study.enqueue_trial(settings, {RESUMES: number})
+        study._storage.set_trial_user_attr(trial._trial_id, ABANDONED, why)
+        study.tell(trial.number, state=TrialState.FAIL)
 
 
 def seconds_searched(study: optuna.Study) -> float:
@@ -144,13 +155,13 @@ def run_study(
                 trial.set_user_attr(name, value)
             task = task_for(objective, hyperparameters, seed, threads)
             task = replace(task, checkpoint=save_to(number).with_name("checkpoint"))
-            pool.start(trial, "train", task, save_to(trial.number))
+            pool.start(trial, "train", task, save_to(trial.number), limit=search.trial_timeout)
         for event in pool.events(left):
             _handle(study, event, pool, on_trial)
             if not isinstance(event, Progress):
                 study.set_user_attr(SECONDS, time.monotonic() - began)
-    for trial in pool.close():
-        _abandon(study, trial, "the time was over")
+    if pool.close():
+        abandon(study, "the time was over")
         study.set_user_attr(SECONDS, time.monotonic() - began)
 
 

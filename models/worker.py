@@ -33,6 +33,7 @@ with _silenced():
     from models.trial import Data, TrialResult, TrialTask
     from models.weights import start_from, weighted
     from pipeline.schema import load_schema
+    from pipeline.whole import replacing
 
 SEEDS_APART = 1_000_003  # between the initialisations of a trial, further than any two trials are
 
@@ -45,8 +46,8 @@ def train(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float], None]
     values = [fitted.history[f"val_{task.monitor}"][fitted.best_epoch] for fitted in attempts]
     best = (np.argmax if task.higher_is_better else np.argmin)(values)
     fitted = attempts[best]
-    save_to.parent.mkdir(parents=True, exist_ok=True)
-    fitted.network.save(save_to)
+    with replacing(save_to) as unfinished:
+        fitted.network.save(unfinished)
     return TrialResult(
         value=values[best],
         best_epoch=fitted.best_epoch,

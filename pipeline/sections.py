@@ -53,6 +53,7 @@ class Search(Section):
     n_trials: PositiveInt | None
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     workers: Literal["auto"] | PositiveInt
+    trial_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     metric: Literal["auto"] | MetricName
     keep: PositiveInt

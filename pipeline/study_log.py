@@ -7,6 +7,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from models.search import abandon
 from models.trial import TrialResult
 from pipeline import plots, tracking
 from pipeline.digest import md5
@@ -16,7 +17,10 @@ from pipeline.paths import Paths
 
 
 class StudyLog:
-    """Writes a study to MLflow while it runs; opens its parent run, which `finish` closes."""
+    """Writes a study to MLflow while it runs; opens its parent run, which `finish` closes.
+
+    As a context it closes the run and what runs of the study when the search ends in any other way.
+    """
 
     def __init__(self, params: Params, paths: Paths, study: optuna.Study) -> None:
         self.params, self.paths, self.study = params, paths, study
@@ -26,8 +30,23 @@ class StudyLog:
         self.parent = tracking.study_run(self.client, self.experiment, study.study_name, known)
         if self.parent != known:
             study.set_user_attr("mlflow_run_id", self.parent)
+
+    def __enter__(self) -> "StudyLog":
+        try:
             self._log_inputs(self.parent)
-        self.started: dict[int, int] = {}
+        except BaseException as error:
+            self.__exit__(type(error))
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            abandon(self.study, "its search was ended", self.abandoned)
+            self.client.set_terminated(self.parent, "FAILED" if issubclass(kind, Exception) else "KILLED")
+
+    def abandoned(self, number: int) -> None:
+        """A trial may have been logged, or half logged, whose end the study was not told any more."""
+        tracking.abandon_trial(self.client, self.experiment, self.parent, number)
 
     def trial(self, trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
         """Log a trial before the study is told of it, so that the study can point to the run."""

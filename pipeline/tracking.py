@@ -63,10 +63,14 @@ def comparison(experiment: str, runs: list[str]) -> str:
 
 def study_run(client: MlflowClient, experiment: str, study: str, run_id: str | None) -> str:
     """The parent run of a study: the one it had before, or a new one."""
+    name = f"study {study}"
+    if run_id is None:  # unless a search was ended before the study knew of its run
+        found = client.search_runs([experiment], f"attributes.run_name = '{name}' and tags.kind = 'study'")
+        run_id = found[0].info.run_id if found else None
     if run_id is not None and run_exists(client, run_id):
         client.update_run(run_id, status="RUNNING")
         return run_id
-    return client.create_run(experiment, run_name=f"study {study}", tags={"kind": "study"}).info.run_id
+    return client.create_run(experiment, run_name=name, tags={"kind": "study"}).info.run_id
 
 
 def log_inputs(client: MlflowClient, run_id: str, files: Mapping[str, tuple[Path, str]]) -> None:
@@ -111,6 +115,14 @@ def log_trial(
         client.log_batch(run.info.run_id, metrics=points[first : first + BATCH], params=entries)
     client.set_terminated(run.info.run_id, "FAILED" if state == "failed" else "FINISHED")
     return run.info.run_id
+
+
+def abandon_trial(client: MlflowClient, experiment: str, parent: str, number: int) -> None:
+    """Mark the run of a trial that is trained again, if it has one, as killed."""
+    children = f"tags.`mlflow.parentRunId` = '{parent}' and tags.`trial.number` = '{number}'"
+    for run in client.search_runs([experiment], children):
+        client.set_tag(run.info.run_id, "trial.state", "abandoned")
+        client.set_terminated(run.info.run_id, "KILLED")
 
 
 def learning_curves(client: MlflowClient, experiment: str) -> Iterator[tuple[str, dict[str, list[tuple[int, float]]]]]:

@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial
 from models.pool import Pool
 from models.search import (
     Objective,
+    abandon,
     best_trials,
     open_study,
     run_study,
@@ -30,6 +31,7 @@ from pipeline.progress import TrialProgress
 from pipeline.schema import load_schema
 from pipeline.splits import read_part, read_weights
 from pipeline.study_log import StudyLog
+from pipeline.whole import replacing
 from serving.bundle import Manifest, seal
 
 
@@ -50,35 +52,36 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
         threads = max(1, cores // workers)
         home = var() / "studies" / name
         study = open_study(name, provenance.optuna_storage(), params.search, objective)
-        log = StudyLog(params, paths, study)
-        with TrialProgress(params.dataset, metric, params.search, study) as progress:
+        with StudyLog(params, paths, study) as log:
+            abandon(study, "its search died", log.abandoned)
+            with TrialProgress(params.dataset, metric, params.search, study) as progress:
 
-            def on_trial(trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
-                if result is not None:
-                    _write_history(home / str(trial.number) / "history.csv", result.history)
-                log.trial(trial, state, result, reason)
-                progress.trial(trial, state, result, reason)
+                def on_trial(trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
+                    if result is not None:
+                        _write_history(home / str(trial.number) / "history.csv", result.history)
+                    log.trial(trial, state, result, reason)
+                    progress.trial(trial, state, result, reason)
 
-            def save_to(number: int) -> Path:
-                return home / str(number) / "model.keras"
+                def save_to(number: int) -> Path:
+                    return home / str(number) / "model.keras"
 
-            run_study(study, params.search, objective, pool, workers, threads, save_to, on_trial)
-        best = best_trials(study, params.search.keep)
-        if not best:
-            raise nothing_trained(params, study)
-        _train_missing(best, home, objective, threads, pool)
-        folders = [paths.candidates / str(rank) for rank in range(1, len(best) + 1)]
-        pool.start(None, "export_all", [home / str(t.number) / "model.keras" for t in best], folders, data)
-        log.pictures()  # meanwhile
-        pool.result()
-        for trial, bundle in zip(best, folders, strict=True):
-            shutil.copy(paths.prepared / "schema.json", bundle / "schema.json")
-            shutil.copy(home / str(trial.number) / "history.csv", bundle / "history.csv")
-            seal(bundle, _manifest(params, paths, trial, name, threads))
-        study.trials_dataframe().to_csv(paths.candidates / "trials.csv", index=False)
-        log.finish(best, folders)
-        progress.end(log.comparison(best))
-        _forget_all_but({trial.number for trial in best} | to_go_on_with(study), home)
+                run_study(study, params.search, objective, pool, workers, threads, save_to, on_trial)
+            best = best_trials(study, params.search.keep)
+            if not best:
+                raise nothing_trained(params, study)
+            _train_missing(best, home, objective, threads, pool)
+            folders = [paths.candidates / str(rank) for rank in range(1, len(best) + 1)]
+            pool.start(None, "export_all", [home / str(t.number) / "model.keras" for t in best], folders, data)
+            log.pictures()  # meanwhile
+            pool.result()
+            for trial, bundle in zip(best, folders, strict=True):
+                shutil.copy(paths.prepared / "schema.json", bundle / "schema.json")
+                shutil.copy(home / str(trial.number) / "history.csv", bundle / "history.csv")
+                seal(bundle, _manifest(params, paths, trial, name, threads))
+            study.trials_dataframe().to_csv(paths.candidates / "trials.csv", index=False)
+            log.finish(best, folders)
+            progress.end(log.comparison(best))
+            _forget_all_but({trial.number for trial in best} | to_go_on_with(study), home)
 
 
 def prepare_data(paths: Paths, folder: Path) -> Data:
@@ -125,10 +128,10 @@ def _manifest(params: Params, paths: Paths, trial: FrozenTrial, study: str, thre
 
 
 def _write_history(path: Path, history: dict[str, list[float]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     frame = pd.DataFrame(history)
     frame.insert(0, "epoch", range(1, len(frame) + 1))
-    frame.to_csv(path, index=False)
+    with replacing(path) as unfinished:
+        frame.to_csv(unfinished, index=False)
 
 
 def nothing_trained(params: Params, study: optuna.Study) -> UserError:

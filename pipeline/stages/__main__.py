@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("dataset", help="a name from the catalog in params.yaml")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` runs
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that `finally` runs
     prepare_environment()
     try:
         params = load_params(Path("params.yaml"), arguments.dataset)
@@ -31,9 +31,10 @@ def main() -> int:
     except UserError as error:
         print(f"{arguments.stage} {arguments.dataset}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"{arguments.stage} {arguments.dataset}: interrupted; run it again to go on", file=sys.stderr)
-        return 130
+    except (KeyboardInterrupt, SystemExit) as end:
+        what = f"{arguments.stage} {arguments.dataset}"
+        print(f"{what}: ended by a signal; what is finished is kept: the same command goes on", file=sys.stderr)
+        return 130 if isinstance(end, KeyboardInterrupt) else 143
     return 0
 
 

@@ -1,7 +1,11 @@
 """Jobs in processes of their own: what they report, and how they end."""
 
 import os
+import resource
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from models.search import (
     ABANDONED,
     RESUMES,
     Objective,
+    abandon,
     best_trials,
     finished_trials,
     open_study,
@@ -107,18 +112,79 @@ def test_a_loss_that_is_no_number_fails_with_its_reason(pool: Pool, data: Data, 
 
 def test_a_job_whose_process_is_killed_fails_and_the_next_one_runs(pool: Pool, data: Data, tmp_path: Path) -> None:
     pool.start("first", "train", a_task(data), tmp_path / "first.keras")
-    ((_, process),) = pool._running.values()
-    os.kill(process.pid, signal.SIGKILL)
+    (running,) = pool._running.values()
+    os.kill(running.process.pid, signal.SIGKILL)
     _, end = follow(pool)
     assert isinstance(end, Failed)
     assert "SIGKILL" in end.reason
+    assert "memory" in end.reason  # nothing else says why the system ends a process so
     pool.start("second", "train", a_task(data), tmp_path / "second.keras")
     assert isinstance(follow(pool)[1], Done)
+
+
+def test_a_job_that_hangs_is_ended_at_its_limit_and_another_one_is_not(pool: Pool, data: Data, tmp_path: Path) -> None:
+    pool.start("hung", "train", a_task(data), tmp_path / "hung.keras", limit=1.5)
+    (hung,) = pool._running.values()
+    pool.start("fine", "train", a_task(data), tmp_path / "fine.keras", limit=60)
+    ends = []
+    while len(pool):
+        for event in pool.events():
+            match event:
+                case Progress("hung"):  # whose report is never answered
+                    pass
+                case Progress():
+                    pool.answer(event, go_on=True)
+                case end:
+                    ends.append(end)
+    assert [type(end) for end in ends] in ([Done, Failed], [Failed, Done])
+    (failed,) = (end for end in ends if isinstance(end, Failed))
+    assert (failed.job, failed.reason) == ("hung", "it took longer than search.trial_timeout, 1.5 s")
+    assert not Path(f"/proc/{hung.process.pid}").exists()
+
+
+def test_a_network_too_large_for_the_memory_fails_as_out_of_memory(pool: Pool, data: Data, tmp_path: Path) -> None:
+    pool.start("large", "train", a_task(data, width=2**13, depth=2), tmp_path / "model.keras")  # 256 MiB of weights
+    (running,) = pool._running.values()
+    used = int(Path(f"/proc/{running.process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(running.process.pid, resource.RLIMIT_AS, (used + 2**26, used + 2**26))
+    _, end = follow(pool)
+    assert isinstance(end, Failed)
+    assert "memory" in end.reason
+
+
+def test_a_job_ends_with_its_parent(data: Data, tmp_path: Path) -> None:
+    """Or it would go on writing to the checkpoint that the next search takes over."""
+    script = f"""
+import sys
+from models.pool import Pool
+from tests.models.test_pool import a_task
+from models.trial import Data
+from pathlib import Path
+pool = Pool()
+pool.start("hung", "train", a_task(Data(Path({str(data.folder)!r}), Path({str(data.schema)!r}))), Path("unused.keras"))
+for event in pool.events():
+    print(pool._running.popitem()[1].process.pid, flush=True)
+sys.stdin.read()
+"""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=REAL.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    child = Path(f"/proc/{int(parent.stdout.readline())}")
+    assert child.exists()
+    parent.kill()
+    parent.wait()
+    for _ in range(100):
+        if not child.exists():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it still runs, 5 s after its parent was killed")
 
 
 def search(pool: Pool, data: Data, storage: str, settings: Params, workers: int = 1):
     study = open_study("study", storage, settings.search, objective(data, settings))
     told: list[tuple[int, str, str]] = []
+    abandon(study, "it died")
     run_study(
         study, settings.search, objective(data, settings), pool, workers, 1,
         save_to=lambda number: data.folder / f"{number}.keras",
@@ -185,6 +251,18 @@ def test_a_trial_left_running_by_a_dead_search_is_closed_and_tried_again(
     assert "RUNNING" not in states
     assert len(finished_trials(study)) == 2
     assert study.trials[1].params["width"] == asked
+
+
+def test_a_trial_that_takes_too_long_fails_alone_with_its_reason(pool: Pool, data: Data, tmp_path: Path) -> None:
+    """The reason is in the study and told to the log; the next trial is asked for as ever."""
+    settings = params(n_trials=2, trial_timeout=0.2)
+    settings = settings.model_copy(update={"train": settings.train.model_copy(update={"epochs": 10**6})})
+    study, told = search(pool, data, f"sqlite:///{tmp_path / 'study.db'}", settings)
+    assert [(state, reason) for _, state, reason in told] == [
+        ("failed", "it took longer than search.trial_timeout, 0.2 s")
+    ] * 2
+    assert [trial.user_attrs["reason"] for trial in study.trials] == [told[0][2]] * 2
+    assert len(finished_trials(study)) == 2
 
 
 def test_ties_go_to_fewer_parameters_and_then_to_the_earlier_trial(tmp_path: Path, data: Data) -> None:
