@@ -1,4 +1,4 @@
-"""The pictures of a study and of a model, for `dvc plots show` and for the runs in MLflow."""
+"""The pictures of a model, for `dvc plots show` and for its run in MLflow."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,44 +76,6 @@ def residuals(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
     right.hist(predictions - y, bins="auto")
     right.axvline(0, color="grey", linestyle=":")
     right.set(xlabel="predicted − actual", ylabel="rows")
-    return figure
-
-
-def trial_history(values: list[tuple[int, float, str]], metric: str, higher_is_better: bool) -> Figure:
-    """Every trial's value, and the best so far.
-
-    Args:
-        values: trial number, value and state, for trials that have a value.
-    """
-    figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
-    for state, marker in (("complete", "o"), ("pruned", "x")):
-        points = [(number, value) for number, value, is_state in values if is_state == state]
-        if points:
-            axis.scatter(*zip(*points, strict=True), marker=marker, label=state)
-    complete = [(number, value) for number, value, state in values if state == "complete"]
-    if complete:
-        numbers, reached = zip(*complete, strict=True)
-        best = np.maximum.accumulate(reached) if higher_is_better else np.minimum.accumulate(reached)
-        axis.step(numbers, best, where="post", color="grey", label="best so far")
-        # One failed configuration can be many times worse than the others and would flatten them all.
-        low, high = np.quantile(reached, [0, 0.9]) if not higher_is_better else np.quantile(reached, [0.1, 1])
-        margin = 0.15 * (high - low) or 0.1 * abs(high) or 0.1
-        axis.set_ylim(low - margin, high + margin)
-    axis.set(xlabel="trial", ylabel=f"validation {metric}")
-    axis.legend()
-    axis.grid(alpha=0.3)
-    return figure
-
-
-def importance(shares: Mapping[str, float], metric: str) -> Figure:
-    """How much of the spread between trials each hyperparameter explains."""
-    figure, axis = plt.subplots(figsize=(7, 0.5 * max(len(shares), 1) + 1.2), layout="constrained")
-    names = list(shares)[::-1]
-    axis.barh(names, [shares[name] for name in names])
-    axis.set(xlabel=f"importance for validation {metric}", xlim=(0, 1))
-    if not shares:
-        axis.text(0.5, 0.5, "too few different trials to tell", ha="center", va="center", transform=axis.transAxes)
-        axis.set_yticks([])
     return figure
 
 

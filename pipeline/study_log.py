@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from models.search import abandon
 from models.trial import TrialResult
-from pipeline import plots, tracking
+from pipeline import plots, search_plots, tracking
 from pipeline.digest import md5
 from pipeline.metrics import BY_NAME
 from pipeline.params import Params
@@ -75,18 +75,22 @@ class StudyLog:
         trial.set_user_attr("mlflow_run_id", run)
 
     def pictures(self) -> None:
-        """How the search went: every trial's value, and what each hyperparameter matters."""
+        """How the search went: every trial's value, what each hyperparameter matters, and which values were good."""
         values = [
             (t.number, value, t.state.name.lower())
             for t in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
             if (value := t.value if t.value is not None else _last(t)) is not None
         ]
-        name, higher = self.metric.name, self.metric.higher_is_better
-        pictures = [
-            plots.save(plots.trial_history(values, name, higher), self.paths.search_plots / "trial_history.png"),
-            plots.save(plots.importance(_importance(self.study), name), self.paths.search_plots / "importance.png"),
-        ]
-        tracking.log_files(self.client, self.parent, pictures)
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        pictures = {
+            "trial_history": search_plots.trial_history(values, self.metric),
+            "importance": search_plots.importance(_importance(self.study), self.metric),
+            "parallel_coordinates": search_plots.parallel_coordinates(complete, self.metric),
+            "slices": search_plots.slices(complete, self.metric),
+        }
+        folder = self.paths.search_plots
+        files = [plots.save(figure, folder / f"{name}.png") for name, figure in pictures.items()]
+        tracking.log_files(self.client, self.parent, files)
 
     def finish(self, best: list[FrozenTrial], bundles: list[Path]) -> None:
         """Bundles and learning curves of the best, the table of trials, and the end of the parent run."""

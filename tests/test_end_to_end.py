@@ -24,6 +24,7 @@ FILES = (
     "artifacts/iris/candidates/2/model.keras", "artifacts/iris/candidates/trials.csv", "artifacts/iris/selection.json",
     "artifacts/iris/bundle/manifest.json", "artifacts/iris/iris.bento", "metrics/iris.json",
     "plots/iris/search/trial_history.png", "plots/iris/search/importance.png",
+    "plots/iris/search/parallel_coordinates.png", "plots/iris/search/slices.png",
     "plots/iris/model/learning_curves.png", "plots/iris/model/confusion.png",
 )  # fmt: skip
 
@@ -121,6 +122,11 @@ def test_a_study_is_a_parent_run_and_its_trials_are_children(project, mlflow) ->
     assert all("best.val_log_loss" in run.data.metrics for run in complete)
     history = mlflow.MlflowClient().get_metric_history(complete[0].info.run_id, "val_loss")
     assert [point.step for point in history] == list(range(1, len(history) + 1))
+    pictures = {item.path for item in mlflow.MlflowClient().list_artifacts(parents[0].info.run_id)}
+    assert {"trial_history.png", "importance.png", "parallel_coordinates.png", "slices.png"} <= pictures
+    assert parents[0].data.metrics["best.val_log_loss"] == min(
+        run.data.metrics["best.val_log_loss"] for run in complete
+    )
     inputs = {tag.value: data.dataset.digest for data in parents[0].inputs.dataset_inputs for tag in data.tags}
     lock = (project.folder / "dvc.lock").read_text()
     assert inputs["train"] in lock
