@@ -121,8 +121,12 @@ export: $(READY)  ## the champion as SavedModel, weights and architecture JSON: 
 	@python -m pipeline.commands export $(DATASET) $(OUT)
 
 .PHONY: bench-train
-bench-train: $(READY)  ## plain Keras fit beside ours, in turns [SYSTEM=S5]; needs the datasets preprocessed
+bench-train: $(READY)  ## plain Keras fit beside ours, in turns [SYSTEM=S5]; needs DATA_MIRROR or the network
 	python -m bench.train $(SYSTEM)
+
+.PHONY: report
+report: $(READY)  ## the material's networks beside its figures, then the best of each dataset; needs DATA_MIRROR or the network
+	python -m bench.report
 
 .PHONY: clean
 clean:  ## remove what runs have made, downloads and tracked runs too

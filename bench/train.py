@@ -6,30 +6,31 @@ does meets both. scikit-learn's MLP and a loop in NumPy show how far the machine
 
 import itertools
 import json
-import platform
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from models import worker  # first: imports TensorFlow quietly  # isort: skip
 import keras
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 
+from bench import systems
+from bench.machine import machine
+from bench.material import Rows, parts
 from models import heads, mlp, optimizers
 from models.epoch import EpochTrainer
 from models.fit import compiled, orders
 from models.spec import Spec
 from models.trial import Split
-from pipeline import provenance
 from pipeline.errors import UserError
-from pipeline.paths import Paths
-from pipeline.schema import Schema, load_schema
-from pipeline.splits import read_part
+from pipeline.schema import Schema
 
 RESULTS = Path("bench/results/train.json")
 SEEDS = (1, 2, 3, 4, 5)
@@ -58,27 +59,18 @@ class System:
     dataset: str
     metric: str
     spec: Spec
+    divide: Callable[[pa.Table], Rows]
     timed: int
     trained: int
     target: float
 
 
-def _spec(**hyperparameters) -> Spec:  # type: ignore[no-untyped-def]
-    return Spec(activation="relu", dropout=0.0, **hyperparameters)
-
-
 SYSTEMS = (
-    System("S3", "iris", "accuracy",
-           _spec(depth=2, width=(4, 128), optimizer="adam", learning_rate=1e-3, batch_size=32), 20, 100, 5.0),
-    System("S4", "fashion_mnist", "accuracy",
-           _spec(depth=2, width=(300, 100), optimizer="sgd", momentum=0.0, learning_rate=1e-2, batch_size=32),
-           2, 4, 3.0),
-    System("S5", "mnist", "accuracy",
-           _spec(depth=2, width=64, optimizer="sgd", momentum=0.8, learning_rate=0.1, batch_size=28,
-                 schedule="time", decay=0.1), 2, 2, 3.0),
-    System("S6", "california_housing", "rmse",
-           _spec(depth=3, width=50, optimizer="adam", learning_rate=1e-3, batch_size=32), 4, 5, 5.0),
-)  # fmt: skip
+    System("S3", "iris", "accuracy", systems.IRIS, partial(systems.iris_split, 1), 20, 100, 5.0),
+    System("S4", "fashion_mnist", "accuracy", systems.FASHION, partial(systems.images_split, 5000), 2, 10, 3.0),
+    System("S5", "mnist", "accuracy", systems.MNIST_SGD, partial(systems.images_split, 5000), 2, 4, 3.0),
+    System("S6", "california_housing", "mae", systems.HOUSING, systems.housing_split, 4, 10, 5.0),
+)
 
 
 def main() -> None:
@@ -89,14 +81,15 @@ def main() -> None:
         if not chosen or system.name in chosen:
             known[system.name] = measure(system)
             _show(system, known[system.name])
-            report = {"machine": _machine(), "systems": known}  # after each, so that an end half-way loses little
+            report = {"machine": machine(), "systems": known}  # after each, so that an end half-way loses little
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def measure(system: System) -> dict:
     """Times in seconds, memory in MiB, and the final validation metric over the seeds."""
-    schema, train, validation = _read(system.dataset)
+    schema, of = parts(system.dataset, system.divide)
+    train, validation = of["train"], of["validation"]
     ways: dict[str, Callable] = {"keras": _keras, "ours": _ours}
     first: dict[str, list[float]] = {way: [] for way in ways}
     epochs: dict[str, list[float]] = {way: [] for way in ways}
@@ -247,29 +240,9 @@ def _scaled(schema: Schema, split: Split) -> np.ndarray:
     return (split.features - split.features.mean(axis=0)) / split.features.std(axis=0)
 
 
-def _read(dataset: str) -> tuple[Schema, Split, Split]:
-    prepared = Paths(dataset).prepared
-    if not (prepared / "schema.json").exists():
-        raise UserError(
-            f"{prepared} is missing: run `dvc repro preprocess@{dataset}` or `make repro DATASETS={dataset}`"
-        )
-    schema = load_schema(prepared / "schema.json")
-    train, validation = (Split(*read_part(prepared / f"{part}.parquet", schema)) for part in ("train", "validation"))
-    return schema, train, validation
-
-
 def _memory() -> float:
     """The most memory that this process has had, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _machine() -> dict:
-    return {
-        "cores": provenance.cores(),
-        "python": platform.python_version(),
-        "accelerators": [device.name for device in tf.config.list_physical_devices("GPU")],
-        **provenance.versions("tensorflow", "keras", "numpy", "scikit-learn"),
-    }
 
 
 def _show(system: System, found: dict) -> None:

@@ -57,7 +57,7 @@ def test_parameters_are_frozen() -> None:
 def test_overrides_change_one_dataset_and_no_other() -> None:
     mnist, iris = load_params(REAL, "mnist"), load_params(REAL, "iris")
     assert mnist.train.epochs != iris.train.epochs
-    assert mnist.search.space["batch_size"] == 128
+    assert mnist.search.space["batch_size"] == 256
     assert iris.search.space["batch_size"] == 32
     assert mnist.search.space["activation"] == iris.search.space["activation"]
 

@@ -1,0 +1,18 @@
+"""Where a figure was measured."""
+
+import os
+import platform
+
+from pipeline import provenance
+
+
+def machine(*packages: str) -> dict:
+    """Cores, load, versions of Python and of packages: by default those that train."""
+    packages = packages or ("tensorflow", "keras", "numpy", "scikit-learn")
+    return {
+        "cores": provenance.cores(),
+        "processor": platform.machine(),
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        **provenance.versions(*packages),
+    }

@@ -1,0 +1,70 @@
+"""The networks of the course material, trained exactly as it sets them: no early stopping, the last epoch's weights."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from models import worker  # first: imports TensorFlow quietly  # isort: skip
+import keras
+import numpy as np
+import pyarrow as pa
+
+from models import mlp
+from models.fit import compiled, orders
+from models.spec import Spec
+from models.trial import Split
+from pipeline.catalog import load_raw
+from pipeline.inference import infer_schema
+from pipeline.metrics import BY_NAME
+from pipeline.params import load_params
+from pipeline.paths import var
+from pipeline.schema import Schema, encode, encode_target
+from pipeline.splits import IMAGE, IS_TEST, TARGET, column_to_images
+
+Rows = dict[str, np.ndarray]  # row numbers by the name of the part
+
+
+@cache
+def raw(dataset: str) -> pa.Table:
+    """All rows of a dataset in their original order; downloaded once, or from the mirror."""
+    worker._use_threads(0)
+    params = load_params(Path("params.yaml"), dataset)
+    return load_raw(dataset, params.source, params.fetch, var() / "downloads")
+
+
+def parts(dataset: str, divide: Callable[[pa.Table], Rows]) -> tuple[Schema, dict[str, Split]]:
+    """Schema, its constants fitted on `train`, and the parts that `divide` makes, as a network reads them."""
+    table = raw(dataset)
+    rows = divide(table)
+    if IS_TEST in table.column_names:
+        table = table.drop_columns([IS_TEST])
+    source = load_params(Path("params.yaml"), dataset).source
+    schema = infer_schema(dataset, source, table.take(rows["train"]), "")
+
+    def split(part: pa.Table) -> Split:
+        target = encode_target(schema, part[TARGET].to_pylist())
+        if schema.image is not None:
+            pixels = column_to_images(part[IMAGE], schema.image.height, schema.image.width)
+            return Split(encode(schema, {IMAGE: pixels}), target)
+        return Split(encode(schema, part.drop_columns([TARGET]).to_pandas()), target)
+
+    return schema, {name: split(table.take(of_part)) for name, of_part in rows.items()}
+
+
+def train(spec: Spec, schema: Schema, train: Split, watched: Split, epochs: int, seed: int) -> keras.Model:
+    """A network after so many epochs; `watched` is measured after each and decides nothing."""
+    worker._use_threads(0)
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+    network = mlp.build(spec, schema)
+    trainer = compiled(network, spec, schema, train, watched, epochs)
+    order = orders(len(train.target), seed)
+    trainer.fit(order, steps_per_epoch=1, epochs=epochs, validation_data=trainer.validation, shuffle=False, verbose=0)
+    return network
+
+
+def score(network: keras.Model, schema: Schema, rows: Split, metric: str) -> float:
+    predictions = np.concatenate([np.asarray(network(part)) for part in np.array_split(rows.features, 8)])
+    if schema.task == "regression":
+        predictions = predictions[:, 0]
+    return BY_NAME[metric].compute(rows.target, predictions)
