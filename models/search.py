@@ -13,7 +13,10 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from models.configurations import default_configuration, n_configurations
 from models.pool import Done, Failed, Pool, Progress, Stopped
+from models.pruners import pruner_of
+from models.samplers import chosen, sampler_of, twin_of
 from models.suggest import suggest
 from models.trial import Data, TrialResult, TrialTask
 from pipeline.params import Search, Train
@@ -21,8 +24,10 @@ from pipeline.params import Search, Train
 # What stops a trial counts as an answer too: asking again would give the same one.
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 ABANDONED = "abandoned"  # why a trial was ended from outside: it does not count, and is asked for again
+DUPLICATES = "duplicates"  # the number of the trial whose value another one takes over
 RESUMES = "resumes"  # the number of the trial whose seed and checkpoint another one takes over
 SECONDS = "seconds"  # how long the study has been searched, over all its runs
+MOST = 100_000  # configurations that are counted, to know when all have been tried
 REPORTS = 40  # at most so many times does a trial report: a report costs more than a small epoch
 
 
@@ -49,10 +54,11 @@ def open_study(name: str, storage: str, search: Search, objective: Objective) ->
         else storage,
         direction=StudyDirection.MAXIMIZE if objective.higher_is_better else StudyDirection.MINIMIZE,
         load_if_exists=True,
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=search.warmup_epochs),
+        pruner=pruner_of(search, objective.train.epochs),
     )
-    # A resumed study must not draw the same random numbers once more.
-    study.sampler = optuna.samplers.TPESampler(seed=search.seed + len(study.trials))
+    study.sampler = sampler_of(search, len(study.trials))
+    if not study.trials and chosen(search) != "grid":
+        study.enqueue_trial(default_configuration(search.space))
     return study
 
 
@@ -95,11 +101,21 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def best_trials(study: optuna.Study, keep: int) -> list[FrozenTrial]:
-    """The best completed trials; ties go to fewer parameters, then to the earlier trial."""
+    """The best completed trials, all different; ties go to fewer parameters, then to the earlier trial."""
     sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    complete = [
+        trial
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if DUPLICATES not in trial.user_attrs
+    ]
     ranked = sorted(complete, key=lambda t: (sign * (t.value or 0), t.user_attrs["n_parameters"], t.number))
     return ranked[:keep]
+
+
+def tried(study: optuna.Study) -> int:
+    """How many different configurations have been tried, or are being tried."""
+    trials = study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.RUNNING))
+    return len({frozenset(trial.params.items()) for trial in trials if ABANDONED not in trial.user_attrs})
 
 
 def seed_of(search: Search, trial_number: int) -> int:
@@ -130,7 +146,8 @@ def run_study(
     save_to: Callable[[int], Path],
     on_trial: OnTrial,
 ) -> None:
-    """Train until the study has its budget: `search.n_trials` finished trials or `search.timeout` seconds.
+    """Train until the study has its budget: `search.n_trials` finished trials or `search.timeout` seconds; or
+    until every configuration of a space that has no more of them has been tried.
 
     Trials that are running when the time is over are ended; a search with more time goes on from their checkpoints.
 
@@ -141,14 +158,21 @@ def run_study(
             was trained to the end, and the reason where it failed.
     """
     began = time.monotonic() - seconds_searched(study)
+    n_different = n_different_of(search)
     while True:
         missing = workers if search.n_trials is None else search.n_trials - len(finished_trials(study))
         left = None if search.timeout is None else search.timeout - (time.monotonic() - began)
         if missing <= 0 or (left is not None and left <= 0):
             break
         for _ in range(min(missing, workers) - len(pool)):
+            if n_different is not None and tried(study) >= n_different:
+                break
             trial = study.ask()
             hyperparameters = suggest(trial, search.space)
+            twin = twin_of(study, trial)
+            if twin is not None:
+                _take_over(study, trial, twin, hyperparameters, on_trial)
+                continue
             number = trial.user_attrs.get(RESUMES, trial.number)
             seed = seed_of(search, number)
             for name, value in {"seed": seed, "hyperparameters": hyperparameters}.items():
@@ -156,13 +180,33 @@ def run_study(
             task = task_for(objective, hyperparameters, seed, threads)
             task = replace(task, checkpoint=save_to(number).with_name("checkpoint"))
             pool.start(trial, "train", task, save_to(trial.number), limit=search.trial_timeout)
-        for event in pool.events(left):
+        if not len(pool) and n_different is not None and tried(study) >= n_different:
+            break
+        for event in pool.events(left) if len(pool) else ():
             _handle(study, event, pool, on_trial)
             if not isinstance(event, Progress):
                 study.set_user_attr(SECONDS, time.monotonic() - began)
     if pool.close():
         abandon(study, "the time was over")
         study.set_user_attr(SECONDS, time.monotonic() - began)
+
+
+def n_different_of(search: Search) -> int | None:
+    """How many different configurations there are, where the budget has room for all of them."""
+    return n_configurations(search.space, MOST if search.n_trials is None else search.n_trials)
+
+
+def _take_over(
+    study: optuna.Study, trial: optuna.Trial, twin: FrozenTrial, hyperparameters: dict[str, Any], on_trial: OnTrial
+) -> None:
+    """End a trial as the one that had the same hyperparameters did, without training it once more."""
+    taken = {name: twin.user_attrs[name] for name in ("seed", "n_parameters", "best_epoch") if name in twin.user_attrs}
+    for name, value in (taken | {"hyperparameters": hyperparameters, DUPLICATES: twin.number}).items():
+        trial.set_user_attr(name, value)
+    for epoch, value in twin.intermediate_values.items():
+        trial.report(value, epoch)
+    on_trial(trial, "duplicate", None, f"trial {twin.number} had the same hyperparameters")
+    study.tell(trial, twin.values, state=twin.state)
 
 
 def _handle(

@@ -5,6 +5,7 @@ Everything that can be wrong is found before any work starts and told in one mes
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ruamel.yaml.error import YAMLError
 
 from models.spec import hyperparameters
 from pipeline.errors import UserError
+from pipeline.pruning import KINDS, PRUNERS
 from pipeline.sections import (
     Evaluate,
     Fetch,
@@ -175,6 +177,8 @@ def _problem(item: Any, dataset: str, overrides: Mapping[str, Any]) -> str:
     tags = {"int", "float", "categorical", "distribution", "value", "[key]"}  # pydantic's, not the file's
     location = [part for part in item["loc"] if part not in tags]
     location = [part for part in location if not str(part).startswith(("literal[", "constrained-", "function-"))]
+    if "pruner" in location:
+        location = [part for part in location if part not in PRUNERS]
     node: Any = overrides
     for part in location:
         node = node.get(part) if isinstance(node, Mapping) else None
@@ -192,6 +196,12 @@ def _problem(item: Any, dataset: str, overrides: Mapping[str, Any]) -> str:
     if kind == "value_error":
         message = str(context["error"])
         return message if message.startswith("search.metric") else f"{where}: expected {message}"
+    if kind in ("literal_error", "union_tag_invalid"):
+        names = re.findall(r"'([^']*)'", str(context.get("expected", context.get("expected_tags"))))
+        received = context.get("tag", item["input"])
+        near = difflib.get_close_matches(str(received), names, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{where}: expected one of {', '.join(names)}, received {_show(received)}{hint}"
     return f"{where}: expected {_expectation(item['msg'])}, received {_show(item['input'])}"
 
 
@@ -205,6 +215,8 @@ def _names_beside(location: list[Any]) -> tuple[str, ...]:
     """The names allowed where the last part of `location` stands."""
     if len(location) > 1 and location[-2] == "space":
         return hyperparameters()
+    if len(location) > 1 and location[-2] == "pruner":
+        return tuple({name for kind in KINDS for name in kind.model_fields})
     model: type[BaseModel] = Params
     for part in location[:-1]:
         kind = model.model_fields[part].annotation if part in model.model_fields else None

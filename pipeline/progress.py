@@ -49,7 +49,7 @@ class TrialProgress:
         self.live.stop()
 
     def trial(self, trial: optuna.Trial, state: str, result: Any, reason: str) -> None:
-        self.counts[state] += 1
+        self.counts["complete" if state == "duplicate" else state] += 1
         self.last = time.monotonic()
         settings = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
         if result is None:
@@ -64,6 +64,9 @@ class TrialProgress:
     def end(self, comparison: str) -> None:
         """The last lines: what came of the search, and where its best runs stand side by side."""
         self.console.print(f"  {self.line()}\n  the best of them side by side: {comparison}")
+
+    def say(self, note: str) -> None:
+        self.console.print(f"  {self.dataset}: {note}")
 
     def line(self) -> str:
         """How far the search is: trials done, the best so far, how the others ended, and the time."""

@@ -1,14 +1,17 @@
 """The sections of `params.yaml`, typed and frozen."""
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from models.spec import needed
-from pipeline.space import SearchSpace, Section
+from pipeline.pruning import Pruner
+from pipeline.space import SearchSpace, Section, continuous
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
+Sampler = Literal["auto", "grid", "random", "tpe", "cmaes", "qmc", "gp"]
 MetricName = Literal["log_loss", "accuracy", "rmse", "mae"]
 
 Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
@@ -57,6 +60,8 @@ class Search(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     metric: Literal["auto"] | MetricName
     keep: PositiveInt
+    sampler: Sampler
+    pruner: Pruner
     warmup_epochs: Annotated[int, Field(ge=0)]
     space: SearchSpace
 
@@ -64,6 +69,15 @@ class Search(Section):
     def ends(self) -> "Search":
         if self.n_trials is None and self.timeout is None:
             raise ValueError("a number for n_trials or timeout or both, received null for both")
+        return self
+
+    @model_validator(mode="after")
+    def sampler_fits(self) -> "Search":
+        endless = continuous(self.space)
+        if self.sampler == "grid" and endless:
+            raise ValueError(f"a step for the range of {', '.join(endless)}, or choices, because sampler is grid")
+        if self.sampler == "gp" and importlib.util.find_spec("torch") is None:
+            raise ValueError("PyTorch for sampler: gp, which is not installed: .venv/bin/uv pip install torch")
         return self
 
     @model_validator(mode="after")

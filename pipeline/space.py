@@ -1,6 +1,7 @@
 """What a search may vary: distributions over hyperparameters, checked against what a network can be."""
 
 import itertools
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -65,6 +66,17 @@ class Range(Distribution):
         steps = (value - self.low) / self.step
         return abs(steps - round(steps)) < 1e-9
 
+    @property
+    def begin(self) -> Any:
+        """The default, or what stands for it: the middle, that of the logarithm on a log scale.
+
+        As Optuna computes a value, so that 0.3 and 0.30000000000000004 are no two configurations.
+        """
+        value = self.default
+        if value is None:
+            value = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        return value if self.step is None else self.low + round((value - self.low) / self.step) * self.step
+
 
 class IntRange(Range):
     """Whole numbers, every `step` where one is given."""
@@ -74,6 +86,10 @@ class IntRange(Range):
     high: int
     step: Annotated[int, Field(ge=1)] | None = None
     default: int | None = None
+
+    @property
+    def begin(self) -> int:
+        return round(super().begin)
 
     def has(self, value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool) and value in self.values()
@@ -98,6 +114,10 @@ class Choices(Distribution):
     type: Literal["categorical"]
     choices: Annotated[tuple[Plain, ...], Field(min_length=1, strict=False)]
     default: Plain = None
+
+    @property
+    def begin(self) -> Plain:
+        return self.default if "default" in self.model_fields_set else self.choices[0]
 
     @model_validator(mode="after")
     def has_its_default(self) -> "Choices":
@@ -133,6 +153,15 @@ def problems_of_space(space: Mapping[str, Any], task: str) -> list[str]:
     if problems:
         return problems
     return list(dict.fromkeys(problem for one in _tried(space) for problem in _problems(one, task)))
+
+
+def continuous(space: Mapping[str, Any]) -> list[str]:
+    """The hyperparameters that have values without number."""
+    return [
+        name
+        for name, entry in space.items()
+        if isinstance(entry, FloatRange) and entry.step is None and entry.low < entry.high
+    ]
 
 
 def specs_tried(space: Mapping[str, Any]) -> list[Spec]:

@@ -7,7 +7,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from models.search import abandon
+from models.search import DUPLICATES, abandon
 from models.trial import TrialResult
 from pipeline import plots, search_plots, tracking
 from pipeline.digest import md5
@@ -56,6 +56,9 @@ class StudyLog:
             metrics |= {"restarts.mean": float(values_of.mean()), "restarts.spread": float(values_of.std(ddof=1))}
         if result:
             metrics |= {f"best.{name}": values[result.best_epoch] for name, values in result.history.items()}
+        elif state == "duplicate":
+            twin = self.study.trials[trial.user_attrs[DUPLICATES]]
+            metrics |= {} if twin.value is None else {f"best.val_{self.metric.name}": twin.value}
         elif state == "pruned":
             reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
             metrics |= {f"last.val_{self.metric.name}": reported[max(reported)]} if reported else {}
@@ -70,7 +73,12 @@ class StudyLog:
             params={**trial.user_attrs["hyperparameters"], "seed": trial.user_attrs["seed"]},
             history=result.history if result else {},
             metrics=metrics,
-            tags={"trial.number": str(trial.number), "study": self.study.study_name, "trial.reason": reason[:4000]},
+            tags={
+                "trial.number": str(trial.number),
+                "study": self.study.study_name,
+                "trial.reason": reason[:4000],
+                **({"trial.duplicates": str(trial.user_attrs[DUPLICATES])} if state == "duplicate" else {}),
+            },
         )
         trial.set_user_attr("mlflow_run_id", run)
 

@@ -9,15 +9,18 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from models.pool import Pool
+from models.samplers import notes
 from models.search import (
     Objective,
     abandon,
     best_trials,
+    n_different_of,
     open_study,
     run_study,
     seconds_searched,
     task_for,
     to_go_on_with,
+    tried,
 )
 from models.trial import Data, Split, TrialResult
 from pipeline import provenance
@@ -65,7 +68,11 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
                 def save_to(number: int) -> Path:
                     return home / str(number) / "model.keras"
 
+                for note in notes(params.search):
+                    progress.say(note)
                 run_study(study, params.search, objective, pool, workers, threads, save_to, on_trial)
+                if tried(study) == n_different_of(params.search):
+                    progress.say(f"all {tried(study)} configurations have been tried: nothing is left to try")
             best = best_trials(study, params.search.keep)
             if not best:
                 raise nothing_trained(params, study)

@@ -13,6 +13,7 @@ STAGES = ("fetch", "preprocess", "train", "select", "evaluate", "package")
 SHARED = {
     "pipeline/__init__.py", "pipeline/stages/__init__.py", "pipeline/stages/__main__.py", "pipeline/environment.py",
     "pipeline/errors.py", "pipeline/params.py", "pipeline/sections.py", "pipeline/space.py", "pipeline/conditions.py",
+    "pipeline/pruning.py",
     "pipeline/paths.py", "pipeline/digest.py", "models/spec.py", "models/__init__.py", "serving/__init__.py",
 }  # fmt: skip
 HEAVY = {

@@ -81,7 +81,7 @@ def test_a_width_for_each_layer_is_asked_for_only_when_they_are_not_equal(load, 
         ({"width": {"type": "int", "low": 16, "high": 64, "step": 16, "default": 20}}, "default a step of 16 from 16"),
         ({"optimizer": {**SGD, "default": "nadam"}}, "default among the choices ['adam', 'sgd'], received 'nadam'"),
         ({"momentum": {**MOMENTUM, "layers": "own"}}, "momentum.layers: expected only for width"),
-        ({"width": {**WIDTH, "layers": "each"}}, "width.layers: expected 'equal', 'own' or 'either'"),
+        ({"width": {**WIDTH, "layers": "each"}}, "width.layers: expected one of equal, own, either"),
         ({"width": {**WIDTH, "step": 2}}, "either log or step"),
     ],
 )  # fmt: skip

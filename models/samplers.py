@@ -1,0 +1,123 @@
+"""What is tried next."""
+
+import warnings
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler, BruteForceSampler, RandomSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from models.configurations import default_configuration, n_configurations
+from models.suggest import suggest
+from pipeline.params import Choices, Search
+from pipeline.space import Distribution
+
+STARTUP = 10  # trials at random before TPE learns from them, in a search that is long enough
+
+
+class Grid(BruteForceSampler):
+    """Every configuration once, in an order that the seed decides, whatever has conditions.
+
+    Optuna's GridSampler knows no conditions, and its brute force stops the loop of `optimize` when nothing
+    is left, which ours is not: `is_exhausted` ends it.
+    """
+
+    def after_trial(self, *_: object) -> None:
+        pass
+
+
+class Cmaes(optuna.samplers.CmaEsSampler):
+    """Learns about the ranges that are always asked for.
+
+    Left to itself it takes those of all trials so far, whose number falls when conditions hold for the
+    first time, and then fails on generations of different sizes.
+    """
+
+    space: dict[str, BaseDistribution]
+
+    def infer_relative_search_space(self, *_: object) -> dict[str, BaseDistribution]:
+        return self.space
+
+
+def sampler_of(search: Search, n_trials: int) -> BaseSampler:
+    """Optuna's sampler of that name.
+
+    Args:
+        n_trials: that the study has already: it must not draw the same random numbers once more.
+    """
+    seed = search.seed + n_trials
+    at_random = RandomSampler(seed=seed)
+    conditional = any(_comes_and_goes(entry) for entry in search.space.values())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        match chosen(search):
+            case "grid":
+                return Grid(seed=seed)
+            case "random":
+                return at_random
+            case "cmaes":
+                sampler = Cmaes(
+                    seed=seed, independent_sampler=at_random, warn_independent_sampling=False, with_margin=True
+                )
+                sampler.space = _always_there(search)
+                return sampler
+            case "qmc":  # a sequence, which goes on where it was
+                return optuna.samplers.QMCSampler(
+                    seed=search.seed, scramble=True, independent_sampler=at_random, warn_independent_sampling=False
+                )
+            case "gp":
+                return optuna.samplers.GPSampler(
+                    seed=seed, independent_sampler=at_random, warn_independent_sampling=False
+                )
+            case _:
+                return optuna.samplers.TPESampler(n_startup_trials=_startup(search), seed=seed, group=conditional)
+
+
+def chosen(search: Search) -> str:
+    """What `auto` stands for: every configuration where the budget has room for all of them, else TPE."""
+    if search.sampler != "auto":
+        return search.sampler
+    n = None if search.n_trials is None else n_configurations(search.space, search.n_trials)
+    return "tpe" if n is None else "grid"
+
+
+def notes(search: Search) -> list[str]:
+    """What is to be said about a sampler that learns about some hyperparameters only."""
+    name = chosen(search)
+    drawn = [
+        hyperparameter
+        for hyperparameter, entry in search.space.items()
+        if (isinstance(entry, Choices) and name == "cmaes") or _comes_and_goes(entry)
+    ]
+    if name not in ("cmaes", "gp", "qmc") or not drawn:
+        return []
+    return [f"{name} learns nothing about {', '.join(drawn)}: drawn at random"]
+
+
+def twin_of(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial | None:
+    """The first trial with the same hyperparameters that was trained to its end or pruned."""
+    answered = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return next((other for other in answered if other.params == trial.params), None)
+
+
+def _startup(search: Search) -> int:
+    """A third of the trials at random, ten at most: with Optuna's ten a short search would learn nothing."""
+    return STARTUP if search.n_trials is None else min(STARTUP, max(3, search.n_trials // 3))
+
+
+def _always_there(search: Search) -> dict[str, BaseDistribution]:
+    trial = optuna.trial.FixedTrial(default_configuration(search.space))
+    suggest(trial, search.space)
+    return {
+        name: distribution
+        for name, distribution in sorted(trial.distributions.items())
+        if name in search.space
+        and not _comes_and_goes(search.space[name])
+        and not isinstance(distribution, CategoricalDistribution)
+        and not distribution.single()
+    }
+
+
+def _comes_and_goes(entry: object) -> bool:
+    """Whether it is asked for in some trials only."""
+    return isinstance(entry, Distribution) and (bool(entry.when) or getattr(entry, "layers", "equal") != "equal")

@@ -1,0 +1,262 @@
+"""What is tried next and what is ended early, by name: on a function in the place of networks."""
+
+import math
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from models.configurations import default_configuration, n_configurations
+from models.pool import Done, Progress, Stopped
+from models.samplers import chosen, notes
+from models.search import (
+    DUPLICATES,
+    Objective,
+    best_trials,
+    finished_trials,
+    n_different_of,
+    open_study,
+    run_study,
+    tried,
+)
+from models.trial import Data, TrialResult
+from pipeline.errors import UserError
+from pipeline.params import Search, load_params
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "depth": {"type": "int", "low": 1, "high": 3},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.3, "step": 0.1},
+    "optimizer": {"type": "categorical", "choices": ["adam", "sgd"]},
+    "momentum": {"type": "categorical", "choices": [0.0, 0.9], "when": {"optimizer": "sgd"}},
+    "width": 16, "activation": "relu", "learning_rate": 0.001, "batch_size": 32,
+}  # fmt: skip
+PLAIN = {**SMALL, "depth": 2, "momentum": 0.9, "optimizer": "sgd",
+         "dropout": {"type": "float", "low": 0.0, "high": 0.9},
+         "learning_rate": {"type": "float", "low": 1e-5, "high": 1.0, "log": True}}  # fmt: skip
+MIXED = {**PLAIN, "depth": {"type": "int", "low": 1, "high": 3, "log": True}, "optimizer": SMALL["optimizer"],
+         "momentum": {"type": "float", "low": 0.0, "high": 0.99, "when": {"optimizer": "sgd"}},
+         "width": {"type": "int", "low": 16, "high": 64, "layers": "either"}}  # fmt: skip
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Search settings of iris with some changed."""
+
+    def changed(space=SMALL, **search):
+        document = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+        document["spaces"]["ours"] = space
+        document["overrides"]["iris"]["search"] = {"space": "ours", **search}
+        with (tmp_path / "params.yaml").open("w") as file:
+            YAML().dump(document, file)
+        return load_params(tmp_path / "params.yaml", "iris").search
+
+    return changed
+
+
+class Instant:
+    """In the place of a pool: a bowl in the logarithm of the learning rate, the dropout and the depth."""
+
+    def __init__(self, epochs: int = 1) -> None:
+        self.jobs, self.epochs, self.trained, self.stopped = [], epochs, [], []
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def start(self, job, function, task, save_to, limit) -> None:
+        self.jobs.append((job, task))
+        self.trained.append(task.hyperparameters)
+
+    def events(self, seconds) -> Iterator:
+        job, task = self.jobs.pop(0)
+        chosen = task.hyperparameters
+        value = (math.log10(chosen["learning_rate"]) + 2) ** 2 + chosen["dropout"] + 0.1 * chosen["depth"]
+        for epoch in range(self.epochs):
+            progress = Progress(job, epoch, value + 0.01 * epoch)
+            yield progress
+            if job.number in self.stopped:
+                yield Stopped(job)
+                return
+        yield Done(job, TrialResult(value, 0, {}, 100, 0.0, (value,)))
+
+    def answer(self, progress, go_on) -> None:
+        if not go_on:
+            self.stopped.append(progress.job.number)
+
+    def close(self) -> list:
+        return []
+
+
+def search(tmp_path: Path, settings: Search, pool: Instant | None = None, name: str = "study"):
+    """Search in the database of that name, or in memory."""
+    train = load_params(ROOT / "params.yaml", "iris").train
+    objective = Objective(Data(tmp_path, tmp_path), "log_loss", False, train)
+    study = open_study(
+        "study", f"sqlite:///{tmp_path / name}.db" if name else "sqlite:///:memory:", settings, objective
+    )
+    told: list[tuple[str, str]] = []
+    run_study(
+        study, settings, objective, Instant() if pool is None else pool, 1, 1,
+        lambda number: tmp_path / str(number) / "model.keras",
+        lambda trial, state, result, reason: told.append((state, reason)),
+    )  # fmt: skip
+    return study, told
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes", "qmc"])
+def test_a_sampler_reaches_its_budget_and_goes_on_without_repeating_itself(tmp_path, load, sampler, capfd) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        search(tmp_path, load(MIXED, sampler=sampler, n_trials=8))
+        study, _ = search(tmp_path, load(MIXED, sampler=sampler, n_trials=16))
+    assert len(finished_trials(study)) == 16
+    rates = [trial.params["learning_rate"] for trial in study.trials]
+    assert len(set(rates)) == 16
+    assert capfd.readouterr().err == "", "no storm of warnings"
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+def test_a_sampler_that_learns_comes_nearer_than_chance(tmp_path, load, sampler) -> None:
+    values = {}
+    for name in ("random", sampler):
+        study, _ = search(tmp_path, load(PLAIN, sampler=name, n_trials=40), name="")
+        values[name] = sorted(trial.value for trial in study.trials)[10]
+    assert values[sampler] < values["random"]
+
+
+def test_what_a_sampler_learns_nothing_about_is_said(load) -> None:
+    (note,) = notes(load(MIXED, sampler="cmaes"))
+    assert note == "cmaes learns nothing about optimizer, momentum, width: drawn at random"
+    (note,) = notes(load(MIXED, sampler="qmc"))
+    assert "optimizer" not in note
+    assert notes(load(PLAIN, sampler="cmaes")) == notes(load(MIXED, sampler="tpe")) == []
+
+
+def test_a_grid_tries_everything_once_and_ends_there(tmp_path, load) -> None:
+    settings = load({**SMALL, "dropout": 0.0}, sampler="grid", n_trials=100)
+    study, _ = search(tmp_path, settings)
+    assert len(study.trials) == tried(study) == n_different_of(settings) == 3 * 3
+    assert {tuple(sorted(trial.params)) for trial in study.trials} == {
+        ("depth", "optimizer"), ("depth", "momentum", "optimizer"),
+    }  # fmt: skip
+    again, told = search(tmp_path, settings)
+    assert (len(again.trials), told) == (9, [])
+
+
+def test_a_grid_that_is_larger_than_the_budget_goes_on_where_it_was(tmp_path, load) -> None:
+    space = {**SMALL, "dropout": 0.0}
+    search(tmp_path, load(space, sampler="grid", n_trials=4))
+    study, _ = search(tmp_path, load(space, sampler="grid", n_trials=9))
+    assert len(study.trials) == tried(study) == 9
+
+
+def test_auto_is_a_grid_where_the_budget_has_room_for_it(load) -> None:
+    assert chosen(load(n_trials=36)) == "grid"
+    assert chosen(load(n_trials=35)) == "tpe"
+    assert chosen(load(PLAIN, n_trials=1000)) == "tpe"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"sampler": "grid", "space": PLAIN}, "a step for the range of dropout, learning_rate, or choices"),
+        ({"sampler": "tpee"}, "search.sampler: expected one of auto, grid, random, tpe, cmaes, qmc, gp, "
+                              "received 'tpee'; did you mean 'tpe'?"),
+        ({"pruner": "hyperbnd"}, "search.pruner: expected one of auto, none, median, successive_halving, hyperband, "
+                                 "patient, threshold, wilcoxon, received 'hyperbnd'; did you mean 'hyperband'?"),
+        ({"pruner": {"type": "median", "patience": 3}}, "search.pruner.patience: unknown key"),
+        ({"pruner": {"type": "threshold"}}, "search.pruner: expected lower or upper or both"),
+        ({"pruner": "threshold"}, "search.pruner: expected lower or upper or both"),
+        ({"pruner": {"type": "hyperband", "reduction_factor": 1}}, "search.pruner.reduction_factor: expected"),
+        ({"pruner": 3}, "search.pruner: expected"),
+    ],
+)  # fmt: skip
+def test_a_sampler_or_pruner_that_cannot_be_is_refused(load, changes, told) -> None:
+    with pytest.raises(UserError, match="nothing was run") as refusal:
+        load(**changes)
+    assert told in str(refusal.value)
+
+
+def test_gp_without_its_package_says_what_to_install(load, monkeypatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"PyTorch for sampler: gp, .*uv pip install torch"):
+        load(PLAIN, sampler="gp")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    assert load(PLAIN, sampler="gp").sampler == "gp"
+
+
+def test_the_default_configuration_is_tried_first_and_once(tmp_path, load) -> None:
+    space = {**MIXED, "dropout": {**PLAIN["dropout"], "default": 0.25}}
+    study, _ = search(tmp_path, load(space, n_trials=1))
+    study, _ = search(tmp_path, load(space, n_trials=3))
+    first = {"depth": 2, "width_layers": "equal", "width": 40, "dropout": 0.25, "optimizer": "adam"}
+    assert study.trials[0].params == {**first, "learning_rate": pytest.approx(10**-2.5)}
+    assert [trial.params["dropout"] == 0.25 for trial in study.trials] == [True, False, False]
+    assert default_configuration(load().space)["dropout"] == 0.1
+    study, _ = search(tmp_path, load(sampler="grid", n_trials=1), name="")
+    assert "fixed_params" not in study.trials[0].system_attrs
+
+
+@pytest.mark.parametrize(("space", "n"), [(SMALL, 36), (PLAIN, None), ({**SMALL, "width": MIXED["width"]}, 90_000)])
+def test_configurations_are_counted_with_their_conditions(load, space, n) -> None:
+    if n == 90_000:
+        space = {**space, "width": {"type": "int", "low": 16, "high": 32, "step": 16, "layers": "either"}}
+        n = (2 + (2 + 4) + (2 + 8)) * 4 * 3
+    assert n_configurations(load(space).space, 1000) == n
+    assert n is None or n_configurations(load(space).space, n - 1) is None
+
+
+def test_a_configuration_that_was_trained_is_not_trained_again(tmp_path, load) -> None:
+    space = {**SMALL, "dropout": 0.0}
+    pool = Instant()
+    study, told = search(tmp_path, load(space, sampler="random", n_trials=9), pool, "")
+    twins = [trial for trial in study.trials if DUPLICATES in trial.user_attrs]
+    assert len(finished_trials(study)) == 9 or tried(study) == 9
+    assert twins
+    assert len(pool.trained) == tried(study) == len(study.trials) - len(twins)
+    for twin in twins:
+        original = study.trials[twin.user_attrs[DUPLICATES]]
+        assert (twin.params, twin.value) == (original.params, original.value)
+        assert DUPLICATES not in original.user_attrs
+        assert ("duplicate", f"trial {original.number} had the same hyperparameters") in told
+    assert not any(DUPLICATES in trial.user_attrs for trial in best_trials(study, 9))
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "qmc"])
+def test_a_search_of_a_small_space_ends_when_all_of_it_was_tried(tmp_path, load, sampler) -> None:
+    space = {**SMALL, "dropout": 0.0, "optimizer": "adam", "momentum": 0.9}
+    study, _ = search(tmp_path, load(space, sampler=sampler, n_trials=500), name="")
+    assert tried(study) == 3
+    assert len(study.trials) < 500
+
+
+@pytest.mark.parametrize(
+    ("pruner", "ends"),
+    [
+        ("none", False), ("median", True), ("successive_halving", True), ("hyperband", True),
+        ({"type": "patient", "patience": 2}, True),
+
+        ({"type": "threshold", "upper": 3.0}, True), ({"type": "threshold", "upper": 1e9}, False),
+        ({"type": "median", "startup_trials": 1000}, False), ({"type": "patient", "patience": 1000}, False),
+    ],
+)  # fmt: skip
+def test_a_pruner_ends_bad_trials_and_keeps_the_best(tmp_path, load, pruner, ends) -> None:
+    pool = Instant(epochs=9)
+    study, told = search(tmp_path, load(PLAIN, sampler="random", pruner=pruner, n_trials=16, warmup_epochs=1), pool, "")
+    states = [state for state, _ in told]
+    assert ("pruned" in states) == ends
+    assert "complete" in states
+    best = min(trial.intermediate_values[0] for trial in study.trials)
+    assert study.best_value == pytest.approx(best) or "pruned" in states
+
+
+def test_auto_prunes_by_brackets_only_where_there_are_many_trials(load) -> None:
+    from optuna.pruners import HyperbandPruner, MedianPruner
+
+    from models.pruners import pruner_of
+
+    assert isinstance(pruner_of(load(PLAIN, n_trials=99), 100), MedianPruner)
+    assert isinstance(pruner_of(load(PLAIN, n_trials=100), 100), HyperbandPruner)
+    assert isinstance(pruner_of(load(PLAIN, n_trials=None, timeout=60.0), 100), HyperbandPruner)
