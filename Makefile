@@ -71,6 +71,18 @@ ui: $(READY)  ## MLflow's UI over the tracked runs [UI_PORT=5000]
 tune: $(READY)  ## search further and repackage: DATASET=iris TRIALS=50, or TIMEOUT=600 seconds, or both
 	@python -m pipeline.commands tune $(DATASET) $(if $(TRIALS),--trials "$(TRIALS)") $(if $(TIMEOUT),--timeout "$(TIMEOUT)")
 
+.PHONY: studies
+studies: $(READY)  ## list the studies: trials by state, best value, last change, MLflow run
+	@python -m pipeline.commands studies
+
+.PHONY: study-export
+study-export: $(READY)  ## the trials of a study as a table: DATASET=iris OUT=trials.csv or .parquet [STUDY=name]
+	@python -m pipeline.commands study_export $(DATASET) $(if $(OUT),--out "$(OUT)") $(if $(STUDY),--study "$(STUDY)")
+
+.PHONY: dashboard
+dashboard: $(READY)  ## Optuna's dashboard over the studies, on 127.0.0.1 [DASHBOARD_PORT=8080]
+	@python -m pipeline.commands dashboard --port $(or $(DASHBOARD_PORT),8080)
+
 .PHONY: serve
 serve: $(READY)  ## serve the packaged Bento of DATASET on 127.0.0.1 [PORT=3000]
 	@python -m pipeline.commands serve $(DATASET) --port $(PORT)

@@ -10,6 +10,9 @@ from pipeline.errors import UserError
 COMMANDS = {
     "summary": "the table at the end of a run",
     "tune": "search further for one dataset, and run the stages after it",
+    "studies": "the studies of the storage",
+    "study_export": "the trials of a study as CSV or Parquet",
+    "dashboard": "Optuna's dashboard over the studies",
     "retrain": "train the winner again from its stored settings, and compare",
     "references": "scikit-learn's models on the same split, as runs of the same experiment",
     "lr_range": "which learning rate to begin with",
