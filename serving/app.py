@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -26,6 +26,7 @@ from serving.protocols.catalog import Post, gets, posts
 from serving.settings import Settings
 
 INLINE = 32 * 1024  # bytes: a smaller body is answered faster than a thread takes over
+THREADS = 2  # large bodies worked on at once: one runs Python, one may be in the model; more only take memory
 
 
 def make_app(model: Model, settings: Settings, swagger: Path) -> ASGIApp:
@@ -34,8 +35,9 @@ def make_app(model: Model, settings: Settings, swagger: Path) -> ASGIApp:
     Args:
         swagger: the folder with Swagger UI's files.
     """
+    threads = ThreadPoolExecutor(THREADS)
     routes: list[BaseRoute] = [
-        Route(post.path, _posted(model, settings, post), methods=["POST"]) for post in posts(model)
+        Route(post.path, _posted(model, settings, threads, post), methods=["POST"]) for post in posts(model)
     ]
     routes += [Route(path, _got(answer)) for path, answer in gets(model).items()]
     description = orjson.dumps(describe(model))
@@ -48,7 +50,7 @@ def make_app(model: Model, settings: Settings, swagger: Path) -> ASGIApp:
     return Guard(app, settings, model.meters, paths)
 
 
-def _posted(model: Model, settings: Settings, post: Post) -> Callable:
+def _posted(model: Model, settings: Settings, threads: ThreadPoolExecutor, post: Post) -> Callable:
     async def endpoint(request: Request) -> Response:
         content_type = request.headers.get("content-type", "application/json").lower()
         _check_content_type(content_type, post.kinds)
@@ -61,7 +63,7 @@ def _posted(model: Model, settings: Settings, post: Post) -> Callable:
         else:
             try:
                 async with asyncio.timeout(settings.seconds):
-                    answer = await run_in_threadpool(post.answer, *call)
+                    answer = await asyncio.get_running_loop().run_in_executor(threads, post.answer, *call)
             except TimeoutError:
                 raise Problem(504, f"no answer within {settings.seconds:g} seconds") from None
         return Response(answer.body, headers=answer.headers, media_type=answer.media_type)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipeline.schema import UNKNOWN, CategoricalFeature, Feature, NumericFeature, Schema, encode
-from serving.image_door import image_rows
+from serving.image_door import image_array, image_rows
 from serving.problems import Problem, Wrong, kind, refuse, shown
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -49,6 +49,10 @@ class Door:
 
     def instances(self, instances: Any, path: str) -> Rows:
         """Rows by feature name, rows in the schema's order, or images; `path` says where they are."""
+        if isinstance(instances, np.ndarray):
+            if (rows := self._array(instances, path)) is not None:
+                return rows
+            instances = instances.tolist()  # for the complaints
         if not isinstance(instances, list):
             raise refuse(Wrong(path, "a list of instances", kind(instances)))
         self.check_count(len(instances))
@@ -56,7 +60,17 @@ class Door:
             return Rows(image_rows(self.schema.image, instances, path), [])
         errors: list[Wrong] = []
         table = [self._row(row, f"{path}[{number}]", errors) for number, row in enumerate(instances)]
-        return self.table(table, lambda row, name: f"{path}[{row}][{name!r}]", errors)
+        return self.table(table, _at(path), errors)
+
+    def _array(self, instances: np.ndarray, path: str) -> Rows | None:
+        """Rows or images that came as one array, where all of it is right."""
+        self.check_count(len(instances))
+        if self.schema.image is not None:
+            images = image_array(self.schema.image, instances)
+            return None if images is None else Rows(images, [])
+        if not self._numeric or instances.shape[1:] != (len(self.names),) or not _fits(instances):
+            return None
+        return self._encode(dict(zip(self.names, instances.T, strict=True)), _at(path))
 
     def table(self, table: Sequence[Sequence[Any]], where: Where, errors: list[Wrong]) -> Rows:
         """Rows in the schema's order; `errors` are those that were found before."""
@@ -64,7 +78,7 @@ class Door:
             flat = list(chain.from_iterable(table))
             if set(map(type, flat)) <= NUMBERS:
                 matrix = np.fromiter(flat, np.float64, len(flat)).reshape(len(table), len(self.names))
-                if (np.abs(matrix) <= FLOAT32_MAX).all():
+                if _fits(matrix):
                     return self._encode(dict(zip(self.names, matrix.T, strict=True)), where)
         columns = zip(*table, strict=True) if table else [()] * len(self.names)
         return self.columns(dict(zip(self.names, columns, strict=True)), where, errors)
@@ -115,6 +129,15 @@ class Door:
                         message = "a category that training never saw, taken as unknown"
                         warnings.append(Warned(where(row, feature.name), "unknown_category", message))
         return Rows(encoded, warnings)
+
+
+def _at(path: str) -> Where:
+    return lambda row, name: f"{path}[{row}][{name!r}]"
+
+
+def _fits(matrix: np.ndarray) -> bool:
+    """Whether all are numbers that 32-bit floating point can hold."""
+    return bool((np.abs(matrix) <= FLOAT32_MAX).all())
 
 
 def _far(feature: Feature) -> tuple[float, float]:

@@ -32,6 +32,18 @@ def image_rows(image: ImageFeature, instances: list[Any], path: str) -> np.ndarr
     return rows
 
 
+def image_array(image: ImageFeature, values: np.ndarray) -> np.ndarray | None:
+    """Encoded rows of images that came as one array of shape (n, height, width) or (n, height * width), n > 0.
+
+    None where something is wrong with one.
+    """
+    if values.shape[1:] not in ((image.height, image.width), (image.height * image.width,)):
+        return None
+    if not (values.min() >= 0 and values.max() <= image.maximum):
+        return None
+    return values.astype(np.float32).reshape(len(values), -1)
+
+
 def check_range(image: ImageFeature, values: np.ndarray) -> None:
     """Raises NotAPicture where a pixel is no pixel; NaN is none."""
     if values.size and not (values.min() >= 0 and values.max() <= image.maximum):
@@ -49,9 +61,7 @@ def _all_nested(image: ImageFeature, instances: list[Any]) -> np.ndarray | None:
     if not set(map(type, flat)) <= NUMBERS:
         return None
     values = np.array(flat, dtype=np.float64)  # from a list twice as fast as from an iterator
-    if not (values.min() >= 0 and values.max() <= image.maximum):
-        return None
-    return values.astype(np.float32).reshape(len(instances), -1)
+    return image_array(image, values.reshape(len(instances), -1))
 
 
 def _one(image: ImageFeature, instance: Any) -> np.ndarray:

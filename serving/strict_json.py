@@ -6,18 +6,25 @@ from typing import Any
 
 import orjson
 
+from serving.long_arrays import read_array
 from serving.problems import Problem, Wrong, kind, refuse, shown
 
 # Strings one after the other, so that a quote inside of one is never taken for the start of another.
+LONG = 32 * 1024  # bytes; a shorter body is parsed before its array is found
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*:)?', re.DOTALL)
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes, arrays: tuple[str, ...] = ()) -> dict[str, Any]:
     """The object that a body holds.
+
+    Args:
+        arrays: keys whose value may come as a float64 array of 2 or 3 dimensions instead of nested lists.
 
     Raises:
         Problem: 400, saying where the text stops being JSON, or which key is there twice.
     """
+    if arrays and len(body) > LONG and (document := _with_array(body, arrays)) is not None:
+        return document
     if not body.strip():
         raise Problem(400, "the body is empty: expected a JSON object such as the examples in /docs")
     try:
@@ -32,6 +39,22 @@ def parse_object(body: bytes) -> dict[str, Any]:
     if len(written) - written.count(b"") != len(document):  # an object in the object, or a key twice
         _refuse_duplicates(document, len(written) - written.count(b""), body)
     return document
+
+
+def _with_array(body: bytes, arrays: tuple[str, ...]) -> dict[str, Any] | None:
+    """The object with its array of numbers as an array; None where that is not all there is to say about it."""
+    start, end = body.find(b"["), body.rfind(b"]") + 1
+    rest = body[:start], body[end:]
+    if not 0 <= start < end or any(b"null" in part for part in rest):
+        return None
+    try:
+        document = parse_object(b"null".join(rest))  # so that null is where the array was, and nowhere else
+    except Problem:
+        return None
+    places = [name for name, value in document.items() if value is None]
+    if len(places) != 1 or places[0] not in arrays or (values := read_array(body[start:end])) is None:
+        return None
+    return document | {places[0]: values}
 
 
 def check_keys(document: dict[str, Any], known: tuple[str, ...]) -> list[Wrong]:

@@ -22,7 +22,7 @@ CODE = (
 )  # fmt: skip
 REQUIREMENTS = (
     "bentoml", "httptools", "numpy", "onnxruntime", "orjson", "pillow", "prometheus-client", "pydantic",
-    "python-multipart", "starlette", "uvicorn", "uvloop",
+    "pysimdjson", "python-multipart", "starlette", "uvicorn", "uvloop",
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import orjson
 
 from pipeline.schema import CategoricalFeature, ImageFeature
@@ -15,7 +16,7 @@ SIGNATURE = "serving_default"
 
 def predict(model: Model, body: bytes, content_type: str) -> Answer:
     """`instances` (rows) are answered with `predictions`, `inputs` (columns) with `outputs`."""
-    document = parse_object(body)
+    document = parse_object(body, ("instances", "inputs"))
     if errors := check_keys(document, ("instances", "inputs", "signature_name")):
         raise refuse(*errors)
     if document.get("signature_name", SIGNATURE) != SIGNATURE:
@@ -34,7 +35,7 @@ def predict(model: Model, body: bytes, content_type: str) -> Answer:
 def columns(model: Model, inputs: Any, path: str) -> Rows:
     """A list of values for each feature by name; a list of rows where there is one tensor only."""
     door = model.door
-    if isinstance(inputs, list):
+    if isinstance(inputs, list | np.ndarray):
         return door.instances(inputs, path)
     if not isinstance(inputs, dict):
         raise refuse(Wrong(path, "a list of values for each feature", kind(inputs)))

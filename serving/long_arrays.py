@@ -1,0 +1,83 @@
+"""Long arrays of numbers in JSON, read without making a Python object of each number."""
+
+import math
+import re
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import simdjson
+
+PIECE = 256 * 1024  # bytes read at a time: what is made of them stays in a core's cache, and memory bounded
+DEEP = {2: re.compile(rb"\]\s*(,)"), 3: re.compile(rb"\]\s*\]\s*(,)")}  # by depth, the comma between two elements
+COMMA, OPENING = ord(","), ord("[")
+EITHER = ord("[") | ord("]")  # what both brackets become where the bits in which they differ are set
+OPEN = 2**32  # beside the number of commas after it, what tells an opening bracket from a closing one
+
+_own = threading.local()
+
+
+def read_array(text: bytes) -> np.ndarray | None:
+    """A JSON array of arrays of numbers, two or three deep and each as long as its neighbours, as float64.
+
+    None where the text is anything else, or no JSON: the slower ways know what to say about it. simdjson
+    (https://arxiv.org/abs/1902.08318) makes the numbers; it does not tell their shape, which is read from the brackets.
+    """
+    if not hasattr(_own, "parser"):  # one a thread: it keeps its memory, which is dear to ask for
+        _own.parser = simdjson.Parser()
+    parts: list[np.ndarray] = []
+    for piece in _pieces(text):
+        if (shape := _shape(piece)) is None or (parts and shape[1:] != parts[0].shape[1:]):
+            return None
+        try:
+            values = np.frombuffer(_own.parser.parse(piece).as_buffer(of_type="d"))
+        except (ValueError, TypeError, RuntimeError):  # no JSON, no number, a number that 64 bits do not hold
+            return None
+        if len(values) != math.prod(shape):
+            return None
+        parts.append(values.reshape(shape))
+    return np.concatenate(parts) if parts else None
+
+
+def _pieces(text: bytes) -> Iterator[bytes]:
+    """Arrays of some of the elements each: one after the other they are those of `text`."""
+    depth = re.match(rb"(?:\s*\[)*", text)[0].count(b"[")  # type: ignore[index]
+    if depth not in DEEP:
+        return
+    start, last = 1, len(text) - 1
+    while start <= last:
+        between = DEEP[depth].search(text, start + PIECE)
+        end = between.start(1) if between else last
+        yield b"[%b]" % text[start:end]
+        start = end + 1
+
+
+def _shape(text: bytes) -> tuple[int, ...] | None:
+    """The shape that brackets and commas have: the array's, if the text is JSON and has as many numbers."""
+    characters = np.frombuffer(text, np.uint8)
+    brackets = np.flatnonzero(characters | (ord("[") ^ ord("]")) == EITHER)
+    opening = characters[brackets] == OPENING
+    # Counted modulo 65536, twice as fast: the number of numbers tells where that was too few.
+    commas = np.add.reduceat((characters == COMMA).view(np.uint8), brackets, dtype=np.uint16)
+    depth = int(opening.argmin())  # brackets before the first that closes
+    if depth not in DEEP:
+        return None
+    inner = [int(commas[depth - 1]) + 1]
+    if depth == 3:
+        ends = np.flatnonzero(~opening[3:-1] & ~opening[4:])  # the first one ends the first array of arrays
+        if not len(ends):
+            return None
+        inner.insert(0, (int(ends[0]) + 2) // 2)
+    shape = (max(1, (len(brackets) - 2) // len(_signs(inner))), *inner)
+    return shape if np.array_equal(_signs(shape), commas + OPEN * opening) else None
+
+
+def _signs(shape: Sequence[int]) -> np.ndarray:
+    """The brackets of an array of a shape, each with the number of commas after it."""
+    signs = np.array([OPEN + shape[-1] - 1, 0])
+    for size in shape[-2::-1]:
+        signs[-1] = 1
+        signs = np.tile(signs, size)
+        signs[-1] = 0
+        signs = np.concatenate([[OPEN], signs, [0]])
+    return signs
