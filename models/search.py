@@ -42,6 +42,13 @@ class Objective:
     metric: str
     higher_is_better: bool
     train: Train
+    folds: int = 1
+    reports_mean: bool = True
+
+    @property
+    def function(self) -> str:
+        """What trains a trial, by its name in `models.worker`."""
+        return "train" if self.folds == 1 else "train_folds"
 
 
 def open_study(name: str, storage: str, search: Search, objective: Objective) -> optuna.Study:
@@ -54,7 +61,7 @@ def open_study(name: str, storage: str, search: Search, objective: Objective) ->
         else storage,
         direction=StudyDirection.MAXIMIZE if objective.higher_is_better else StudyDirection.MINIMIZE,
         load_if_exists=True,
-        pruner=pruner_of(search, objective.train.epochs),
+        pruner=pruner_of(search, objective.train.epochs if objective.folds == 1 else objective.folds),
     )
     study.sampler = sampler_of(search, len(study.trials))
     if not study.trials and chosen(search) != "grid":
@@ -133,6 +140,8 @@ def task_for(objective: Objective, hyperparameters: dict[str, Any], seed: int, t
         train=objective.train,
         report_every=max(1, objective.train.epochs // REPORTS),
         threads=threads,
+        folds=objective.folds,
+        reports_mean=objective.reports_mean,
     )
 
 
@@ -179,7 +188,7 @@ def run_study(
                 trial.set_user_attr(name, value)
             task = task_for(objective, hyperparameters, seed, threads)
             task = replace(task, checkpoint=save_to(number).with_name("checkpoint"))
-            pool.start(trial, "train", task, save_to(trial.number), limit=search.trial_timeout)
+            pool.start(trial, objective.function, task, save_to(trial.number), limit=search.trial_timeout)
         if not len(pool) and n_different is not None and tried(study) >= n_different:
             break
         for event in pool.events(left) if len(pool) else ():

@@ -4,6 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -55,6 +56,29 @@ def train(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float], None]
         n_parameters=fitted.network.count_params(),
         seconds=time.perf_counter() - started,
         values_of_restarts=tuple(values),
+    )
+
+
+def train_folds(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float], None]) -> TrialResult:
+    """Train one configuration once for each fold, and tell `on_epoch` each fold. Nothing is saved."""
+    _use_threads(task.threads)
+    started = time.perf_counter()
+    values: list[float] = []
+    epochs: list[int] = []
+    for number in range(task.folds):
+        fold = replace(task, data=task.data.fold(number))
+        fitted = _fit(fold, number, lambda epoch, value: None)
+        values.append(fitted.history[f"val_{task.monitor}"][fitted.best_epoch])
+        epochs.append(fitted.best_epoch)
+        on_epoch(number, float(np.mean(values)) if task.reports_mean else values[-1])
+    return TrialResult(
+        value=float(np.mean(values)),
+        best_epoch=round(np.mean(epochs)),
+        history={},
+        n_parameters=fitted.network.count_params(),
+        seconds=time.perf_counter() - started,
+        values_of_restarts=(),
+        values_of_folds=tuple(values),
     )
 
 

@@ -22,7 +22,9 @@ def study_name(params: Params, paths: Paths) -> str:
     The budget is no part of it: more trials continue the same study.
     """
     code = {path.name: md5(path) for path in sorted(Path("models").glob("*.py"))}
-    search = params.search.model_dump(mode="json", include={"space", "seed", "sampler", "pruner", "warmup_epochs"})
+    search = params.search.model_dump(
+        mode="json", include={"space", "seed", "sampler", "pruner", "folds", "warmup_epochs"}
+    )
     comparable = {
         "data": [md5(paths.prepared / name) for name in ("train.parquet", "validation.parquet")],
         "objective": [params.metric, params.train.model_dump(mode="json"), search],

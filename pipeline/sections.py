@@ -62,6 +62,8 @@ class Search(Section):
     keep: PositiveInt
     sampler: Sampler
     pruner: Pruner
+    folds: Annotated[int, Field(ge=1, le=20)]
+    finalist_seeds: Annotated[int, Field(ge=0, le=100)]
     warmup_epochs: Annotated[int, Field(ge=0)]
     space: SearchSpace
 
@@ -76,6 +78,8 @@ class Search(Section):
         endless = continuous(self.space)
         if self.sampler == "grid" and endless:
             raise ValueError(f"a step for the range of {', '.join(endless)}, or choices, because sampler is grid")
+        if self.pruner.type == "wilcoxon" and self.folds == 1:
+            raise ValueError("folds above 1 for pruner: wilcoxon, which compares folds, received folds: 1")
         if self.sampler == "gp" and importlib.util.find_spec("torch") is None:
             raise ValueError("PyTorch for sampler: gp, which is not installed: .venv/bin/uv pip install torch")
         return self

@@ -32,15 +32,16 @@ class NothingToServe(Exception):
 def decide(
     metric: Metric, candidates: list[Competitor], champion: Competitor | None, baseline: float, minimum_gain: float
 ) -> Decision:
-    """The best candidate wins if it beats the baseline and, by more than `minimum_gain`, the champion.
+    """The first candidate that beats the baseline wins if it beats the champion by more than `minimum_gain`.
 
-    Ties between candidates go to fewer parameters, then to the earlier trial.
+    Args:
+        candidates: in the order that training has given them, the best first: by the value of their trial, by
+            its mean over folds or seeds, or by the rule for several objectives.
 
     Raises:
         NothingToServe: when neither a candidate nor the champion is better than the baseline.
     """
-    sign = -1 if metric.higher_is_better else 1
-    best = min(candidates, key=lambda c: (sign * c.value, c.n_parameters, c.trial))
+    best = next((c for c in candidates if metric.better(c.value, baseline)), candidates[0])
     beats_baseline = metric.better(best.value, baseline)
     rival = champion if champion is not None and champion.barred is None else None
     if rival is None:

@@ -7,6 +7,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from models.finalists import with_seeds
 from models.search import DUPLICATES, abandon
 from models.trial import TrialResult
 from pipeline import plots, search_plots, tracking
@@ -51,10 +52,10 @@ class StudyLog:
     def trial(self, trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
         """Log a trial before the study is told of it, so that the study can point to the run."""
         metrics = {"seconds": result.seconds, "n_parameters": float(result.n_parameters)} if result else {}
-        if result and len(result.values_of_restarts) > 1:
-            values_of = np.array(result.values_of_restarts)
-            metrics |= {"restarts.mean": float(values_of.mean()), "restarts.spread": float(values_of.std(ddof=1))}
         if result:
+            metrics |= {**_spread("restarts", result.values_of_restarts), **_spread("folds", result.values_of_folds)}
+            metrics |= {f"fold.{number}": value for number, value in enumerate(result.values_of_folds, 1)}
+            metrics |= {} if result.history else {f"best.val_{self.metric.name}": result.value}
             metrics |= {f"best.{name}": values[result.best_epoch] for name, values in result.history.items()}
         elif state == "duplicate":
             twin = self.study.trials[trial.user_attrs[DUPLICATES]]
@@ -122,6 +123,13 @@ class StudyLog:
         )
         self.client.set_terminated(self.parent, "FINISHED")
 
+    def finalists(self, best: list[FrozenTrial]) -> None:
+        """Mean and spread over the seeds that the best were trained with."""
+        for trial in best:
+            if tracking.run_exists(self.client, trial.user_attrs["mlflow_run_id"]):
+                values = tuple(with_seeds(self.study, trial))
+                tracking.log_metrics(self.client, trial.user_attrs["mlflow_run_id"], _spread("seeds", values))
+
     def comparison(self, best: list[FrozenTrial]) -> str:
         """Where MLflow shows the runs of these trials side by side."""
         return tracking.comparison(self.experiment, [trial.user_attrs["mlflow_run_id"] for trial in best])
@@ -129,6 +137,13 @@ class StudyLog:
     def _log_inputs(self, run: str) -> None:
         files = {part: self.paths.prepared / f"{part}.parquet" for part in ("train", "validation")}
         tracking.log_inputs(self.client, run, {part: (path, md5(path)) for part, path in files.items()})
+
+
+def _spread(name: str, values: tuple[float, ...]) -> dict[str, float]:
+    """Mean and standard deviation of several values, for they say nothing of one."""
+    if len(values) < 2:
+        return {}
+    return {f"{name}.mean": float(np.mean(values)), f"{name}.spread": float(np.std(values, ddof=1))}
 
 
 def _last(trial: FrozenTrial) -> float | None:

@@ -1,5 +1,6 @@
 """A study from its data to its candidate bundles: search, export, log."""
 
+import csv
 import shutil
 import tempfile
 from pathlib import Path
@@ -8,7 +9,9 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial
 
+from models.finalists import by_mean, train_again
 from models.pool import Pool
+from models.pruners import chosen as pruner
 from models.samplers import notes
 from models.search import (
     Objective,
@@ -26,11 +29,13 @@ from models.trial import Data, Split, TrialResult
 from pipeline import provenance
 from pipeline.digest import md5
 from pipeline.errors import UserError
-from pipeline.metrics import BY_NAME
+from pipeline.folds import prepare_folds
+from pipeline.metrics import BY_NAME, Metric
 from pipeline.params import Params
 from pipeline.paths import Paths, var
 from pipeline.plausible import check
 from pipeline.progress import TrialProgress
+from pipeline.pruning import Wilcoxon
 from pipeline.schema import load_schema
 from pipeline.splits import read_part, read_weights
 from pipeline.study_log import StudyLog
@@ -49,7 +54,11 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
     with tempfile.TemporaryDirectory() as folder, provenance.only_one(name):
         data = prepare_data(paths, Path(folder))
         metric = BY_NAME[params.metric]
-        objective = Objective(data, metric.name, metric.higher_is_better, params.train)
+        folds = params.search.folds
+        if folds > 1:
+            prepare_folds(params, paths, data)
+        reports_mean = not isinstance(pruner(params.search), Wilcoxon)
+        objective = Objective(data, metric.name, metric.higher_is_better, params.train, folds, reports_mean)
         cores = provenance.cores()
         workers = cores if params.search.workers == "auto" else params.search.workers
         threads = max(1, cores // workers)
@@ -60,7 +69,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
             with TrialProgress(params.dataset, metric, params.search, study) as progress:
 
                 def on_trial(trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
-                    if result is not None:
+                    if result is not None and result.history:
                         _write_history(home / str(trial.number) / "history.csv", result.history)
                     log.trial(trial, state, result, reason)
                     progress.trial(trial, state, result, reason)
@@ -76,6 +85,10 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
             best = best_trials(study, params.search.keep)
             if not best:
                 raise nothing_trained(params, study)
+            if params.search.finalist_seeds:
+                train_again(study, best, params.search, objective, pool, workers, threads, Path(folder))
+                log.finalists(best)
+                best = by_mean(study, best)
             _train_missing(best, home, objective, threads, pool)
             folders = [paths.candidates / str(rank) for rank in range(1, len(best) + 1)]
             pool.start(None, "export_all", [home / str(t.number) / "model.keras" for t in best], folders, data)
@@ -84,7 +97,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
             for trial, bundle in zip(best, folders, strict=True):
                 shutil.copy(paths.prepared / "schema.json", bundle / "schema.json")
                 shutil.copy(home / str(trial.number) / "history.csv", bundle / "history.csv")
-                seal(bundle, _manifest(params, paths, trial, name, threads))
+                seal(bundle, _manifest(params, paths, trial, name, threads, bundle / "history.csv"))
             study.trials_dataframe().to_csv(paths.candidates / "trials.csv", index=False)
             log.finish(best, folders)
             progress.end(log.comparison(best))
@@ -113,18 +126,21 @@ def _train_missing(best: list[FrozenTrial], home: Path, objective: Objective, th
         _write_history(folder / "history.csv", result.history)
 
 
-def _manifest(params: Params, paths: Paths, trial: FrozenTrial, study: str, threads: int) -> Manifest:
+def _manifest(params: Params, paths: Paths, trial: FrozenTrial, study: str, threads: int, history: Path) -> Manifest:
+    value, best_epoch = trial.values[0], trial.user_attrs["best_epoch"]
+    if params.search.folds > 1:  # the trial's are means over folds; this network came after them, on all train rows
+        value, best_epoch = _reached(history, BY_NAME[params.metric])
     return Manifest(
         dataset=params.dataset,
         task=params.source.task,
         metric=params.metric,
-        validation={params.metric: float(trial.value or 0)},
+        validation={params.metric: value},
         hyperparameters=trial.user_attrs["hyperparameters"],
         seed=trial.user_attrs["seed"],
         threads=threads,
         trial=trial.number,
         study=study,
-        best_epoch=trial.user_attrs["best_epoch"],
+        best_epoch=best_epoch,
         n_parameters=trial.user_attrs["n_parameters"],
         train_md5=md5(paths.prepared / "train.parquet"),
         validation_md5=md5(paths.prepared / "validation.parquet"),
@@ -132,6 +148,14 @@ def _manifest(params: Params, paths: Paths, trial: FrozenTrial, study: str, thre
         mlflow_run_id=trial.user_attrs["mlflow_run_id"],
         versions=provenance.versions("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime"),
     )
+
+
+def _reached(history: Path, metric: Metric) -> tuple[float, int]:
+    """The best value on validation in a `history.csv`, and its epoch, from 0."""
+    with history.open(newline="", encoding="utf-8") as file:
+        values = [float(row[f"val_{metric.name}"]) for row in csv.DictReader(file)]
+    best = max(values) if metric.higher_is_better else min(values)
+    return best, values.index(best)
 
 
 def _write_history(path: Path, history: dict[str, list[float]]) -> None:

@@ -1,0 +1,164 @@
+"""What a trial is judged by: folds and further seeds, from the data to the bundles."""
+
+import csv
+import statistics
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import optuna
+import pytest
+from ruamel.yaml import YAML
+
+from models.finalists import by_mean, with_seeds
+from models.pool import Done, Pool, Progress
+from models.search import Objective, best_trials, task_for
+from pipeline.errors import UserError
+from pipeline.folds import prepare_folds
+from pipeline.params import Params, load_params
+from pipeline.paths import Paths
+from pipeline.schema import load_schema
+from pipeline.stages import fetch, preprocess
+from pipeline.training import prepare_data, search_and_export
+from serving.bundle import open_bundle
+
+ROOT = Path(__file__).parents[2]
+SPACE = {"depth": 1, "width": {"type": "int", "low": 8, "high": 32}, "dropout": 0.0, "optimizer": "adam",
+         "learning_rate": 0.02, "batch_size": 32}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with Pool() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Wine, prepared."""
+    made = tmp_path_factory.mktemp("wine")
+    for stage in (fetch, preprocess):
+        stage.run(load_params(ROOT / "params.yaml", "wine"), Paths("wine", made))
+    return made
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Params of wine with some settings of the search changed."""
+
+    def changed(**search) -> Params:
+        document = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+        settings = {"n_trials": 3, "keep": 2, "workers": 2, "space": SPACE}
+        document["overrides"]["wine"] |= {"search": settings | search, "train": {"epochs": 4, "patience": 4}}
+        with (tmp_path / "params.yaml").open("w") as file:
+            YAML().dump(document, file)
+        return load_params(tmp_path / "params.yaml", "wine")
+
+    return changed
+
+
+@pytest.fixture
+def searched(pool, folder, monkeypatch, tmp_path):
+    """Search with these params in a store of the test's own; the study and MLflow's client."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+    def search(params: Params) -> tuple[optuna.Study, mlflow.MlflowClient, Paths]:
+        paths = Paths("wine", folder)
+        search_and_export(params, paths, pool)
+        storage = f"sqlite:///{tmp_path / 'var/optuna.db'}"
+        (name,) = optuna.get_all_study_names(storage)
+        client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'var/mlflow.db'}")
+        return optuna.load_study(study_name=name, storage=storage), client, paths
+
+    return search
+
+
+def test_each_train_row_is_held_out_once_and_constants_are_those_of_the_others(folder, load, tmp_path) -> None:
+    data = prepare_data(Paths("wine", folder), tmp_path)
+    prepare_folds(load(folds=3), Paths("wine", folder), data)
+    whole, parts = data.split("train"), [data.fold(number) for number in range(3)]
+    assert np.sum([np.load(part.held_out) for part in parts], axis=0).tolist() == [1] * len(whole.target)
+    for part in parts:
+        train, held_out = part.split("train"), part.split("validation")
+        assert len(train.target) + len(held_out.target) == len(whole.target)
+        shares = [np.bincount(split.target) / len(split.target) for split in (held_out, whole)]
+        np.testing.assert_allclose(*shares, atol=0.05)
+        first = load_schema(part.schema).features[0]
+        assert first.mean == pytest.approx(train.features[:, 0].mean(), rel=1e-5)
+        assert first.mean != load_schema(data.schema).features[0].mean
+
+
+def test_more_folds_than_a_class_has_rows_are_refused(folder, load, tmp_path) -> None:
+    data = prepare_data(Paths("wine", folder), tmp_path)
+    target = data.split("train").target.copy()
+    target[target == 2] = 0
+    target[:2] = 2
+    np.save(tmp_path / "train.target.npy", target)
+    with pytest.raises(UserError, match=r"search.folds: expected at most 2 for wine, because its smallest class"):
+        prepare_folds(load(folds=3), Paths("wine", folder), data)
+
+
+@pytest.mark.parametrize("reports_mean", [True, False])
+def test_a_trial_of_folds_reports_each_and_is_worth_their_mean(pool, folder, load, tmp_path, reports_mean) -> None:
+    params, data = load(folds=3), prepare_data(Paths("wine", folder), tmp_path)
+    prepare_folds(params, Paths("wine", folder), data)
+    objective = Objective(data, "log_loss", False, params.train, 3, reports_mean)
+    hyperparameters = {**{name: params.search.space[name] for name in params.search.space}, "width": 8}
+    pool.start("job", objective.function, task_for(objective, hyperparameters, 1, 1), tmp_path / "model.keras")
+    reports, end = [], None
+    while end is None:
+        for event in pool.events():
+            if isinstance(event, Progress):
+                reports.append((event.epoch, event.value))
+                pool.answer(event, go_on=True)
+            else:
+                end = event
+    assert isinstance(end, Done)
+    values = end.result.values_of_folds
+    assert len(set(values)) == 3
+    assert end.result.value == pytest.approx(statistics.fmean(values))
+    told = [statistics.fmean(values[: n + 1]) if reports_mean else values[n] for n in range(3)]
+    assert reports == [(n, pytest.approx(value)) for n, value in enumerate(told)]
+    assert not (tmp_path / "model.keras").exists()
+
+
+def test_folds_and_further_seeds_decide_the_order_of_the_bundles(searched, load) -> None:
+    study, client, paths = searched(load(n_trials=2, folds=2, finalist_seeds=1))
+    best = by_mean(study, best_trials(study, 2))
+    assert [len(with_seeds(study, trial)) for trial in best] == [2, 2]
+    assert statistics.fmean(with_seeds(study, best[0])) <= statistics.fmean(with_seeds(study, best[1]))
+    for rank, trial in enumerate(best, 1):
+        manifest, _ = open_bundle(paths.candidates / str(rank))
+        assert manifest.trial == trial.number
+        with (paths.candidates / str(rank) / "history.csv").open() as file:
+            values = [float(row["val_log_loss"]) for row in csv.DictReader(file)]
+        assert manifest.validation == {"log_loss": min(values)}
+        assert values[manifest.best_epoch] == min(values)
+        metrics = client.get_run(trial.user_attrs["mlflow_run_id"]).data.metrics
+        assert metrics["folds.mean"] == metrics["best.val_log_loss"] == pytest.approx(trial.value)
+        assert metrics["folds.spread"] == pytest.approx(statistics.stdev(metrics[f"fold.{n}"] for n in (1, 2)))
+        assert metrics["seeds.mean"] == pytest.approx(statistics.fmean(with_seeds(study, trial)))
+        assert metrics["seeds.spread"] == pytest.approx(statistics.stdev(with_seeds(study, trial)))
+
+
+def test_finalists_are_ordered_by_their_mean_and_those_that_failed_come_last() -> None:
+    study = optuna.create_study()
+    for value in (0.1, 0.2, 0.3):
+        study.add_trial(optuna.trial.create_trial(value=value))
+    assert [trial.number for trial in by_mean(study, study.trials)] == [0, 1, 2]
+    study.set_user_attr("finalist 0", [0.5, 0.6])
+    study.set_user_attr("finalist 1", [0.2, None])
+    assert [trial.number for trial in by_mean(study, study.trials)] == [2, 0, 1]
+    upwards = optuna.create_study(direction="maximize")
+    upwards.add_trials(study.trials)
+    assert [trial.number for trial in by_mean(upwards, upwards.trials)] == [2, 1, 0]
+
+
+def test_a_test_over_folds_needs_folds_and_is_the_choice_for_many(load) -> None:
+    from models.pruners import chosen
+
+    with pytest.raises(UserError, match="folds above 1 for pruner: wilcoxon"):
+        load(pruner="wilcoxon")
+    assert load(pruner="wilcoxon", folds=3).search.pruner.type == "wilcoxon"
+    assert chosen(load(folds=5).search).type == "wilcoxon"
+    assert chosen(load(folds=3).search).type == "median"
