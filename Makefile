@@ -83,6 +83,14 @@ study-export: $(READY)  ## the trials of a study as a table: DATASET=iris OUT=tr
 dashboard: $(READY)  ## Optuna's dashboard over the studies, on 127.0.0.1 [DASHBOARD_PORT=8080]
 	@python -m pipeline.commands dashboard --port $(or $(DASHBOARD_PORT),8080)
 
+.PHONY: scheduler
+scheduler: $(READY)  ## a Dask scheduler for search.scheduler, on 127.0.0.1; whoever reaches it can run code [HOST=…]
+	dask scheduler --host $(or $(HOST),127.0.0.1) --port 8786 --no-dashboard
+
+.PHONY: worker
+worker: $(READY)  ## train trials for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]
+	@python -m pipeline.commands worker "$(or $(SCHEDULER),$(error say SCHEDULER=tcp://host:8786))" $(if $(TRIALS_AT_ONCE),--trials-at-once $(TRIALS_AT_ONCE))
+
 .PHONY: serve
 serve: $(READY)  ## serve the packaged Bento of DATASET on 127.0.0.1 [PORT=3000]
 	@python -m pipeline.commands serve $(DATASET) --port $(PORT)

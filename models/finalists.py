@@ -1,7 +1,9 @@
 """The best trials trained with further seeds: how much of their lead was luck."""
 
 import statistics
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -9,6 +11,9 @@ from optuna.trial import FrozenTrial
 from models.pool import Done, Failed, Pool, Progress
 from models.search import Objective, task_for
 from pipeline.params import Search
+
+if TYPE_CHECKING:
+    from models.cluster import Cluster
 
 SEEDS_APART = 7_368_787  # between the seeds of a finalist, further than initialisations or trials are
 
@@ -18,8 +23,8 @@ def train_again(
     finalists: list[FrozenTrial],
     search: Search,
     objective: Objective,
-    pool: Pool,
-    workers: int,
+    pool: "Pool | Cluster",
+    workers: Callable[[], int],
     threads: int,
     scratch: Path,
 ) -> None:
@@ -31,7 +36,7 @@ def train_again(
         (trial, seed) for trial in finalists for seed in range(len(_known(study, trial)) + 1, search.finalist_seeds + 1)
     ]
     while todo or len(pool):
-        while todo and len(pool) < workers:
+        while todo and len(pool) < workers():
             trial, number = job = todo.pop(0)
             seed = trial.user_attrs["seed"] + SEEDS_APART * number
             task = task_for(objective, trial.user_attrs["hyperparameters"], seed, threads)

@@ -3,11 +3,12 @@
 Only this process writes to the study, so that SQLite is enough for any number of workers on one machine.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.study import StudyDirection
@@ -20,6 +21,9 @@ from models.samplers import chosen, sampler_of, twin_of
 from models.suggest import suggest
 from models.trial import Data, TrialResult, TrialTask
 from pipeline.params import Search, Train
+
+if TYPE_CHECKING:
+    from models.cluster import Cluster
 
 # What stops a trial counts as an answer too: asking again would give the same one.
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -149,8 +153,8 @@ def run_study(
     study: optuna.Study,
     search: Search,
     objective: Objective,
-    pool: Pool,
-    workers: int,
+    pool: "Pool | Cluster",
+    workers: Callable[[], int],
     threads: int,
     save_to: Callable[[int], Path],
     on_trial: OnTrial,
@@ -161,7 +165,7 @@ def run_study(
     Trials that are running when the time is over are ended; a search with more time goes on from their checkpoints.
 
     Args:
-        workers: trials that are trained at the same time, each with so many `threads`.
+        workers: tells how many trials may be trained at the same time now, each with so many `threads`.
         save_to: where the trained network of a trial is put, by its number.
         on_trial: told every trial that ended, before the study is: the trial, its state, its result where it
             was trained to the end, and the reason where it failed.
@@ -169,11 +173,11 @@ def run_study(
     began = time.monotonic() - seconds_searched(study)
     n_different = n_different_of(search)
     while True:
-        missing = workers if search.n_trials is None else search.n_trials - len(finished_trials(study))
+        missing = math.inf if search.n_trials is None else search.n_trials - len(finished_trials(study))
         left = None if search.timeout is None else search.timeout - (time.monotonic() - began)
         if missing <= 0 or (left is not None and left <= 0):
             break
-        for _ in range(min(missing, workers) - len(pool)):
+        for _ in range(int(min(missing, workers())) - len(pool)):
             if n_different is not None and tried(study) >= n_different:
                 break
             trial = study.ask()
@@ -191,7 +195,7 @@ def run_study(
             pool.start(trial, objective.function, task, save_to(trial.number), limit=search.trial_timeout)
         if not len(pool) and n_different is not None and tried(study) >= n_different:
             break
-        for event in pool.events(left) if len(pool) else ():
+        for event in pool.events(left) if len(pool) or not workers() else ():
             _handle(study, event, pool, on_trial)
             if not isinstance(event, Progress):
                 study.set_user_attr(SECONDS, time.monotonic() - began)
@@ -221,7 +225,7 @@ def _take_over(
 def _handle(
     study: optuna.Study,
     event: Progress | Done | Stopped | Failed,
-    pool: Pool,
+    pool: "Pool | Cluster",
     on_trial: OnTrial,
 ) -> None:
     trial: optuna.Trial = event.job
@@ -232,6 +236,7 @@ def _handle(
         case Done(_, result):
             trial.set_user_attr("n_parameters", result.n_parameters)
             trial.set_user_attr("best_epoch", result.best_epoch)
+            trial.set_user_attr("threads", result.threads)
             on_trial(trial, "complete", result, "")
             study.tell(trial, result.value)
         case Stopped():

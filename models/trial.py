@@ -71,8 +71,8 @@ class TrialTask:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a finished trial leaves: the best epoch's value, all epochs' numbers, size and time, and the values
-    that its initialisations reached, or of its folds, whose mean is the value then.
+    """What a finished trial leaves: the best epoch's value, all epochs' numbers, size, time, the threads used, and the
+    values that its initialisations reached, or of its folds, whose mean is the value then.
     """
 
     value: float
@@ -80,5 +80,6 @@ class TrialResult:
     history: dict[str, list[float]]
     n_parameters: int
     seconds: float
+    threads: int
     values_of_restarts: tuple[float, ...]
     values_of_folds: tuple[float, ...] = ()

@@ -55,6 +55,7 @@ def train(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float], None]
         history=fitted.history,
         n_parameters=fitted.network.count_params(),
         seconds=time.perf_counter() - started,
+        threads=task.threads,
         values_of_restarts=tuple(values),
     )
 
@@ -77,6 +78,7 @@ def train_folds(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float],
         history={},
         n_parameters=fitted.network.count_params(),
         seconds=time.perf_counter() - started,
+        threads=task.threads,
         values_of_restarts=(),
         values_of_folds=tuple(values),
     )

@@ -1,10 +1,11 @@
 """The sections of `params.yaml`, typed and frozen."""
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from models.spec import needed
 from pipeline.pruning import Pruner
@@ -56,6 +57,7 @@ class Search(Section):
     n_trials: PositiveInt | None
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     workers: Literal["auto"] | PositiveInt
+    scheduler: str | None
     trial_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     metric: Literal["auto"] | MetricName
@@ -66,6 +68,13 @@ class Search(Section):
     finalist_seeds: Annotated[int, Field(ge=0, le=100)]
     warmup_epochs: Annotated[int, Field(ge=0)]
     space: SearchSpace
+
+    @field_validator("scheduler")
+    @classmethod
+    def is_an_address(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"(tcp|tls)://[^\s:/]+:\d{1,5}", address):
+            raise ValueError(f"null or the address of a Dask scheduler, as tcp://host:8786, received {address!r}")
+        return address
 
     @model_validator(mode="after")
     def ends(self) -> "Search":

@@ -4,6 +4,7 @@ import csv
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import optuna
 import pandas as pd
@@ -42,9 +43,15 @@ from pipeline.study_log import StudyLog
 from pipeline.whole import replacing
 from serving.bundle import Manifest, seal
 
+if TYPE_CHECKING:
+    from models.cluster import Cluster
 
-def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
+
+def search_and_export(params: Params, paths: Paths, pool: Pool, cluster: "Cluster | None" = None) -> None:
     """Search until the study has its budget, and leave its best trials as bundles.
+
+    Args:
+        pool: exports, and trains where there is no `cluster`.
 
     Raises:
         UserError: when no trial could be trained to its end, with the reasons.
@@ -62,6 +69,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
         cores = provenance.cores()
         workers = cores if params.search.workers == "auto" else params.search.workers
         threads = max(1, cores // workers)
+        room = cluster.room if cluster else lambda: workers
         home = var() / "studies" / name
         study = open_study(name, provenance.optuna_storage(), params.search, objective)
         with StudyLog(params, paths, study) as log:
@@ -79,17 +87,17 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
 
                 for note in notes(params.search):
                     progress.say(note)
-                run_study(study, params.search, objective, pool, workers, threads, save_to, on_trial)
+                run_study(study, params.search, objective, cluster or pool, room, threads, save_to, on_trial)
                 if tried(study) == n_different_of(params.search):
                     progress.say(f"all {tried(study)} configurations have been tried: nothing is left to try")
             best = best_trials(study, params.search.keep)
             if not best:
                 raise nothing_trained(params, study)
             if params.search.finalist_seeds:
-                train_again(study, best, params.search, objective, pool, workers, threads, Path(folder))
+                train_again(study, best, params.search, objective, cluster or pool, room, threads, Path(folder))
                 log.finalists(best)
                 best = by_mean(study, best)
-            _train_missing(best, home, objective, threads, pool)
+            _train_missing(best, home, objective, pool)
             folders = [paths.candidates / str(rank) for rank in range(1, len(best) + 1)]
             pool.start(None, "export_all", [home / str(t.number) / "model.keras" for t in best], folders, data)
             log.pictures()  # meanwhile
@@ -97,7 +105,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool) -> None:
             for trial, bundle in zip(best, folders, strict=True):
                 shutil.copy(paths.prepared / "schema.json", bundle / "schema.json")
                 shutil.copy(home / str(trial.number) / "history.csv", bundle / "history.csv")
-                seal(bundle, _manifest(params, paths, trial, name, threads, bundle / "history.csv"))
+                seal(bundle, _manifest(params, paths, trial, name, bundle / "history.csv"))
             study.trials_dataframe().to_csv(paths.candidates / "trials.csv", index=False)
             log.finish(best, folders)
             progress.end(log.comparison(best))
@@ -114,19 +122,20 @@ def prepare_data(paths: Paths, folder: Path) -> Data:
     return data
 
 
-def _train_missing(best: list[FrozenTrial], home: Path, objective: Objective, threads: int, pool: Pool) -> None:
+def _train_missing(best: list[FrozenTrial], home: Path, objective: Objective, pool: Pool) -> None:
     """Train again, from what the study stored, the trials whose network is not on disk any more."""
     for trial in best:
         folder = home / str(trial.number)
         if (folder / "model.keras").exists() and (folder / "history.csv").exists():
             continue
-        task = task_for(objective, trial.user_attrs["hyperparameters"], trial.user_attrs["seed"], threads)
+        told = trial.user_attrs
+        task = task_for(objective, told["hyperparameters"], told["seed"], told["threads"])
         pool.start(None, "train", task, folder / "model.keras")
         result = pool.result()
         _write_history(folder / "history.csv", result.history)
 
 
-def _manifest(params: Params, paths: Paths, trial: FrozenTrial, study: str, threads: int, history: Path) -> Manifest:
+def _manifest(params: Params, paths: Paths, trial: FrozenTrial, study: str, history: Path) -> Manifest:
     value, best_epoch = trial.values[0], trial.user_attrs["best_epoch"]
     if params.search.folds > 1:  # the trial's are means over folds; this network came after them, on all train rows
         value, best_epoch = _reached(history, BY_NAME[params.metric])
@@ -137,7 +146,7 @@ def _manifest(params: Params, paths: Paths, trial: FrozenTrial, study: str, thre
         validation={params.metric: value},
         hyperparameters=trial.user_attrs["hyperparameters"],
         seed=trial.user_attrs["seed"],
-        threads=threads,
+        threads=trial.user_attrs["threads"],
         trial=trial.number,
         study=study,
         best_epoch=best_epoch,

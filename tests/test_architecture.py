@@ -18,7 +18,7 @@ SHARED = {
 }  # fmt: skip
 HEAVY = {
     "tensorflow", "keras", "mlflow", "optuna", "sklearn", "pandas", "pyarrow", "bentoml", "onnxruntime", "matplotlib",
-    "dvc", "tf2onnx", "onnx", "starlette",
+    "dvc", "tf2onnx", "onnx", "starlette", "distributed",
 }  # fmt: skip
 MAY_LOAD = {
     "fetch": {"pandas", "pyarrow", "sklearn"},

@@ -13,6 +13,7 @@ COMMANDS = {
     "studies": "the studies of the storage",
     "study_export": "the trials of a study as CSV or Parquet",
     "dashboard": "Optuna's dashboard over the studies",
+    "worker": "train trials for the searches of a Dask scheduler",
     "retrain": "train the winner again from its stored settings, and compare",
     "references": "scikit-learn's models on the same split, as runs of the same experiment",
     "lr_range": "which learning rate to begin with",

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from models.spec import Spec
-from models.trial import Split
+from models.trial import Data, Split
 from pipeline.inference import infer_schema
 from pipeline.params import Image, Source
-from pipeline.schema import Schema, encode, encode_target
+from pipeline.schema import ClassTarget, NumericFeature, Schema, encode, encode_target
 from pipeline.splits import IMAGE, TARGET, images_to_column
 
 ROWS = 96
@@ -63,3 +63,18 @@ def data_of():
         return schema, Split(encode(schema, inputs), encode_target(schema, targets[task]))
 
     return make
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    """Two classes that one feature tells apart."""
+    folder = tmp_path_factory.mktemp("data")
+    feature = NumericFeature(name="x", minimum=-1, maximum=1, mean=0, std=1, median=0, missing=False)
+    target = ClassTarget(name="y", classes=("low", "high"), frequencies=(0.5, 0.5))
+    schema = Schema(dataset="d", raw_md5="", task="binary", features=(feature,), target=target, sample={"x": 0.0})
+    schema.save(folder / "schema.json")
+    made = Data(folder, folder / "schema.json")
+    rows = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
+    for part in ("train", "validation"):
+        made.save(part, Split(rows, (rows[:, 0] > 0).astype(np.int32)))
+    return made

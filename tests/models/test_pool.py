@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from models.pool import Done, Failed, Pool, Progress, Stopped
@@ -26,9 +25,8 @@ from models.search import (
     task_for,
     to_go_on_with,
 )
-from models.trial import Data, Split, TrialResult
+from models.trial import Data, TrialResult
 from pipeline.params import Params, load_params
-from pipeline.schema import ClassTarget, NumericFeature, Schema
 
 REAL = Path(__file__).parent.parent.parent / "params.yaml"
 
@@ -37,21 +35,6 @@ REAL = Path(__file__).parent.parent.parent / "params.yaml"
 def pool() -> Iterator[Pool]:
     with Pool() as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
-    """Two classes that one feature tells apart."""
-    folder = tmp_path_factory.mktemp("data")
-    feature = NumericFeature(name="x", minimum=-1, maximum=1, mean=0, std=1, median=0, missing=False)
-    target = ClassTarget(name="y", classes=("low", "high"), frequencies=(0.5, 0.5))
-    schema = Schema(dataset="d", raw_md5="", task="binary", features=(feature,), target=target, sample={"x": 0.0})
-    schema.save(folder / "schema.json")
-    made = Data(folder, folder / "schema.json")
-    rows = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
-    for part in ("train", "validation"):
-        made.save(part, Split(rows, (rows[:, 0] > 0).astype(np.int32)))
-    return made
 
 
 def params(epochs: int = 6, **search) -> Params:
@@ -186,7 +169,7 @@ def search(pool: Pool, data: Data, storage: str, settings: Params, workers: int 
     told: list[tuple[int, str, str]] = []
     abandon(study, "it died")
     run_study(
-        study, settings.search, objective(data, settings), pool, workers, 1,
+        study, settings.search, objective(data, settings), pool, lambda: workers, 1,
         save_to=lambda number: data.folder / f"{number}.keras",
         on_trial=lambda trial, state, result, reason: told.append((trial.number, state, reason)),
     )  # fmt: skip

@@ -79,7 +79,7 @@ class Instant:
             if job.number in self.stopped:
                 yield Stopped(job)
                 return
-        yield Done(job, TrialResult(value, 0, {}, 100, 0.0, (value,)))
+        yield Done(job, TrialResult(value, 0, {}, 100, 0.0, 1, (value,)))
 
     def answer(self, progress, go_on) -> None:
         if not go_on:
@@ -98,7 +98,7 @@ def search(tmp_path: Path, settings: Search, pool: Instant | None = None, name: 
     )
     told: list[tuple[str, str]] = []
     run_study(
-        study, settings, objective, Instant() if pool is None else pool, 1, 1,
+        study, settings, objective, Instant() if pool is None else pool, lambda: 1, 1,
         lambda number: tmp_path / str(number) / "model.keras",
         lambda trial, state, result, reason: told.append((state, reason)),
     )  # fmt: skip

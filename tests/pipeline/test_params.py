@@ -79,6 +79,8 @@ def test_the_metric_follows_the_task_unless_it_is_named() -> None:
         ("search.timeout", 0, ["search.timeout: expected greater than 0, received 0"]),
         ("search.timeout", "10m", ["search.timeout: expected", "received '10m'"]),
         ("search.workers", 0, ["search.workers", "received 0"]),
+        ("search.trial_timeout", 0, ["search.trial_timeout: expected greater than 0, received 0"]),
+        ("search.scheduler", "host:8786", ["search.scheduler: expected null or the address", "received 'host:8786'"]),
         ("search.metric", "acuracy", ["search.metric", "'accuracy'", "received 'acuracy'"]),
         ("search.metric", "rmse", ["search.metric: expected one of accuracy, log_loss, received 'rmse'"]),
         ("preprocess.test_fraction", 0.0, ["preprocess.test_fraction: expected greater than 0, received 0.0"]),
