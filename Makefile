@@ -104,8 +104,8 @@ predict-file: $(READY)  ## predict a file of any size: DATASET=iris IN=rows.csv 
 	@python -m serving.batch artifacts/$(DATASET)/bundle "$(or $(IN),$(error say IN=rows.csv))" "$(or $(OUT),$(error say OUT=predictions.parquet))"
 
 .PHONY: load
-load: $(READY)  ## a bounded load on the running service, on loopback [PORT=3000 LOAD_SECONDS=10]
-	@python -m bench.load --port $(PORT) --seconds $(or $(LOAD_SECONDS),10)
+load: $(READY)  ## a bounded load on the running service [PORT=3000 LOAD_SECONDS=10 LOAD_SHARE=0.8]
+	@python -m bench.load --port $(PORT) --seconds $(or $(LOAD_SECONDS),10) $(and $(LOAD_SHARE),--share $(LOAD_SHARE))
 
 .PHONY: containerize
 containerize: $(READY)  ## an image of the packaged Bento of DATASET; needs a container engine

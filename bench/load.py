@@ -1,7 +1,9 @@
 """A bounded load on a running service of this machine: `python -m bench.load [--port 3000] [--seconds 10]`.
 
-Sends the schema's sample with wrk (Debian's package), then says how fast it was answered, how many answers were
-errors, and how much the service's memory grew. Loopback only, ten minutes at most.
+Sends the schema's sample with wrk (Debian's package), then says how fast it was answered, how many requests failed,
+and how much the service's memory grew since the first minute (or the first tenth of a shorter load). With
+`--share 0.8` its capacity is measured first, for up to ten seconds, and the load keeps to that share of it.
+Loopback only, ten minutes at most; ends with 1 where a request failed.
 """
 
 import argparse
@@ -9,12 +11,47 @@ import json
 import shutil
 import sys
 import tempfile
+import threading
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
 from bench.serve_servers import LUA, parse_wrk, run_wrk
+
+# wrk waits before each request of a connection as long as `delay` says: until the request's place in the schedule.
+PACE = """
+local ffi = require("ffi")
+ffi.cdef[[typedef struct {{ long seconds; long nanoseconds; }} moment; int clock_gettime(int clock, moment *now);]]
+local moment = ffi.new("moment")
+local function now()
+  ffi.C.clock_gettime(1, moment)
+  return tonumber(moment.seconds) * 1e3 + tonumber(moment.nanoseconds) / 1e6
+end
+local next
+function delay()
+  local time = now()
+  next = math.max((next or time) + {interval}, time - 1000)
+  return math.max(0, math.floor(next - time + 0.5))
+end
+"""
+
+
+class Load(NamedTuple):
+    """What to send where."""
+
+    address: str
+    body: str
+    connections: int
+
+    def run(self, seconds: int, rate: float | None, folder: Path) -> dict[str, float]:
+        """Requests per second, p50 and p99 in milliseconds, errors."""
+        (folder / "body.json").write_text(self.body)
+        script = LUA.format(body=folder / "body.json") + (PACE.format(interval=1000 / rate) if rate else "")
+        (folder / "post.lua").write_text(script)
+        return parse_wrk(run_wrk(f"{self.address}/predict", self.connections, seconds, folder / "post.lua"))
 
 
 def main() -> None:
@@ -22,31 +59,57 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--share", type=float, help="of the capacity, which is measured first; all of it without")
     arguments = parser.parse_args()
     if not shutil.which("wrk"):
         sys.exit("load: needs wrk: apt-get install wrk")
     if not 1 <= arguments.seconds <= 600 or not 1 <= arguments.connections <= 256:
         sys.exit("load: expected 1 to 600 seconds and 1 to 256 connections")
+    if arguments.share is not None and not 0 < arguments.share <= 1:
+        sys.exit(f"load: expected a share above 0 and at most 1, received {arguments.share:g}")
     address = f"http://127.0.0.1:{arguments.port}"
     try:
         with urllib.request.urlopen(f"{address}/info", timeout=5) as answer:
-            information = json.load(answer)
+            sample = json.load(answer)["schema"]["sample"]
     except OSError as error:
         sys.exit(f"load: no service answers at {address} ({error}): start one with make serve")
-    sample = information["schema"]["sample"]
-    body = json.dumps({"instances": [sample.get("image", sample)]})
-    processes = [psutil.Process(c.pid) for c in psutil.net_connections("tcp4")
-                 if c.laddr and c.laddr.port == arguments.port and c.status == "LISTEN" and c.pid]  # fmt: skip
-    before = sum(process.memory_info().rss for process in processes)
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "body.json").write_text(body)
-        (Path(folder) / "post.lua").write_text(LUA.format(body=Path(folder) / "body.json"))
-        text = run_wrk(f"{address}/predict", arguments.connections, arguments.seconds, Path(folder) / "post.lua")
-    result = parse_wrk(text)
-    after = sum(process.memory_info().rss for process in processes)
-    speed = "{requests_per_second:.0f} requests/s, p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms, {errors:.0f} errors"
-    print(f"{speed.format(**result)}, memory {before / 2**20:.0f} → {after / 2**20:.0f} MB")
-    sys.exit(1 if result["errors"] else 0)
+    load = Load(address, json.dumps({"instances": [sample.get("image", sample)]}), arguments.connections)
+    resident = _resident_of(arguments.port)
+    with tempfile.TemporaryDirectory() as name:
+        failed = _measure(load, resident, arguments.seconds, arguments.share, Path(name))
+    sys.exit(1 if failed else 0)
+
+
+def _measure(load: Load, resident: Callable[[], float], seconds: int, share: float | None, folder: Path) -> float:
+    """Prints what came of it; returns the number of requests that failed."""
+    rate = None
+    if share is not None:
+        capacity = load.run(min(10, seconds), None, folder)
+        rate = share * capacity["requests_per_second"]
+        print("capacity: {requests_per_second:.0f} requests/s, {errors:.0f} failed".format(**capacity), flush=True)
+    early: list[float] = []
+    timer = threading.Timer(min(60, seconds / 10), lambda: early.append(resident()))
+    timer.start()
+    result = load.run(seconds, rate, folder)
+    timer.join()
+    before, after = early[0], resident()
+    speed = "{requests_per_second:.0f} requests/s, {errors:.0f} failed, p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms"
+    memory = f"memory {before:.0f} → {after:.0f} MB ({after / before - 1:+.1%})"
+    print(f"{seconds} s: {speed.format(**result)}, {memory}")
+    return result["errors"]
+
+
+def _resident_of(port: int) -> Callable[[], float]:
+    """What tells the megabytes of all processes that listen on a port."""
+    listening = []
+    for process in psutil.process_iter():
+        try:
+            connections = process.net_connections("tcp4")
+        except psutil.Error:  # ended, or somebody else's
+            continue
+        if any(c.status == "LISTEN" and c.laddr.port == port for c in connections):
+            listening.append(process)
+    return lambda: sum(process.memory_info().rss for process in listening) / 2**20
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from serving.guard import Guard
 from serving.model import Answer, Model
 from serving.openapi.description import describe
 from serving.page import page_routes
+from serving.pictures import may_hold_picture
 from serving.problems import CLOSE, Problem, problem_response
 from serving.protocols.catalog import Post, gets, posts
 from serving.settings import Settings
@@ -51,6 +52,8 @@ def make_app(model: Model, settings: Settings, swagger: Path) -> ASGIApp:
 
 
 def _posted(model: Model, settings: Settings, threads: ThreadPoolExecutor, post: Post) -> Callable:
+    images = model.schema.image is not None
+
     async def endpoint(request: Request) -> Response:
         content_type = request.headers.get("content-type", "application/json").lower()
         _check_content_type(content_type, post.kinds)
@@ -58,7 +61,7 @@ def _posted(model: Model, settings: Settings, threads: ThreadPoolExecutor, post:
         if post.path.startswith("/predict"):  # a form's boundary is written in upper case too
             content_type = request.headers.get("content-type", content_type)
         call = (model, body, content_type, request.headers) if post.reads_headers else (model, body, content_type)
-        if len(body) <= INLINE:
+        if len(body) <= INLINE and not (images and may_hold_picture(body)):
             answer = post.answer(*call)
         else:
             try:

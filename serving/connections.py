@@ -4,13 +4,13 @@ from asyncio import TimerHandle, Transport
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-PATIENCE = 20.0  # seconds from a connection, or a request's first byte, to the end of its head
 LONGEST = 64 * 1024  # bytes of a head
 
 
 class Impatient(HttpToolsProtocol):
     """uvicorn's protocol, with a limit on the time and the size of a request's head."""
 
+    patience = 30.0  # seconds from a connection, or a request's first byte, to the end of its head
     _deadline: TimerHandle | None = None
     _in_head = True
     _head = 0
@@ -42,7 +42,7 @@ class Impatient(HttpToolsProtocol):
 
     def _wait(self) -> None:
         if self._deadline is None:
-            self._deadline = self.loop.call_later(PATIENCE, self.transport.close)
+            self._deadline = self.loop.call_later(self.patience, self.transport.close)
 
     def _stop(self) -> None:
         self._head = 0

@@ -3,12 +3,14 @@
 import base64
 import binascii
 import io
+import re
 import warnings
 
 import numpy as np
 
 from pipeline.schema import ImageFeature
 
+TEXT = re.compile(rb'"[\w+/=\\:;,-]{1000}')  # base64 of a picture that takes long to decode is longer
 SIDE = 4096  # pixels; a larger picture is refused before it is decoded
 
 
@@ -52,6 +54,11 @@ def pixels(content: bytes, image: ImageFeature) -> np.ndarray:
     if grey.size != size:
         grey = grey.resize(size, Image.Resampling.BOX if grey.width > image.width else Image.Resampling.BILINEAR)
     return np.asarray(grey, dtype=np.float32).reshape(-1) * np.float32(image.maximum / 255)
+
+
+def may_hold_picture(body: bytes) -> bool:
+    """Whether something in a request has to be decoded, which takes up to a tenth of a second for 2 KB."""
+    return b"\x89PNG" in body or b"\xff\xd8\xff" in body or TEXT.search(body) is not None
 
 
 def from_base64(text: str) -> bytes:

@@ -6,7 +6,10 @@ bundle, so that a damaged one stops the start; only a worker pays for the model.
 
 import json
 import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,10 @@ from serving.settings import SettingsWrong, read_settings
 HOME = Path(__file__).parent.parent  # the Bento's root, beside the packages
 # Only this machine, unless --host says otherwise; a container has an address of its own to be reached by.
 HOST = "0.0.0.0" if os.environ.get("BENTOML_CONTAINERIZED") else "127.0.0.1"
+
+IN_WORKER = any(argument.startswith("_bentoml_impl.worker") for argument in sys.orig_argv)
+if not IN_WORKER:
+    os.environ["SUPERVISOR_PID"] = str(os.getpid())
 
 packaged = json.loads((HOME / "settings.json").read_text())
 try:
@@ -46,11 +53,21 @@ class Bare(bentoml.Service):
         from serving.model import Model
         from serving.predictor import Predictor
 
+        Impatient.patience = settings.seconds
         auto.AutoHTTPProtocol = Impatient  # BentoML starts uvicorn and offers no setting for it
+        if IN_WORKER:
+            threading.Thread(target=_end_with, args=[int(os.environ["SUPERVISOR_PID"])], daemon=True).start()
         predictor = Predictor(HOME / "bundle")
         meters = Meters(predictor.schema.dataset, packaged["version"], predictor.schema.classes)
         model = Model(predictor, packaged["version"], packaged["expected"], settings.rows, meters)
         return make_app(model, settings, Path(server.__file__).parent / "static_content")
+
+
+def _end_with(supervisor: int) -> None:
+    """BentoML's workers outlive a supervisor that was killed, and keep its port; this one does not."""
+    while os.getppid() == supervisor:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @bentoml.service(service_class=Bare, workers=packaged["workers"], http={"host": HOST})

@@ -25,7 +25,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
     SERVING_MAX_BODY_BYTES   a request's body, after decompression
     SERVING_MAX_ROWS         rows in one request
-    SERVING_TIMEOUT          seconds to receive a body, and again to answer it
+    SERVING_TIMEOUT          seconds to receive a request's head, again for its body, and again to answer it
     SERVING_MAX_CONCURRENCY  requests in work at the same time
     SERVING_API_KEYS         keys, separated by commas
     SERVING_API_KEYS_FILE    a file with a key a line; added to the others

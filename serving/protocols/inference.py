@@ -38,19 +38,20 @@ def infer(model: Model, body: bytes, content_type: str, header_length: str | Non
         raise refuse(*errors)
     wanted = _wanted(model, document)
     tensors: dict[str, tuple[list[int], Any]] = {}
+    odd: list[Wrong] = []
     rest = memoryview(body)[length:]
     for number, entry in enumerate(document["inputs"]):
-        name, shape, values, rest = read_tensor(entry, f"$.inputs[{number}]", rest)
+        name, shape, values, rest = read_tensor(entry, f"$.inputs[{number}]", rest, odd)
         if name in tensors:
             raise refuse(Wrong(f"$.inputs[{number}].name", "each name once", "the same name again"))
         tensors[name] = (shape, values)
     if len(rest):
         raise refuse(Wrong("the body", "no bytes after the last tensor", f"{len(rest)} bytes"))
-    rows = _rows(model, tensors)
+    rows = _rows(model, tensors, odd)
     return _answer(model, document.get("id"), rows, wanted)
 
 
-def _rows(model: Model, tensors: dict[str, tuple[list[int], Any]]) -> Rows:
+def _rows(model: Model, tensors: dict[str, tuple[list[int], Any]], odd: list[Wrong]) -> Rows:
     door, image = model.door, model.schema.image
     together = set(tensors) == {ROWS} and image is None
     expected = (ROWS,) if together else door.names
@@ -61,13 +62,15 @@ def _rows(model: Model, tensors: dict[str, tuple[list[int], Any]]) -> Rows:
         if name not in expected
     ]
     if errors:
-        raise refuse(*errors)
+        raise refuse(*odd, *errors)
     counts = {shape[0] for shape, _ in tensors.values()}
     if len(counts) > 1:
         raise refuse(Wrong("$.inputs", "the same number of rows in each tensor", f"{sorted(counts)[:5]}"))
     n_rows = counts.pop()
     door.check_count(n_rows)
     if image is not None:
+        if odd:
+            raise refuse(*odd)
         return Rows(_images(image, *tensors[image.name]), [])
     width = len(door.names) if together else 1
     shapes = ([width], []) if width == 1 else ([width],)
@@ -77,7 +80,7 @@ def _rows(model: Model, tensors: dict[str, tuple[list[int], Any]]) -> Rows:
         if shape[1:] not in shapes
     ]
     if errors:
-        raise refuse(*errors)
+        raise refuse(*odd, *errors)
     if together:
         values = tensors[ROWS][1]
         matrix = (
@@ -86,9 +89,9 @@ def _rows(model: Model, tensors: dict[str, tuple[list[int], Any]]) -> Rows:
             else [values[i::width] for i in range(width)]
         )
         columns = dict(zip(door.names, matrix, strict=True))
-        return door.columns(columns, lambda row, name: f"inputs['{ROWS}'][{row}][{name!r}]", [])
+        return door.columns(columns, lambda row, name: f"inputs['{ROWS}'][{row}][{name!r}]", odd)
     columns = {name: _texts(values) for name, (_, values) in tensors.items()}
-    return door.columns(columns, lambda row, name: f"inputs[{name!r}][{row}]", [])
+    return door.columns(columns, lambda row, name: f"inputs[{name!r}][{row}]", odd)
 
 
 def _texts(values: Any) -> Any:
@@ -99,7 +102,7 @@ def _texts(values: Any) -> Any:
         texts = [value.decode() if isinstance(value, bytes) else value for value in values]
     except UnicodeDecodeError:
         raise refuse(Wrong("$.inputs", "UTF-8 text", "other bytes")) from None
-    return [text or None for text in texts]
+    return [None if text == "" else text for text in texts]
 
 
 def _images(image: ImageFeature, shape: list[int], values: Any) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from serving.door import SKIP
 from serving.problems import Wrong, kind, refuse, shown
 
 DTYPES = {"BOOL": "bool", "FP16": "float16", "FP32": "float32", "FP64": "float64"} | {
@@ -18,10 +19,13 @@ KINDS: dict[str, set[type]] = {
 LARGEST = 2**31  # elements; more never fit a request
 
 
-def read_tensor(entry: Any, path: str, binary: memoryview) -> tuple[str, list[int], Any, memoryview]:
+def read_tensor(entry: Any, path: str, binary: memoryview, odd: list[Wrong]) -> tuple[str, list[int], Any, memoryview]:
     """One entry of `inputs`: its name, shape, flat values, and the bytes that are left for the next ones.
 
-    The values are an array, or a list of str and bytes for BYTES.
+    The values are an array, or a list of str and bytes for BYTES; a list with SKIP where a value is of another type.
+
+    Args:
+        odd: gets a complaint about each such value, so that those of other tensors can follow.
 
     Raises:
         Problem: 400 where shape, datatype and data do not fit each other.
@@ -57,9 +61,9 @@ def read_tensor(entry: Any, path: str, binary: memoryview) -> tuple[str, list[in
     if size is not None:
         values, binary = _from_bytes(binary[:size], datatype, path), binary[size:]
     else:
-        values = _from_json(entry["data"], len(shape), datatype, f"{path}.data")
+        values = _from_json(entry["data"], len(shape), datatype, path, odd)
     if len(values) != math.prod(shape):
-        raise refuse(Wrong(path, f"{math.prod(shape)} values for shape {shape}", f"{len(values)} values"))
+        raise refuse(*odd, Wrong(path, f"{math.prod(shape)} values for shape {shape}", f"{len(values)} values"))
     return name, shape, values, binary
 
 
@@ -95,22 +99,24 @@ def _from_bytes(content: memoryview, datatype: str, path: str) -> Any:
     return values
 
 
-def _from_json(data: Any, depth: int, datatype: str, path: str) -> Any:
+def _from_json(data: Any, depth: int, datatype: str, path: str, odd: list[Wrong]) -> Any:
     if not isinstance(data, list):
-        raise refuse(Wrong(path, "a list, flat or nested", kind(data)))
+        raise refuse(*odd, Wrong(f"{path}.data", "a list, flat or nested", kind(data)))
     for _ in range(depth - 1):
         if set(map(type, data)) == {list}:
             data = list(chain.from_iterable(data))
-    kinds = set(map(type, data))
     wanted = KINDS.get(datatype, {int, float})
-    if not kinds <= wanted:
-        odd = next(value for value in data if type(value) not in wanted)
-        raise refuse(Wrong(path, f"values of type {datatype}, as nested as the shape says", kind(odd)))
+    if not set(map(type, data)) <= wanted:
+        expected = f"a value of type {datatype}, as nested as the shape says"
+        odd += [
+            Wrong(f"{path}[{i}]", expected, kind(value)) for i, value in enumerate(data) if type(value) not in wanted
+        ]
+        return [value if type(value) in wanted else SKIP for value in data]
     if datatype == "BYTES":
         return data
     values = np.array(data, dtype=np.float64)
     if "INT" in datatype:
         limits = np.iinfo(DTYPES[datatype])
         if not ((values == np.floor(values)) & (values >= limits.min) & (values <= limits.max)).all():
-            raise refuse(Wrong(path, f"whole numbers that fit {datatype}", "another number"))
+            raise refuse(*odd, Wrong(f"{path}.data", f"whole numbers that fit {datatype}", "another number"))
     return values

@@ -106,8 +106,6 @@ def test_a_bad_value_is_refused_with_its_feature(
 
 @protocols
 def test_every_problem_is_in_one_answer(tickets: httpx.Client, protocol: str) -> None:
-    if protocol == "inference":
-        pytest.skip("a tensor has one type for all rows: its first wrong value is all that is said")
     bad = ["x", None, 3, 4]
     body = refused(post(tickets, protocol, request(protocol, [bad, bad])), 400)
     assert len(body["errors"]) == 8
@@ -295,6 +293,18 @@ IMAGES = {
     "base64 of no picture": {"b64": "aGVsbG8="},
     "an object": {"picture": IMAGE},
 }
+
+
+def test_every_wrong_value_of_every_tensor_is_named(tickets: httpx.Client) -> None:
+    document = request("inference", [[22, 7.25, "Southampton", None]] * 3)
+    by_name = {tensor["name"]: tensor for tensor in document["inputs"]}
+    by_name["age"]["data"] = [22, "22", True]
+    by_name["fare paid"]["data"] = [0, None, 7.25]
+    by_name["port"]["data"] = ["Southampton", "", 3]
+    body = refused(post(tickets, "inference", document), 400, "5 problems")
+    assert [wrong["path"] for wrong in body["errors"]] == [
+        "inputs['age'][1]", "inputs['age'][2]", "inputs['port'][2]", "inputs['fare paid'][1]", "inputs['port'][1]",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES.keys())

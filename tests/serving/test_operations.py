@@ -1,5 +1,6 @@
 """Limits, keys, metrics, logs, readiness and stopping, of Bentos started with their own settings."""
 
+import io
 import json
 import re
 import shutil
@@ -7,12 +8,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
+from PIL import Image
 from servers import Server, is_up, launch, stop, wait_until
-from test_catalogue import GOOD, refused
+from test_catalogue import GOOD, IMAGE, refused
 
 BODY = {"instances": [GOOD]}
 
@@ -80,6 +84,48 @@ def test_too_many_requests_at_once_are_told_to_come_back_and_slow_senders_are_dr
         assert b" 408 " in received
         connection.close()
     assert httpx.post(f"{strict.url}/predict", json=BODY, headers={"x-api-key": "one"}).status_code == 200
+
+
+def seconds_until_closed(server: Server, head: bytes, more: bytes, pause: float) -> float:
+    """How long a service listens to a request whose head never ends."""
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        try:
+            connection.sendall(head)
+            while time.monotonic() < started + 20:
+                connection.sendall(more)
+                time.sleep(pause)
+        except ConnectionError:
+            pass
+    return time.monotonic() - started
+
+
+def test_a_head_that_never_ends_is_dropped_and_the_next_request_served(
+    strict: Server, servers: dict[str, Server]
+) -> None:
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\n"
+    assert 0.5 < seconds_until_closed(strict, head, b"x: dribbling\r\n", 0.05) < 10
+    assert seconds_until_closed(servers["tickets"], head, b"x: gushing\r\n" * 1000, 0) < 10  # of 30 that it would have
+    assert httpx.get(f"{strict.url}/livez").status_code == 200
+
+
+def test_a_request_that_takes_too_long_is_answered_504_and_others_meanwhile(home: Path) -> None:
+    picture = io.BytesIO()
+    Image.new("RGBA", (3000, 3000)).save(picture, "PNG")  # a second of work in 35 KB
+    server = launch(home, "tiles:latest", SERVING_TIMEOUT="0.3")
+    try:
+        wait_until(lambda: is_up(server))
+        with ThreadPoolExecutor(1) as thread:
+            headers = {"content-type": "image/png"}
+            slow = thread.submit(
+                httpx.post, f"{server.url}/predict", content=picture.getvalue(), headers=headers, timeout=30
+            )
+            time.sleep(0.1)
+            assert httpx.get(f"{server.url}/livez", timeout=1).status_code == 200
+            refused(slow.result(), 504, "0.3 seconds")
+        assert httpx.post(f"{server.url}/predict", json={"instances": [IMAGE]}).status_code == 200
+    finally:
+        stop(server)
 
 
 def test_clients_that_vanish_do_no_harm(strict: Server) -> None:
@@ -198,6 +244,58 @@ def test_sigterm_under_load_loses_no_accepted_request(home: Path) -> None:
     assert set(done) == {200}
     assert answered == len(done)
     assert answered >= before
+
+
+def processes(server: Server) -> list[psutil.Process]:
+    """The workers of a service that are alive."""
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_of_two_workers_one_may_be_killed_and_none_outlives_the_service(home: Path, tmp_path: Path) -> None:
+    bento = changed_bento(home, tmp_path)
+    settings = json.loads((bento / "src/settings.json").read_text())
+    (bento / "src/settings.json").write_text(json.dumps(settings | {"workers": 2}))
+    server = launch(home, str(bento))
+    wait_until(lambda: is_up(server) and len(processes(server)) == 2)
+    done: list[int] = []
+    broken: list[float] = []
+    enough = threading.Event()
+
+    def work() -> None:
+        with httpx.Client(base_url=server.url, timeout=20) as client:
+            while not enough.is_set():
+                try:
+                    done.append(client.post("/predict", json=BODY).status_code)
+                except httpx.TransportError:
+                    broken.append(time.monotonic())
+
+    clients = [threading.Thread(target=work) for _ in range(4)]
+    for client in clients:
+        client.start()
+    wait_until(lambda: len(done) > 100)
+    victim, other = processes(server)
+    victim.kill()
+    killed, before = time.monotonic(), len(done)
+    wait_until(lambda: len(done) > before + 100, 10)  # the other worker goes on at once
+    wait_until(lambda: len(processes(server)) == 2, 30)
+    enough.set()
+    for client in clients:
+        client.join(timeout=20)
+    assert set(done) == {200}
+    assert len(broken) <= len(clients)  # what was under way on the worker that died, once a connection
+    assert all(moment < killed + 1 for moment in broken)
+
+    # Each of several workers answers for all of them.
+    wait_until(lambda: "serving_rows_total" in httpx.get(f"{server.url}/metrics").text)
+    counted = re.search(r"^serving_rows_total (\S+)$", httpx.get(f"{server.url}/metrics").text, re.M)
+    assert counted is not None
+    assert len(done) <= float(counted[1]) <= len(done) + len(broken)
+
+    workers = processes(server)
+    assert other.pid in {worker.pid for worker in workers}
+    server.process.kill()
+    assert not psutil.wait_procs(workers, timeout=15)[1]
 
 
 def changed_bento(home: Path, folder: Path) -> Path:
