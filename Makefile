@@ -145,8 +145,8 @@ bench-train: $(READY)  ## plain Keras fit beside ours, in turns [SYSTEM=S5]; nee
 	python -m bench.train $(SYSTEM)
 
 .PHONY: report
-report: $(READY)  ## the material's networks beside its figures, then the best of each dataset; needs DATA_MIRROR or the network
-	python -m bench.report
+report: $(READY)  ## the material's networks beside its figures, then the best of each dataset [PART=material]
+	python -m bench.report $(PART)
 
 .PHONY: clean
 clean:  ## remove what runs have made, downloads and tracked runs too

@@ -1,4 +1,4 @@
-"""What the course material reached, and what is reached here: `make report`.
+"""What the course material reached, and what is reached here: `make report [PART=material]`, or `best`.
 
 Each system as the material sets it, over several seeds, beside its figure; then the best that this project's search
 found for each dataset. Test rows are read once, at the end of a training, and nothing is chosen by them.
@@ -6,6 +6,7 @@ found for each dataset. Test rows are read once, at the end of a training, and n
 
 import json
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -35,18 +36,20 @@ class Row:
         return f"{mean:.4f}{spread}"
 
 
-def main() -> None:
-    rows = []
-    for row in measured(systems.SYSTEMS):
-        rows.append(row)
-        print(f"{row.system}: {row.what}: {row.here} (the material: {row.figure}), {row.seconds:.0f} s", flush=True)
-    champions = []
-    for champion in measured(best.ROWS):
-        champions.append(champion)
-        print(f"{champion.what}: {champion.here} (aim: {champion.figure}), {champion.seconds:.0f} s", flush=True)
-    report = {"machine": machine(), "material": [asdict(r) for r in rows], "best": [asdict(r) for r in champions]}
-    RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    PAGE.write_text(page(rows, champions), encoding="utf-8")
+PARTS = {"material": systems.SYSTEMS, "best": best.ROWS}
+
+
+def main(chosen: list[str]) -> None:
+    report = json.loads(RESULTS.read_text()) if chosen and RESULTS.exists() else {}
+    for part in chosen or PARTS:
+        rows = []
+        for row in measured(PARTS[part]):
+            rows.append(asdict(row))
+            print(f"{row.system}: {row.what}: {row.here} ({part}: {row.figure}), {row.seconds:.0f} s", flush=True)
+        report |= {part: rows, "machine": machine()}
+        RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    tables = [[Row(**row) for row in report.get(part, [])] for part in PARTS]
+    PAGE.write_text(page(*tables), encoding="utf-8")
     print(f"written to {RESULTS} and {PAGE}")
 
 
@@ -92,4 +95,4 @@ def _line(row: Row) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
