@@ -54,7 +54,6 @@ def parts(dataset: str, divide: Callable[[pa.Table], Rows]) -> tuple[Schema, dic
 def train(spec: Spec, schema: Schema, train: Split, watched: Split, epochs: int, seed: int) -> keras.Model:
     """A network after so many epochs; `watched` is measured after each and decides nothing."""
     worker._use_threads(0)
-    keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     network = mlp.build(spec, schema)
     trainer = compiled(network, spec, schema, train, watched, epochs)

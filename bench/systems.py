@@ -1,7 +1,7 @@
 """The material's systems and how each of its figures is measured again."""
 
 from collections.abc import Callable, Sized
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -63,14 +63,11 @@ def iris_split(seed: int, table: pa.Table) -> Rows:
 
 def images(dataset: str, spec: Spec, epochs: int, kept_back: int, part: str) -> list[float]:
     """Accuracy on `part` after training on all but the last `kept_back` of the source's training images."""
-    return [_of_images(dataset, spec, epochs, kept_back, seed)[part] for seed in SEEDS]
-
-
-@cache
-def _of_images(dataset: str, spec: Spec, epochs: int, kept_back: int, seed: int) -> dict[str, float]:
     schema, of = parts(dataset, partial(images_split, kept_back))
-    network = train(spec, schema, of["train"], of["validation"], epochs, seed)
-    return {part: score(network, schema, of[part], "accuracy") for part in ("validation", "test")}
+    return [
+        score(train(spec, schema, of["train"], of["validation"], epochs, seed), schema, of[part], "accuracy")
+        for seed in SEEDS
+    ]
 
 
 def images_split(kept_back: int, table: pa.Table) -> Rows:
