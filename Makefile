@@ -148,6 +148,16 @@ bench-train: $(READY)  ## plain Keras fit beside ours, in turns [SYSTEM=S5]; nee
 report: $(READY)  ## the material's networks beside its figures, then the best of each dataset [PART=material]
 	python -m bench.report $(PART)
 
+PEER := var/keras_tuner/.ready
+$(PEER): $(READY) bench/peers/keras_tuner.txt
+	@uv venv --quiet --clear --python .venv/bin/python var/keras_tuner
+	@uv pip install --quiet --python var/keras_tuner/bin/python --require-hashes -r bench/peers/keras_tuner.txt
+	@touch $(PEER)
+
+.PHONY: bench-search
+bench-search: $(PEER)  ## Keras Tuner beside our search, and test functions [BENCH_SECONDS=120 SEEDS="1 2 3"]
+	python -m bench.search --seconds $(or $(BENCH_SECONDS),120) --seeds $(or $(SEEDS),1 2 3)
+
 .PHONY: clean
 clean:  ## remove what runs have made, downloads and tracked runs too
 	rm -rf data artifacts metrics plots var dvc.lock .dvc/cache .dvc/tmp

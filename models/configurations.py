@@ -52,9 +52,8 @@ class _Defaults:
 
     def _note(self, name: str, choices: Any = ()) -> Any:
         # A part of the width, one layer's or whether they are equal, has no entry of its own.
-        entry = self.space.get(
-            name, self.space["width"] if not choices else Choices(type="categorical", choices=choices)
-        )
+        part = Choices(type="categorical", choices=choices) if choices else self.space.get("width")
+        entry = self.space.get(name, part)
         assert isinstance(entry, Range | Choices)
         self.params[name] = entry.begin
         return entry.begin

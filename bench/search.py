@@ -1,0 +1,234 @@
+"""Keras Tuner and our `train` stage on the same data, space, cores and wall clock: `make bench-search`.
+
+Each search is a process of its own, ended when its time is over; time counts from the start of the process, so
+that imports and everything else that a person waits for is in it. The tuners take turns, seed by seed. Then the
+samplers on functions whose minimum is known.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import optuna
+from ruamel.yaml import YAML
+
+from bench import search_functions
+from bench.machine import machine
+from models.trial import Data, Split
+from pipeline.errors import UserError
+from pipeline.paths import Paths
+from pipeline.schema import load_schema
+from pipeline.splits import read_part
+
+RESULTS = Path("bench/results/search.json")
+PICTURE = Path("docs/images/search.png")
+PEER = Path("var/keras_tuner/bin/python")
+DATASET = "fashion_mnist"
+EPOCHS = 10
+TUNERS = ("ours", "random", "hyperband", "bayesian")  # the last three of Keras Tuner
+
+Ended = list[tuple[float, float | None]]  # per trial: seconds since the start, and its value if it has one
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.search", description=__doc__)
+    parser.add_argument("--seconds", type=int, default=120, help="for each tuner and seed")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
+    parser.add_argument("--tuners", nargs="*", default=TUNERS, choices=TUNERS)
+    parser.add_argument("--functions", action=argparse.BooleanOptionalAction, default=True)
+    chosen = parser.parse_args()
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    report = {
+        "machine": {**machine("tensorflow", "keras", "optuna", "numpy"), "keras-tuner": "1.4.8"},
+        "seconds": chosen.seconds,
+        "epochs": EPOCHS,
+        "searches": {},
+        "functions": {},
+    }
+    if known.get("seconds") == chosen.seconds:  # a measurement in pieces
+        report["searches"] = known["searches"]
+    report["functions"] = known.get("functions", {})
+    with tempfile.TemporaryDirectory() as scratch:
+        data = Path(scratch) / "data"
+        if chosen.seeds:
+            _prepare(data)
+        for seed in chosen.seeds:
+            turn = seed % len(chosen.tuners)
+            for tuner in (*chosen.tuners[turn:], *chosen.tuners[:turn]):
+                ended = search(tuner, seed, chosen.seconds, data, Path(scratch) / f"{tuner}-{seed}")
+                report["searches"].setdefault(tuner, {})[str(seed)] = ended
+                best = max((value for _, value in ended if value is not None), default=float("nan"))
+                print(f"{tuner}, seed {seed}: {len(ended)} trials, best {best:.4f}", flush=True)
+                _write(report)
+    if chosen.functions:
+        report["functions"] = search_functions.measure()
+    report["compared"] = compared(report["searches"], chosen.seconds)
+    _write(report)
+    _draw(report)
+    print(json.dumps(report["compared"], indent=2))
+    search_functions.show(report["functions"])
+
+
+def search(tuner: str, seed: int, seconds: float, data: Path, folder: Path) -> Ended:
+    """Trials of one tuner, within so many seconds from the start of its process."""
+    folder.mkdir()
+    if tuner == "ours":
+        command, environment = [sys.executable, "-m", "pipeline.stages", "train", DATASET], _our_project(folder, seed)
+    else:
+        script = Path("bench/peers/search_keras_tuner.py").resolve()
+        command = [str(PEER.absolute()), str(script), tuner, str(seed), str(EPOCHS), str(data)]
+        environment = dict(os.environ)
+    with (folder / "said").open("w") as said, (folder / "errors").open("w") as errors:
+        began = time.time()
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=said, stderr=errors, start_new_session=True
+        )
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+            raise UserError(f"{tuner} ended before its time:\n{(folder / 'errors').read_text()[-2000:]}")
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    found = _our_trials(folder) if tuner == "ours" else _their_trials(folder / "said")
+    return sorted((round(at - began, 2), value) for at, value in found if at - began <= seconds)
+
+
+def _our_project(folder: Path, seed: int) -> dict[str, str]:
+    """A working copy in which one dataset is searched without limit; returns the variables of its processes."""
+    document = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
+    override = document["overrides"][DATASET]
+    override["train"] = {"epochs": EPOCHS, "patience": EPOCHS}
+    override["search"] = {
+        "n_trials": None, "timeout": 1e6, "seed": seed, "metric": "accuracy", "warmup_epochs": 1,
+        "pruner": {"type": "median"}, "space": "material",
+    }  # fmt: skip
+    document["datasets"] = [DATASET]
+    with (folder / "params.yaml").open("w") as file:
+        YAML().dump(document, file)
+    for name in ("models", "data"):
+        (folder / name).symlink_to(Path(name).resolve())
+    apart = {"PYTHONPATH": str(Path.cwd()), "DVC_ROOT": str(folder)}
+    return {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_TRACKING", "OPTUNA_"))} | apart
+
+
+def _our_trials(folder: Path) -> Iterator[tuple[float, float | None]]:
+    storage = f"sqlite:///{folder}/var/optuna.db"
+    for name in optuna.get_all_study_names(storage):
+        for trial in optuna.load_study(study_name=name, storage=storage).trials:
+            if trial.datetime_complete is not None:
+                yield trial.datetime_complete.timestamp(), trial.value
+
+
+def _their_trials(said: Path) -> Iterator[tuple[float, float | None]]:
+    for line in said.read_text().splitlines():
+        if line.startswith("{"):
+            trial = json.loads(line)
+            yield trial["time"], trial["value"]
+
+
+def compared(searches: dict[str, dict[str, Ended]], seconds: float) -> dict[str, dict[str, float | None]]:
+    """Ours against each of the others, as medians over the seeds.
+
+    `reached_after` is the share of the whole time after which ours had the other's final value.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    for tuner in TUNERS[1:]:
+        seeds = [seed for seed in searches.get(tuner, {}) if seed in searches.get("ours", {})]
+        if not seeds:
+            continue
+        pairs = [(curve(searches["ours"][seed]), curve(searches[tuner][seed])) for seed in seeds]
+        finals = [(ours[-1][1], theirs[-1][1]) for ours, theirs in pairs]
+        reached = [
+            next((at / seconds for at, value in ours if value >= theirs[-1][1]), float("inf")) for ours, theirs in pairs
+        ]
+        counts = [(len(searches["ours"][seed]), len(searches[tuner][seed])) for seed in seeds]
+        found[tuner] = {
+            "seeds": len(seeds),
+            "final_ours": statistics.median(ours for ours, _ in finals),
+            "final_theirs": statistics.median(theirs for _, theirs in finals),
+            "better_in_seeds": sum(ours > theirs for ours, theirs in finals),
+            "reached_after": statistics.median(reached),
+            "reached_after_worst": max(reached),
+            "trials_per_minute_ours": statistics.median(60 * ours / seconds for ours, _ in counts),
+            "trials_per_minute_theirs": statistics.median(60 * theirs / seconds for _, theirs in counts),
+            "times_as_many_trials": statistics.median(ours / theirs for ours, theirs in counts),
+        }
+    return found
+
+
+def curve(ended: Ended) -> list[tuple[float, float]]:
+    """When the best value so far got better, and to what."""
+    steps: list[tuple[float, float]] = [(0.0, 0.0)]
+    for at, value in ended:
+        if value is not None and value > steps[-1][1]:
+            steps.append((at, value))
+    return steps
+
+
+def _draw(report: dict) -> None:
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+    times = np.linspace(0, report["seconds"], 400)
+    names = {"ours": "ours"} | {tuner: f"Keras Tuner, {tuner}" for tuner in TUNERS[1:]}
+    for tuner, name in names.items():
+        runs = report["searches"].get(tuner, {}).values()
+        if not runs:
+            continue
+        steps = [np.array(curve(ended)) for ended in runs]
+        values = np.stack([one[np.searchsorted(one[:, 0], times, "right") - 1, 1] for one in steps])
+        values[values == 0] = np.nan
+        middle, line = np.median(values, axis=0), "-" if tuner == "ours" else "--"
+        (drawn,) = axis.plot(times, middle, line, label=name, linewidth=2 if tuner == "ours" else 1.4)
+        axis.fill_between(times, values.min(axis=0), values.max(axis=0), alpha=0.12, color=drawn.get_color())
+    axis.set(xlabel="seconds since the start of the process", ylabel="best validation accuracy so far")
+    axis.set_title(f"Fashion-MNIST, the material's space, {EPOCHS} epochs: median and range of the seeds", size=10)
+    finals = [curve(ended)[-1][1] for runs in report["searches"].values() for ended in runs.values()]
+    axis.set_ylim(min(0.84, min(finals, default=1) - 0.005), None)
+    axis.legend(loc="lower right")
+    axis.grid(alpha=0.3)
+    PICTURE.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(PICTURE, dpi=110, metadata={"Software": None})
+
+
+def _prepare(folder: Path) -> None:
+    """The rows as files that every tuner reads, and what their pixels are scaled by."""
+    prepared = Paths(DATASET).prepared
+    if not (prepared / "schema.json").exists():
+        raise UserError(
+            f"{prepared} is missing: run `make repro DATASETS={DATASET}` first; DATA_MIRROR may name a copy"
+        )
+    if not PEER.exists():
+        raise UserError(f"{PEER} is missing: `make bench-search` makes it")
+    schema = load_schema(prepared / "schema.json")
+    assert schema.image is not None
+    folder.mkdir()
+    data = Data(folder, prepared / "schema.json")
+    for part in ("train", "validation"):
+        data.save(part, Split(*read_part(prepared / f"{part}.parquet", schema)))
+    scale = {"mean": schema.image.mean, "std": schema.image.std, "maximum": schema.image.maximum}
+    (folder / "scale.json").write_text(json.dumps(scale))
+
+
+def _write(report: dict) -> None:
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = RESULTS.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    shutil.move(unfinished, RESULTS)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

@@ -1,0 +1,138 @@
+"""Every sampler on functions whose minimum is known, through the loop that searches networks.
+
+Beale, Rosenbrock and Branin (Surjanovic and Bingham, Virtual Library of Simulation Experiments), two numbers
+each. A pool that computes a function in place of training a network is all that differs.
+"""
+
+import importlib.util
+import math
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.pool import Done
+from models.search import Objective, best_trials, open_study, run_study
+from models.trial import Data, TrialResult
+from pipeline.params import load_params
+from pipeline.space import FloatRange
+
+TRIALS = 50
+SEEDS = (1, 2, 3, 4, 5)
+SAMPLERS = ("grid", "random", "qmc", "tpe", "cmaes", "gp")
+STEPS = 6  # of a grid: 7 values by 7, as many as trials
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of x and y, where it is searched, and all its minima."""
+
+    compute: Callable[[float, float], float]
+    x: tuple[float, float]
+    y: tuple[float, float]
+    minimum: float
+    minima: tuple[tuple[float, float], ...]
+
+
+def beale(x: float, y: float) -> float:
+    return (1.5 - x + x * y) ** 2 + (2.25 - x + x * y**2) ** 2 + (2.625 - x + x * y**3) ** 2
+
+
+def rosenbrock(x: float, y: float) -> float:
+    return (1 - x) ** 2 + 100 * (y - x**2) ** 2
+
+
+def branin(x: float, y: float) -> float:
+    bend = y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6
+    return bend**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10
+
+
+FUNCTIONS = {
+    "beale": Function(beale, (-4.5, 4.5), (-4.5, 4.5), 0.0, ((3, 0.5),)),
+    "rosenbrock": Function(rosenbrock, (-2.4, 2.4), (-1.2, 3.6), 0.0, ((1, 1),)),
+    "branin": Function(
+        branin, (-5, 10), (0, 15), 0.39788735772973816, ((-math.pi, 12.275), (math.pi, 2.275), (9.42477796, 2.475))
+    ),
+}
+
+
+class Computing:
+    """In the place of the pool of processes: a job is done when it is asked for."""
+
+    def __init__(self, function: Function) -> None:
+        self.function, self.jobs = function, []  # type: tuple[Function, list[Any]]
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def start(self, job: Any, *_: Any, **__: Any) -> None:
+        self.jobs.append(job)
+
+    def events(self, seconds: float | None = None) -> Iterator[Done]:
+        while self.jobs:
+            job = self.jobs.pop()
+            value = self.function.compute(job.params["x"], job.params["y"])
+            yield Done(job, TrialResult(value, 0, {}, 0, 0.0, threads=1, values_of_restarts=(value,)))
+
+    def close(self) -> list[Any]:
+        return []
+
+
+def measure() -> dict[str, dict[str, dict[str, float]]]:
+    """Per function and sampler, medians over the seeds after all trials: how far the best value is above the
+    minimum, and how far away from the nearest place that has it.
+    """
+    there = [name for name in SAMPLERS if name != "gp" or importlib.util.find_spec("torch")]
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for name, function in FUNCTIONS.items():
+        found[name] = {"scipy": _scipy(function)}
+        for sampler in there:
+            ends = [_search(function, sampler, seed) for seed in SEEDS]
+            found[name][sampler] = {
+                "above": statistics.median(value - function.minimum for value, _, _ in ends),
+                "away": statistics.median(_away(function, x, y) for _, x, y in ends),
+                "away_worst": max(_away(function, x, y) for _, x, y in ends),
+                "trials": TRIALS,
+            }
+    return found
+
+
+def _search(function: Function, sampler: str, seed: int) -> tuple[float, float, float]:
+    params = load_params(Path("params.yaml"), "iris")
+    space = {
+        name: FloatRange(
+            type="float", low=low, high=high, step=round((high - low) / STEPS, 9) if sampler == "grid" else None
+        )
+        for name, (low, high) in {"x": function.x, "y": function.y}.items()
+    }  # fmt: skip
+    search = params.search.model_copy(update={"n_trials": TRIALS, "sampler": sampler, "seed": seed, "space": space})
+    with tempfile.TemporaryDirectory() as folder:
+        objective = Objective(Data(Path(folder), Path()), "value", False, params.train)
+        study = open_study("function", "sqlite:///:memory:", search, objective)
+        run_study(
+            study, search, objective, Computing(function), lambda: 1, 1,  # type: ignore[arg-type]
+            save_to=lambda number: Path(folder) / str(number) / "model.keras",
+            on_trial=lambda *_: None,
+        )  # fmt: skip
+        (best,) = best_trials(study, 1)
+    return best.values[0], best.params["x"], best.params["y"]
+
+
+def _away(function: Function, x: float, y: float) -> float:
+    return min(math.dist((x, y), there) for there in function.minima)
+
+
+def _scipy(function: Function) -> dict[str, float]:
+    """SciPy's BFGS from (4, 4), for what a gradient is worth; it counts the calls of the function."""
+    from scipy.optimize import minimize
+
+    end = minimize(lambda at: function.compute(*at), (4.0, 4.0))
+    return {"above": float(end.fun) - function.minimum, "away": _away(function, *end.x), "trials": int(end.nfev)}
+
+
+def show(found: dict[str, dict[str, dict[str, float]]]) -> None:
+    for name, samplers in found.items():
+        for sampler, far in samplers.items():
+            print(f"{name}, {sampler}: {far['above']:.3g} above the minimum, {far['away']:.3g} away ({far['trials']})")
