@@ -39,6 +39,8 @@ $(READY): requirements.lock
 lock:  ## resolve pyproject.toml into requirements.lock again
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --group dev --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/serve.in -o bench/peers/serve.lock
 
 .PHONY: test
 test: $(READY)  ## run all tests, with coverage
@@ -113,8 +115,13 @@ containerize: $(READY)  ## an image of the packaged Bento of DATASET; needs a co
 	BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/var/bentoml} bentoml containerize $(DATASET):latest -t $(DATASET):latest
 
 .PHONY: bench-serve
-bench-serve: $(READY)  ## our service beside a bare handler and mlflow models serve; needs wrk and DATA_MIRROR
+bench-serve: $(READY) var/bench-serve/peers/.ready  ## our service beside a bare handler and mlflow models serve; needs wrk and DATA_MIRROR
 	python -m bench.serve
+
+var/bench-serve/peers/.ready: bench/peers/serve.lock
+	python -m venv --clear var/bench-serve/peers
+	uv pip install --quiet --python var/bench-serve/peers/bin/python --require-hashes -r bench/peers/serve.lock
+	@touch $@
 
 .PHONY: promote
 promote: $(READY)  ## serve a registered version again: DATASET=iris VERSION=1

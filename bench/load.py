@@ -49,7 +49,7 @@ class Load(NamedTuple):
     def run(self, seconds: int, rate: float | None, folder: Path) -> dict[str, float]:
         """Requests per second, p50 and p99 in milliseconds, errors."""
         (folder / "body.json").write_text(self.body)
-        script = LUA.format(body=folder / "body.json") + (PACE.format(interval=1000 / rate) if rate else "")
+        script = LUA.format(body=folder / "body.json", headers="") + (PACE.format(interval=1000 / rate) if rate else "")
         (folder / "post.lua").write_text(script)
         return parse_wrk(run_wrk(f"{self.address}/predict", self.connections, seconds, folder / "post.lua"))
 

@@ -7,18 +7,18 @@ Needs wrk (Debian's package). Prints a table and writes bench/results/serve.json
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.serve_servers import Running, bento, mlflow, start_bare, wrk
+from bench.machine import machine
+from bench.serve_checks import checks_seconds
+from bench.serve_servers import PEERS, Running, bento, installed_mb, mlflow, start_bare, wrk
+from bench.serve_tensor import as_tensor
 
 RESULTS = Path("bench/results/serve.json")
 CONNECTIONS = (1, 16, 64)
@@ -33,11 +33,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if not shutil.which("wrk"):
         sys.exit("bench-serve needs wrk: apt-get install wrk")
+    if not arguments.no_mlflow and not PEERS.is_dir():
+        sys.exit("the peers are not there: make bench-serve installs them, --no-mlflow does without")
     with tempfile.TemporaryDirectory() as folder:
         report = {
-            "machine": {"cpus": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version(),
-                        "load_before": os.getloadavg()[0]},
-            "versions": {name: version(name) for name in DISTRIBUTIONS},
+            "machine": machine(*DISTRIBUTIONS),
             "models": {name: _compare(name, Path(folder), arguments) for name in ("fashion_mnist", "iris")},
         }  # fmt: skip
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
@@ -52,11 +52,13 @@ def _compare(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str
     names = [] if "image" in schema["sample"] else list(schema["sample"])
     started: list[Running] = []
     try:
-        started.append(bento(name, bundle, folder))
+        started.append(bento(name, bundle, folder / f"{name}-1"))
         started.append(start_bare(bundle / "model.onnx", names))
         for flavour in () if arguments.no_mlflow else ("onnx", "keras"):
             started.append(mlflow(flavour, bundle, folder / f"{name}-{flavour}"))
-        return _measure(started, sample, names, folder, arguments)
+        result = _measure(started, sample, names, folder, arguments)
+        print(json.dumps({key: value for key, value in result.items() if key != "measured"}, indent=1), flush=True)
+        return result
     finally:
         for server in started:
             server.stop()
@@ -84,8 +86,6 @@ def _measure(
                 f"{server.name:14} {connections:3} connections  {rate}  {times}  errors {row['errors']:.0f}", flush=True
             )
     ours = started[0]
-    many = wrk(ours, _body(ours, sample, names, 1000), 1, arguments.seconds, folder)
-    single = measured["ours"]["1"]["requests_per_second"]
     ratios = {
         server.name: {c: measured["ours"][c]["requests_per_second"] / measured[server.name][c]["requests_per_second"]
                       for c in measured["ours"]} for server in started[1:]
@@ -93,20 +93,55 @@ def _measure(
     result = {
         "measured": measured,
         "ours_over": ratios,
-        "rows_per_second_of_1000_over_single": many["requests_per_second"] * 1000 / single,
+        "p99_over_p50_at_16": measured["ours"]["16"]["p99_ms"] / measured["ours"]["16"]["p50_ms"],
         "ready_seconds": {server.name: round(server.ready_seconds, 2) for server in started},
         "resident_mb": {server.name: round(server.resident_mb()) for server in started},
+        "checks_share": checks_seconds(_bundle(ours.model), _body(ours, sample, names, 1))
+        * measured["ours"]["16"]["requests_per_second"],
+        "rows_per_second_of_1000_over_single": _in_bulk(ours, sample, names, folder, arguments),
+        "installed_mb": round(installed_mb(folder / f"{ours.model}-1")),
     }
-    print(json.dumps({key: value for key, value in result.items() if key != "measured"}, indent=1), flush=True)
+    two = bento(ours.model, _bundle(ours.model), folder / f"{ours.model}-2", workers=2)
+    try:
+        rates: dict[str, list[float]] = {"ours": [], "ours-2": []}
+        for _ in range(arguments.rounds):
+            for server in (ours, two):
+                measured_now = wrk(server, _body(server, sample, names, 1), 16, arguments.seconds, folder)
+                rates[server.name].append(measured_now["requests_per_second"])
+    finally:
+        two.stop()
+    result["two_workers_over_one"] = statistics.median(rates["ours-2"]) / statistics.median(rates["ours"])
     return result
 
 
-def _body(server: Running, sample: Any, names: list[str], rows: int) -> str:
+def _in_bulk(
+    ours: Running, sample: Any, names: list[str], folder: Path, arguments: argparse.Namespace
+) -> dict[str, float]:
+    """How many times more rows a second 1,000 in a request are than single ones, at the same number of connections."""
+    forms: dict[str, dict[str, Any]] = {"json": {"bodies": [_body(ours, sample, names, n) for n in (1, 1000)]}}
+    if not names:
+        bodies, headers = zip(*(as_tensor(sample, n) for n in (1, 1000)), strict=True)
+        forms["binary tensor"] = {"bodies": bodies, "headers": headers, "path": f"/v2/models/{ours.model}/infer"}
+    ratios = {}
+    for form, sent in forms.items():
+        for connections in (1, 16):
+            rates: tuple[list[float], list[float]] = ([], [])
+            for _ in range(arguments.rounds):
+                for position, body in enumerate(sent["bodies"]):
+                    headers = sent["headers"][position] if "headers" in sent else None
+                    run = wrk(ours, body, connections, arguments.seconds, folder, sent.get("path"), headers)
+                    rates[position].append(run["requests_per_second"])
+            single, many = map(statistics.median, rates)
+            ratios[f"{form}, {connections} connections"] = 1000 * many / single
+    return ratios
+
+
+def _body(server: Running, sample: Any, names: list[str], rows: int) -> bytes:
     """The same rows as each server takes them."""
     if server.name == "mlflow-keras" or server.name == "mlflow-onnx":
         flat = [sample[name] for name in names] if names else [value for line in sample for value in line]
-        return json.dumps({"inputs": [[float(value) for value in flat]] * rows})
-    return json.dumps({"instances": [sample] * rows})
+        return json.dumps({"inputs": [[float(value) for value in flat]] * rows}).encode()
+    return json.dumps({"instances": [sample] * rows}).encode()
 
 
 def _bundle(name: str) -> Path:

@@ -13,14 +13,16 @@ import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
+PEERS = Path("var/bench-serve/peers").absolute()  # made by `make bench-serve`
 PACKAGE = """
 import json, sys
 from pathlib import Path
 from types import SimpleNamespace
 from pipeline.paths import Paths
 from pipeline.stages import package
-name, folder = sys.argv[1:]
-package.run(SimpleNamespace(dataset=name, package=SimpleNamespace(workers=1)), Paths(name, Path(folder)))
+name, folder, workers = sys.argv[1:]
+workers = int(workers)
+package.run(SimpleNamespace(dataset=name, package=SimpleNamespace(workers=workers)), Paths(name, Path(folder)))
 """
 SAVE = """
 import sys
@@ -38,6 +40,7 @@ else:
 LUA = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
+{headers}
 local file = io.open("{body}", "r")
 wrk.body = file:read("*a")
 """
@@ -52,6 +55,11 @@ class Running(NamedTuple):
     process: subprocess.Popen
     ready_seconds: float
 
+    @property
+    def model(self) -> str:
+        """The name of ours, in its path."""
+        return self.path.removeprefix("/v1/models/").removesuffix(":predict")
+
     def stop(self) -> None:
         self.process.terminate()
         try:
@@ -64,17 +72,28 @@ class Running(NamedTuple):
         return max(_resident(pid) for pid in [self.process.pid, *_children(self.process.pid)])
 
 
-def bento(name: str, bundle: Path, folder: Path) -> Running:
-    """Our packaged Bento."""
+def bento(name: str, bundle: Path, folder: Path, workers: int = 1) -> Running:
+    """Our packaged Bento; `folder` keeps it and its store."""
     artifacts = folder / "artifacts" / name
     shutil.copytree(bundle, artifacts / "bundle")
     (artifacts / "selection.json").write_text(json.dumps({"version": "1"}))
     environment = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "true"}
-    command = [sys.executable, "-c", PACKAGE, name, str(folder)]
-    subprocess.run(command, check=True, timeout=120, env={**os.environ, **environment})
+    command = [sys.executable, "-c", PACKAGE, name, str(folder), str(workers)]
+    subprocess.run(command, check=True, timeout=120, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
     port = _port()
     command = [sys.executable, "-m", "bentoml", "serve", f"{name}:latest", "--port", str(port)]
-    return _start("ours", port, f"/v1/models/{name}:predict", "/readyz", command, environment)
+    label = "ours" if workers == 1 else f"ours-{workers}"
+    return _start(label, port, f"/v1/models/{name}:predict", "/readyz", command, environment)
+
+
+def installed_mb(folder: Path) -> float:
+    """What the Bento in a folder and the packages that it requires take on disk."""
+    (requirements,) = (folder / "bentoml/bentos").glob("*/*/env/python/requirements.txt")
+    target = folder / "installed"
+    command = ["uv", "pip", "install", "--quiet", "--python", sys.executable, "--target", str(target)]
+    subprocess.run([*command, "-r", str(requirements)], check=True, timeout=300)
+    files = [*target.rglob("*"), *requirements.parents[2].rglob("*")]
+    return sum(path.stat().st_size for path in files if path.is_file() and not path.is_symlink()) / 2**20
 
 
 def start_bare(model: Path, names: list[str]) -> Running:
@@ -86,30 +105,26 @@ def start_bare(model: Path, names: list[str]) -> Running:
 
 
 def mlflow(flavour: str, bundle: Path, target: Path) -> Running:
-    """`mlflow models serve` of the same network."""
-    subprocess.run([sys.executable, "-c", SAVE, flavour, str(bundle), str(target)], check=True, timeout=300)
+    """`mlflow models serve` of the same network, from the peers' own environment."""
+    folders = [os.getcwd(), *([f"{os.getcwd()}/bench/peers"] if flavour == "keras" else [])]
+    here = {"PYTHONPATH": os.pathsep.join(folders), "PATH": f"{PEERS / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    python = str(PEERS / "bin/python")
+    command = [python, "-c", SAVE, flavour, str(bundle), str(target)]
+    subprocess.run(command, check=True, timeout=300, env={**os.environ, **here}, stderr=subprocess.DEVNULL)
     port = _port()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "models",
-        "serve",
-        "-m",
-        str(target),
-        "-p",
-        str(port),
-        "--env-manager",
-        "local",
-    ]
-    return _start(f"mlflow-{flavour}", port, "/invocations", "/ping", command)
+    command = [python, "-m", "mlflow", "models", "serve", "-m", str(target), "-p", str(port), "--env-manager", "local"]
+    return _start(f"mlflow-{flavour}", port, "/invocations", "/ping", command, here)
 
 
-def wrk(server: Running, body: str, connections: int, seconds: int, folder: Path) -> dict[str, float]:
+def wrk(
+    server: Running, body: bytes, connections: int, seconds: int, folder: Path,
+    path: str | None = None, headers: dict[str, str] | None = None,
+) -> dict[str, float]:  # fmt: skip
     """Requests per second, p50 and p99 in milliseconds, errors."""
-    (folder / "body.json").write_text(body)
-    (folder / "post.lua").write_text(LUA.format(body=folder / "body.json"))
-    url = f"http://127.0.0.1:{server.port}{server.path}"
+    (folder / "body").write_bytes(body)
+    lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in (headers or {}).items())
+    (folder / "post.lua").write_text(LUA.format(body=folder / "body", headers=lines))
+    url = f"http://127.0.0.1:{server.port}{path or server.path}"
     return parse_wrk(run_wrk(url, connections, seconds, folder / "post.lua"))
 
 

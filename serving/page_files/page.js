@@ -19,14 +19,19 @@ async function ask(path, options = {}) {
   return body;
 }
 
+// Where a value of the form is, as whoever filled it in knows it.
+const field = (path) => path.replace(/^\$\.instances\[0\]\['(.*)'\]$/, "$1");
+
 function showError(place, error) {
-  const list = (error.problems || []).map((p) => make("li", { textContent: `${p.path}: expected ${p.expected}, received ${p.received}` }));
-  place.replaceChildren(make("div", { className: "error", role: "alert" }, error.message, ...(list.length > 1 ? [make("ul", {}, ...list)] : [])));
+  const problems = (error.problems || []).map((p) => `${field(p.path)}: expected ${p.expected}, received ${p.received === "null" ? "nothing" : p.received}`);
+  const list = problems.map((textContent) => make("li", { textContent }));
+  const text = problems.length === 1 ? problems[0] : problems.length ? `${parseInt(error.message)} values cannot be used:` : error.message;
+  place.replaceChildren(make("div", { className: "error", role: "alert" }, text, ...(list.length > 1 ? [make("ul", {}, ...list)] : [])));
 }
 
 function showWarnings(place, warnings = []) {
   if (!warnings.length) return;
-  const list = warnings.map((w) => make("li", { textContent: `${w.path.replace(/^\$\.instances\[0\]\['(.*)'\]$/, "$1")}: ${w.message}` }));
+  const list = warnings.map((w) => make("li", { textContent: `${field(w.path)}: ${w.message}` }));
   place.append(make("div", { className: "warning" }, "Answered, but look at this:", make("ul", {}, ...list)));
 }
 

@@ -1,9 +1,11 @@
 """What is checked of a deployment where no container engine runs."""
 
+import shutil
 from pathlib import Path
 
 import httpx
 import pytest
+from container import image_problems
 from ruamel.yaml import YAML
 from servers import ROOT, is_up, launch, stop, wait_until
 
@@ -23,6 +25,37 @@ def test_the_image_has_what_serving_needs_and_nothing_of_training(bento: Path) -
     files = {str(path.relative_to(bento / "src")) for path in (bento / "src").rglob("*") if path.is_file()}
     assert {"bundle/model.onnx", "serving/page_files/page.js", "pipeline/schema.py", "settings.json"} <= files
     assert not [name for name in files if name.startswith("pipeline/stages") or name.endswith("mlflow_model.py")]
+
+
+def test_the_image_would_have_all_that_it_needs(bento: Path) -> None:
+    assert image_problems(bento) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "problem"),
+    [
+        ("env/docker/Dockerfile", "COPY --chown=bentoml:bentoml . ./", "", ". is not copied"),
+        ("env/docker/Dockerfile", "./env/python ./env/python/", "./env/other ./", "COPY ./env/other: no such file"),
+        ("env/docker/Dockerfile", "COPY --chown=bentoml:bentoml ./env/python", "#", "installed before it is copied"),
+        ("env/docker/Dockerfile", "pip install -r", "pip check #", "nothing installs"),
+        ("env/docker/Dockerfile", "USER bentoml", "USER root", "it runs as root"),
+        ("env/docker/Dockerfile", "USER bentoml", "", "it runs as root"),
+        ("env/docker/Dockerfile", "EXPOSE 3000", "EXPOSE 8080", "port 3000"),
+        ("env/docker/Dockerfile", 'entrypoint.sh" ]', 'start.sh" ]', "entry point"),
+        ("env/docker/Dockerfile", "BENTOML_CONTAINERIZED", "BENTOML_OTHER", "the container alone"),
+        ("env/python/requirements.txt", "onnxruntime==", "other==", "onnxruntime is imported"),
+        ("env/python/requirements.txt", "pysimdjson==", "other==", "pysimdjson is imported"),
+        ("env/python/requirements.txt", "pillow==", "other==", "pillow is imported"),
+    ],
+)
+def test_a_broken_image_would_be_found(
+    bento: Path, tmp_path: Path, file: str, old: str, new: str, problem: str
+) -> None:
+    copy = Path(shutil.copytree(bento, tmp_path / "bento"))
+    text = (copy / file).read_text()
+    assert old in text
+    (copy / file).write_text(text.replace(old, new))
+    assert problem in "\n".join(image_problems(copy))
 
 
 def test_the_dockerfile_runs_as_a_user_that_the_manifest_names(bento: Path) -> None:

@@ -76,6 +76,12 @@ def test_a_form_made_of_the_schema_is_answered(browser: webdriver.Chrome, server
     quiet(browser)
 
 
+def colour(browser: webdriver.Chrome, text: str) -> str:
+    """A colour as the canvas writes it, so that two can be compared."""
+    pen = "const pen = document.createElement('canvas').getContext('2d')"
+    return browser.execute_script(f"{pen}; pen.fillStyle = arguments[0]; return pen.fillStyle", text.strip())
+
+
 def test_a_warning_and_an_error_are_shown(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
     browser.get(servers["tickets"].url)
     fare = find(browser, "[name='fare paid']")
@@ -85,7 +91,18 @@ def test_a_warning_and_an_error_are_shown(browser: webdriver.Chrome, servers: di
     assert "far outside the 0 to 500 of training" in find(browser, ".warning").text
     fare.clear()
     fare.send_keys(Keys.ENTER)
-    assert "fare paid" in find(browser, ".error").text
+    complaint = "fare paid: expected a number (training saw none missing), received nothing"
+    assert find(browser, ".error").text == complaint  # as a person knows it, without the path of a program
+    bad = browser.execute_script("return getComputedStyle(document.documentElement).getPropertyValue('--bad')")
+    assert colour(browser, fare.value_of_css_property("border-top-color")) == colour(browser, bad)
+    age = find(browser, "[name=age]")  # may be empty
+    age.clear()
+    assert colour(browser, age.value_of_css_property("border-top-color")) != colour(browser, bad)
+    browser.get(servers["prices"].url)
+    for name in ("a", "b"):
+        find(browser, f"[name={name}]").clear()
+    find(browser, "#predict").click()
+    assert find(browser, ".error").text.startswith("2 values cannot be used:\na: expected")
     browser.get_log("browser")  # the refusal is in it, as it should be
 
 
@@ -139,6 +156,10 @@ def test_the_page_fits_a_phone(browser: webdriver.Chrome, servers: dict[str, Ser
         find(browser, "#predict").click()
         find(browser, ".result")
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        browser.execute_script("document.querySelector('.best .share').textContent = '100.0 %'")  # the widest there is
+        assert browser.execute_script(
+            "const e = document.querySelector('.best .share'); return e.scrollWidth <= e.clientWidth"
+        )
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
