@@ -69,7 +69,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool, cluster: "Cluste
         cores = provenance.cores()
         workers = cores if params.search.workers == "auto" else params.search.workers
         threads = max(1, cores // workers)
-        room = cluster.room if cluster else lambda: workers
+        trains, room = (pool, lambda: workers) if cluster is None else (cluster, cluster.room)
         home = var() / "studies" / name
         study = open_study(name, provenance.optuna_storage(), params.search, objective)
         with StudyLog(params, paths, study) as log:
@@ -87,14 +87,14 @@ def search_and_export(params: Params, paths: Paths, pool: Pool, cluster: "Cluste
 
                 for note in notes(params.search):
                     progress.say(note)
-                run_study(study, params.search, objective, cluster or pool, room, threads, save_to, on_trial)
+                run_study(study, params.search, objective, trains, room, threads, save_to, on_trial)
                 if tried(study) == n_different_of(params.search):
                     progress.say(f"all {tried(study)} configurations have been tried: nothing is left to try")
             best = best_trials(study, params.search.keep)
             if not best:
                 raise nothing_trained(params, study)
             if params.search.finalist_seeds:
-                train_again(study, best, params.search, objective, cluster or pool, room, threads, Path(folder))
+                train_again(study, best, params.search, objective, trains, room, threads, Path(folder))
                 log.finalists(best)
                 best = by_mean(study, best)
             _train_missing(best, home, objective, pool)
