@@ -6,6 +6,7 @@ import gc
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import orjson
 from starlette.applications import Starlette
@@ -21,7 +22,7 @@ from serving.guard import Guard
 from serving.model import Answer, Model
 from serving.openapi.description import describe
 from serving.page import page_routes
-from serving.pictures import may_hold_picture
+from serving.pictures import give_up_after, may_hold_picture
 from serving.problems import CLOSE, Problem, problem_response
 from serving.protocols.catalog import Post, gets, posts
 from serving.settings import Settings
@@ -54,6 +55,10 @@ def make_app(model: Model, settings: Settings, swagger: Path) -> ASGIApp:
 def _posted(model: Model, settings: Settings, threads: ThreadPoolExecutor, post: Post) -> Callable:
     images = model.schema.image is not None
 
+    def at_length(*call: Any) -> Answer:
+        give_up_after(settings.seconds)
+        return post.answer(*call)
+
     async def endpoint(request: Request) -> Response:
         content_type = request.headers.get("content-type", "application/json").lower()
         _check_content_type(content_type, post.kinds)
@@ -66,7 +71,7 @@ def _posted(model: Model, settings: Settings, threads: ThreadPoolExecutor, post:
         else:
             try:
                 async with asyncio.timeout(settings.seconds):
-                    answer = await asyncio.get_running_loop().run_in_executor(threads, post.answer, *call)
+                    answer = await asyncio.get_running_loop().run_in_executor(threads, at_length, *call)
             except TimeoutError:
                 raise Problem(504, f"no answer within {settings.seconds:g} seconds") from None
         return Response(answer.body, headers=answer.headers, media_type=answer.media_type)

@@ -3,7 +3,10 @@
 import base64
 import binascii
 import io
+import math
 import re
+import threading
+import time
 import warnings
 
 import numpy as np
@@ -12,6 +15,13 @@ from pipeline.schema import ImageFeature
 
 TEXT = re.compile(rb'"[\w+/=\\:;,-]{1000}')  # base64 of a picture that takes long to decode is longer
 SIDE = 4096  # pixels; a larger picture is refused before it is decoded
+
+
+_thread = threading.local()
+
+
+class TooLate(Exception):
+    """Nobody waits for this picture any more."""
 
 
 class NotAPicture(Exception):
@@ -30,7 +40,10 @@ def pixels(content: bytes, image: ImageFeature) -> np.ndarray:
 
     Raises:
         NotAPicture: truncated, of another format, or too large.
+        TooLate: see `give_up_after`.
     """
+    if time.monotonic() > getattr(_thread, "until", math.inf):
+        raise TooLate
     from PIL import Image  # 60 ms that a service of rows never pays
 
     size = (image.width, image.height)
@@ -54,6 +67,11 @@ def pixels(content: bytes, image: ImageFeature) -> np.ndarray:
     if grey.size != size:
         grey = grey.resize(size, Image.Resampling.BOX if grey.width > image.width else Image.Resampling.BILINEAR)
     return np.asarray(grey, dtype=np.float32).reshape(-1) * np.float32(image.maximum / 255)
+
+
+def give_up_after(seconds: float) -> None:
+    """This thread decodes no picture later than that, or a request of thousands would keep it long after its answer."""
+    _thread.until = time.monotonic() + seconds
 
 
 def may_hold_picture(body: bytes) -> bool:

@@ -109,21 +109,22 @@ def test_a_head_that_never_ends_is_dropped_and_the_next_request_served(
     assert httpx.get(f"{strict.url}/livez").status_code == 200
 
 
-def test_a_request_that_takes_too_long_is_answered_504_and_others_meanwhile(home: Path) -> None:
+def test_a_request_that_takes_too_long_is_answered_504_and_keeps_no_others_waiting(home: Path) -> None:
     picture = io.BytesIO()
-    Image.new("RGBA", (3000, 3000)).save(picture, "PNG")  # a second of work in 35 KB
+    Image.new("1", (4096, 4096)).save(picture, "PNG")  # a tenth of a second of work in 2 KB
+    files = [("file", ("picture.png", picture.getvalue(), "image/png"))] * 300
     server = launch(home, "tiles:latest", SERVING_TIMEOUT="0.3")
     try:
         wait_until(lambda: is_up(server))
-        with ThreadPoolExecutor(1) as thread:
-            headers = {"content-type": "image/png"}
-            slow = thread.submit(
-                httpx.post, f"{server.url}/predict", content=picture.getvalue(), headers=headers, timeout=30
-            )
+        with ThreadPoolExecutor(2) as threads:
+            slow = [threads.submit(httpx.post, f"{server.url}/predict", files=files, timeout=30) for _ in range(2)]
             time.sleep(0.1)
             assert httpx.get(f"{server.url}/livez", timeout=1).status_code == 200
-            refused(slow.result(), 504, "0.3 seconds")
+            for answer in slow:
+                refused(answer.result(), 504, "0.3 seconds")
         assert httpx.post(f"{server.url}/predict", json={"instances": [IMAGE]}).status_code == 200
+        large = {"instances": [IMAGE] * 500}
+        wait_until(lambda: httpx.post(f"{server.url}/predict", json=large).status_code == 200, 8)
     finally:
         stop(server)
 
