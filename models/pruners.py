@@ -47,6 +47,8 @@ def chosen(search: Search) -> Pruner:
     """
     if search.pruner != Plain(type="auto"):
         return search.pruner
+    if search.second_objective != "none":
+        return Plain(type="none")
     if search.folds > 1:  # with fewer than five no test of folds comes below its p of 0.1
         return Wilcoxon(type="wilcoxon") if search.folds >= 5 else Median(type="median")
     if search.n_trials is not None and search.n_trials < MANY:

@@ -12,6 +12,7 @@ from models.suggest import suggest
 from pipeline.params import Choices, Search
 from pipeline.space import Distribution
 
+GENERATIONS = 1000  # trials: twenty generations of fifty
 STARTUP = 10  # trials at random before TPE learns from them, in a search that is long enough
 
 
@@ -55,6 +56,8 @@ def sampler_of(search: Search, n_trials: int) -> BaseSampler:
                 return Grid(seed=seed)
             case "random":
                 return at_random
+            case "nsga2":
+                return optuna.samplers.NSGAIISampler(seed=seed)
             case "cmaes":
                 sampler = Cmaes(
                     seed=seed, independent_sampler=at_random, warn_independent_sampling=False, with_margin=True
@@ -70,15 +73,25 @@ def sampler_of(search: Search, n_trials: int) -> BaseSampler:
                     seed=seed, independent_sampler=at_random, warn_independent_sampling=False
                 )
             case _:
-                return optuna.samplers.TPESampler(n_startup_trials=_startup(search), seed=seed, group=conditional)
+                return optuna.samplers.TPESampler(
+                    n_startup_trials=_startup(search),
+                    seed=seed,
+                    group=conditional,
+                    multivariate=True if conditional else None,  # with groups always, which it would else warn of
+                )
 
 
 def chosen(search: Search) -> str:
-    """What `auto` stands for: every configuration where the budget has room for all of them, else TPE."""
+    """What `auto` stands for: every configuration where the budget has room for all of them, else TPE; with
+    two objectives NSGA-II where the budget has room for many of its generations.
+    """
     if search.sampler != "auto":
         return search.sampler
     n = None if search.n_trials is None else n_configurations(search.space, search.n_trials)
-    return "tpe" if n is None else "grid"
+    if n is not None:
+        return "grid"
+    several = search.second_objective != "none"
+    return "nsga2" if several and (search.n_trials or 0) >= GENERATIONS else "tpe"
 
 
 def notes(search: Search) -> list[str]:

@@ -14,6 +14,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from models.best import DUPLICATES
 from models.configurations import default_configuration, n_configurations
 from models.pool import Done, Failed, Pool, Progress, Stopped
 from models.pruners import pruner_of
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 # What stops a trial counts as an answer too: asking again would give the same one.
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 ABANDONED = "abandoned"  # why a trial was ended from outside: it does not count, and is asked for again
-DUPLICATES = "duplicates"  # the number of the trial whose value another one takes over
 RESUMES = "resumes"  # the number of the trial whose seed and checkpoint another one takes over
 SECONDS = "seconds"  # how long the study has been searched, over all its runs
 MOST = 100_000  # configurations that are counted, to know when all have been tried
@@ -48,6 +48,7 @@ class Objective:
     train: Train
     folds: int = 1
     reports_mean: bool = True
+    second: str = "none"
 
     @property
     def function(self) -> str:
@@ -63,7 +64,10 @@ def open_study(name: str, storage: str, search: Search, objective: Objective) ->
         storage=optuna.storages.RDBStorage(storage, engine_kwargs={"connect_args": {"timeout": 60}})
         if storage.startswith("sqlite")
         else storage,
-        direction=StudyDirection.MAXIMIZE if objective.higher_is_better else StudyDirection.MINIMIZE,
+        directions=[
+            StudyDirection.MAXIMIZE if objective.higher_is_better else StudyDirection.MINIMIZE,
+            *([] if objective.second == "none" else [StudyDirection.MINIMIZE]),
+        ],
         load_if_exists=True,
         pruner=pruner_of(search, objective.train.epochs if objective.folds == 1 else objective.folds),
     )
@@ -111,18 +115,6 @@ def finished_trials(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in trials if not trial.user_attrs.get(ABANDONED)]
 
 
-def best_trials(study: optuna.Study, keep: int) -> list[FrozenTrial]:
-    """The best completed trials, all different; ties go to fewer parameters, then to the earlier trial."""
-    sign = -1 if study.direction == StudyDirection.MAXIMIZE else 1
-    complete = [
-        trial
-        for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if DUPLICATES not in trial.user_attrs
-    ]
-    ranked = sorted(complete, key=lambda t: (sign * (t.value or 0), t.user_attrs["n_parameters"], t.number))
-    return ranked[:keep]
-
-
 def tried(study: optuna.Study) -> int:
     """How many different configurations have been tried, or are being tried."""
     trials = study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.RUNNING))
@@ -146,6 +138,7 @@ def task_for(objective: Objective, hyperparameters: dict[str, Any], seed: int, t
         threads=threads,
         folds=objective.folds,
         reports_mean=objective.reports_mean,
+        measures_latency=objective.second == "latency",
     )
 
 
@@ -230,6 +223,8 @@ def _handle(
 ) -> None:
     trial: optuna.Trial = event.job
     match event:
+        case Progress() if len(study.directions) > 1:  # Optuna prunes by one objective only
+            pool.answer(event, go_on=True)
         case Progress(_, epoch, value):
             trial.report(value, epoch)
             pool.answer(event, go_on=not trial.should_prune())
@@ -238,7 +233,8 @@ def _handle(
             trial.set_user_attr("best_epoch", result.best_epoch)
             trial.set_user_attr("threads", result.threads)
             on_trial(trial, "complete", result, "")
-            study.tell(trial, result.value)
+            second = result.n_parameters if result.latency is None else result.latency
+            study.tell(trial, [result.value, second][: len(study.directions)])
         case Stopped():
             on_trial(trial, "pruned", None, "")
             study.tell(trial, state=TrialState.PRUNED)

@@ -67,6 +67,7 @@ class TrialTask:
     checkpoint: Path | None = None
     folds: int = 1
     reports_mean: bool = True  # of the folds so far; else each fold's own value
+    measures_latency: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,4 @@ class TrialResult:
     threads: int
     values_of_restarts: tuple[float, ...]
     values_of_folds: tuple[float, ...] = ()
+    latency: float | None = None  # seconds for one row, where they are measured

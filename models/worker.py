@@ -30,6 +30,7 @@ with _silenced():
 
     from models.export import export
     from models.fit import Fitted, fit
+    from models.latency import latency
     from models.spec import Spec
     from models.trial import Data, TrialResult, TrialTask
     from models.weights import start_from, weighted
@@ -57,6 +58,7 @@ def train(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float], None]
         seconds=time.perf_counter() - started,
         threads=task.threads,
         values_of_restarts=tuple(values),
+        latency=_latency(task, fitted),
     )
 
 
@@ -81,7 +83,14 @@ def train_folds(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float],
         threads=task.threads,
         values_of_restarts=(),
         values_of_folds=tuple(values),
+        latency=_latency(task, fitted),
     )
+
+
+def _latency(task: TrialTask, fitted: Fitted) -> float | None:
+    if not task.measures_latency:
+        return None
+    return latency(fitted.network, np.array(task.data.split("validation").features[:256]))
 
 
 def _fit(task: TrialTask, restart: int, on_epoch: Callable[[int, float], None]) -> Fitted:

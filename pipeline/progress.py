@@ -11,7 +11,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from models.search import best_trials, finished_trials, seconds_searched
+from models.best import best_trials
+from models.search import finished_trials, seconds_searched
 from pipeline.metrics import Metric
 from pipeline.sections import Search
 
@@ -25,7 +26,7 @@ class TrialProgress:
         self.dataset, self.metric, self.search = dataset, metric, search
         self.counts = Counter(STATES[trial.state.name] for trial in finished_trials(study))
         best = best_trials(study, 1)
-        self.best = best[0].value if best else None
+        self.best = best[0].values[0] if best else None
         self.already, self.before, self.began = self.counts.total(), seconds_searched(study), time.monotonic()
         self.last, self.ended = self.began, 0.0
         self.console = Console(highlight=False, soft_wrap=True)

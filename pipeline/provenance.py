@@ -23,7 +23,7 @@ def study_name(params: Params, paths: Paths) -> str:
     """
     code = {path.name: md5(path) for path in sorted(Path("models").glob("*.py"))}
     search = params.search.model_dump(
-        mode="json", include={"space", "seed", "sampler", "pruner", "folds", "warmup_epochs"}
+        mode="json", include={"space", "seed", "sampler", "pruner", "folds", "second_objective", "warmup_epochs"}
     )
     comparable = {
         "data": [md5(paths.prepared / name) for name in ("train.parquet", "validation.parquet")],

@@ -149,6 +149,23 @@ def slices(trials: list[FrozenTrial], metric: Metric) -> Figure:
     return figure
 
 
+def front(
+    trials: list[FrozenTrial], best: list[FrozenTrial], taken: FrozenTrial, metric: Metric, second: str
+) -> Figure:
+    """Every complete trial in both objectives, those that no other beats joined, and the one that is taken."""
+    figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    axis.scatter([t.values[1] for t in trials], [t.values[0] for t in trials], color="lightgrey", label="trials")
+    joined = sorted(best, key=lambda trial: trial.values[1])
+    axis.plot([t.values[1] for t in joined], [t.values[0] for t in joined], "o-", label="beaten by no other")
+    label = f"taken: trial {taken.number}"
+    axis.scatter(taken.values[1], taken.values[0], marker="*", s=150, color=BEST, zorder=3, label=label)
+    axis.set(xscale="log", xlabel=f"{second}{' in seconds' if second == 'latency' else ''}")
+    axis.set(ylabel=f"validation {metric.name}", ylim=_limits([trial.values[0] for trial in trials], metric))
+    axis.legend()
+    axis.grid(alpha=0.3)
+    return figure
+
+
 def _limits(values: list[float], metric: Metric) -> tuple[float, float]:
     """What of the values is shown: one bad configuration can be far worse than the others and would flatten them.
 

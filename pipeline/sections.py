@@ -12,7 +12,7 @@ from pipeline.pruning import Pruner
 from pipeline.space import SearchSpace, Section, continuous
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
-Sampler = Literal["auto", "grid", "random", "tpe", "cmaes", "qmc", "gp"]
+Sampler = Literal["auto", "grid", "random", "tpe", "cmaes", "qmc", "gp", "nsga2"]
 MetricName = Literal["log_loss", "accuracy", "rmse", "mae"]
 
 Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
@@ -64,6 +64,8 @@ class Search(Section):
     keep: PositiveInt
     sampler: Sampler
     pruner: Pruner
+    second_objective: Literal["none", "parameters", "latency"]
+    tolerance: Annotated[float, Field(ge=0, lt=1)]
     folds: Annotated[int, Field(ge=1, le=20)]
     finalist_seeds: Annotated[int, Field(ge=0, le=100)]
     warmup_epochs: Annotated[int, Field(ge=0)]
@@ -87,11 +89,24 @@ class Search(Section):
         endless = continuous(self.space)
         if self.sampler == "grid" and endless:
             raise ValueError(f"a step for the range of {', '.join(endless)}, or choices, because sampler is grid")
+        if self.sampler == "nsga2" and self.second_objective == "none":
+            raise ValueError("a second_objective for sampler: nsga2, received second_objective: none")
+        if self.second_objective != "none":
+            self._objectives_fit()
         if self.pruner.type == "wilcoxon" and self.folds == 1:
             raise ValueError("folds above 1 for pruner: wilcoxon, which compares folds, received folds: 1")
         if self.sampler == "gp" and importlib.util.find_spec("torch") is None:
             raise ValueError("PyTorch for sampler: gp, which is not installed: .venv/bin/uv pip install torch")
         return self
+
+    def _objectives_fit(self) -> None:
+        beside = f"beside second_objective: {self.second_objective}"
+        if self.sampler == "cmaes":
+            raise ValueError(f"another sampler {beside}, because cmaes has one objective only")
+        if self.pruner.type not in ("auto", "none"):
+            raise ValueError(f"pruner: none {beside}, because no pruner knows which one counts, received another")
+        if self.finalist_seeds:
+            raise ValueError(f"finalist_seeds: 0 {beside}, which ranks the best itself, received another number")
 
     @model_validator(mode="after")
     def is_complete(self) -> "Search":

@@ -7,8 +7,9 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from models.best import DUPLICATES, front
 from models.finalists import with_seeds
-from models.search import DUPLICATES, abandon
+from models.search import abandon
 from models.trial import TrialResult
 from pipeline import plots, search_plots, tracking
 from pipeline.digest import md5
@@ -55,11 +56,12 @@ class StudyLog:
         if result:
             metrics |= {**_spread("restarts", result.values_of_restarts), **_spread("folds", result.values_of_folds)}
             metrics |= {f"fold.{number}": value for number, value in enumerate(result.values_of_folds, 1)}
+            metrics |= {} if result.latency is None else {"latency": result.latency}
             metrics |= {} if result.history else {f"best.val_{self.metric.name}": result.value}
             metrics |= {f"best.{name}": values[result.best_epoch] for name, values in result.history.items()}
         elif state == "duplicate":
             twin = self.study.trials[trial.user_attrs[DUPLICATES]]
-            metrics |= {} if twin.value is None else {f"best.val_{self.metric.name}": twin.value}
+            metrics |= {f"best.val_{self.metric.name}": twin.values[0]} if twin.values else {}
         elif state == "pruned":
             reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
             metrics |= {f"last.val_{self.metric.name}": reported[max(reported)]} if reported else {}
@@ -83,12 +85,12 @@ class StudyLog:
         )
         trial.set_user_attr("mlflow_run_id", run)
 
-    def pictures(self) -> None:
+    def pictures(self, best: FrozenTrial) -> None:
         """How the search went: every trial's value, what each hyperparameter matters, and which values were good."""
         values = [
             (t.number, value, t.state.name.lower())
             for t in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-            if (value := t.value if t.value is not None else _last(t)) is not None
+            if (value := t.values[0] if t.values else _last(t)) is not None
         ]
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         pictures = {
@@ -97,6 +99,9 @@ class StudyLog:
             "parallel_coordinates": search_plots.parallel_coordinates(complete, self.metric),
             "slices": search_plots.slices(complete, self.metric),
         }
+        if len(self.study.directions) > 1:
+            second = self.params.search.second_objective
+            pictures["front"] = search_plots.front(complete, front(self.study), best, self.metric, second)
         folder = self.paths.search_plots
         files = [plots.save(figure, folder / f"{name}.png") for name, figure in pictures.items()]
         tracking.log_files(self.client, self.parent, files)
@@ -118,8 +123,12 @@ class StudyLog:
         tracking.log_metrics(
             self.client,
             self.parent,
-            {f"best.val_{self.metric.name}": float(best[0].value or 0), **counts},
-            {"best.trial": str(best[0].number), "best.run": best[0].user_attrs["mlflow_run_id"]},
+            {f"best.val_{self.metric.name}": best[0].values[0], **counts},
+            {
+                "best.trial": str(best[0].number),
+                "best.run": best[0].user_attrs["mlflow_run_id"],
+                "front": ", ".join(str(trial.number) for trial in front(self.study)),
+            },
         )
         self.client.set_terminated(self.parent, "FINISHED")
 
@@ -155,7 +164,9 @@ def _importance(study: optuna.Study) -> dict[str, float]:
     """fANOVA (Hutter et al., 2014), or nothing where the trials do not differ enough to tell."""
     try:
         return optuna.importance.get_param_importances(
-            study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+            study,
+            evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0),
+            target=lambda trial: trial.values[0],
         )
     except (ValueError, RuntimeError):
         return {}

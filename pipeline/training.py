@@ -10,6 +10,7 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial
 
+from models.best import best_trials, front
 from models.finalists import by_mean, train_again
 from models.pool import Pool
 from models.pruners import chosen as pruner
@@ -17,7 +18,6 @@ from models.samplers import notes
 from models.search import (
     Objective,
     abandon,
-    best_trials,
     n_different_of,
     open_study,
     run_study,
@@ -64,8 +64,9 @@ def search_and_export(params: Params, paths: Paths, pool: Pool, cluster: "Cluste
         folds = params.search.folds
         if folds > 1:
             prepare_folds(params, paths, data)
+        second = params.search.second_objective
         reports_mean = not isinstance(pruner(params.search), Wilcoxon)
-        objective = Objective(data, metric.name, metric.higher_is_better, params.train, folds, reports_mean)
+        objective = Objective(data, metric.name, metric.higher_is_better, params.train, folds, reports_mean, second)
         cores = provenance.cores()
         workers = cores if params.search.workers == "auto" else params.search.workers
         threads = max(1, cores // workers)
@@ -90,7 +91,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool, cluster: "Cluste
                 run_study(study, params.search, objective, trains, room, threads, save_to, on_trial)
                 if tried(study) == n_different_of(params.search):
                     progress.say(f"all {tried(study)} configurations have been tried: nothing is left to try")
-            best = best_trials(study, params.search.keep)
+            best = best_trials(study, params.search.keep, params.search.tolerance)
             if not best:
                 raise nothing_trained(params, study)
             if params.search.finalist_seeds:
@@ -100,14 +101,16 @@ def search_and_export(params: Params, paths: Paths, pool: Pool, cluster: "Cluste
             _train_missing(best, home, objective, pool)
             folders = [paths.candidates / str(rank) for rank in range(1, len(best) + 1)]
             pool.start(None, "export_all", [home / str(t.number) / "model.keras" for t in best], folders, data)
-            log.pictures()  # meanwhile
+            log.pictures(best[0])  # meanwhile
             pool.result()
             for trial, bundle in zip(best, folders, strict=True):
                 shutil.copy(paths.prepared / "schema.json", bundle / "schema.json")
                 shutil.copy(home / str(trial.number) / "history.csv", bundle / "history.csv")
                 seal(bundle, _manifest(params, paths, trial, name, bundle / "history.csv"))
-            study.trials_dataframe().to_csv(paths.candidates / "trials.csv", index=False)
+            _table(study, params.metric, second).to_csv(paths.candidates / "trials.csv", index=False)
             log.finish(best, folders)
+            if second != "none":
+                progress.say(_taken(study, best[0], params))
             progress.end(log.comparison(best))
             _forget_all_but({trial.number for trial in best} | to_go_on_with(study), home)
 
@@ -165,6 +168,26 @@ def _reached(history: Path, metric: Metric) -> tuple[float, int]:
         values = [float(row[f"val_{metric.name}"]) for row in csv.DictReader(file)]
     best = max(values) if metric.higher_is_better else min(values)
     return best, values.index(best)
+
+
+def _table(study: optuna.Study, metric: str, second: str) -> pd.DataFrame:
+    """A row per trial; with two objectives their values by name, and whether the trial is on the front."""
+    table = study.trials_dataframe()
+    if second != "none":
+        table = table.rename(columns={"values_0": metric, "values_1": second})
+        table["front"] = table["number"].isin([trial.number for trial in front(study)])
+    return table
+
+
+def _taken(study: optuna.Study, trial: FrozenTrial, params: Params) -> str:
+    value, second = trial.values
+    size = (
+        f"{second * 1e6:.0f} µs a row" if params.search.second_objective == "latency" else f"{second:,.0f} parameters"
+    )
+    return (
+        f"of {len(front(study))} trials that no other beats, trial {trial.number} is taken, the smallest within "
+        f"{params.search.tolerance:.1%} of the best {params.metric}: {value:.4g} with {size}"
+    )
 
 
 def _write_history(path: Path, history: dict[str, list[float]]) -> None:

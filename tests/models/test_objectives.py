@@ -1,4 +1,4 @@
-"""What a trial is judged by: folds and further seeds, from the data to the bundles."""
+"""What a trial is judged by: folds, further seeds and a second objective, from the data to the bundles."""
 
 import csv
 import statistics
@@ -10,15 +10,16 @@ import optuna
 import pytest
 from ruamel.yaml import YAML
 
+from models.best import best_trials, front
 from models.finalists import by_mean, with_seeds
 from models.pool import Done, Pool, Progress
-from models.search import Objective, best_trials, task_for
+from models.search import Objective, task_for
 from pipeline.errors import UserError
 from pipeline.folds import prepare_folds
 from pipeline.params import Params, load_params
 from pipeline.paths import Paths
 from pipeline.schema import load_schema
-from pipeline.stages import fetch, preprocess
+from pipeline.stages import fetch, preprocess, select
 from pipeline.training import prepare_data, search_and_export
 from serving.bundle import open_bundle
 
@@ -61,6 +62,7 @@ def load(tmp_path):
 def searched(pool, folder, monkeypatch, tmp_path):
     """Search with these params in a store of the test's own; the study and MLflow's client."""
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'var/mlflow.db'}")  # MLflow sets it by itself
 
     def search(params: Params) -> tuple[optuna.Study, mlflow.MlflowClient, Paths]:
         paths = Paths("wine", folder)
@@ -162,3 +164,24 @@ def test_a_test_over_folds_needs_folds_and_is_the_choice_for_many(load) -> None:
     assert load(pruner="wilcoxon", folds=3).search.pruner.type == "wilcoxon"
     assert chosen(load(folds=5).search).type == "wilcoxon"
     assert chosen(load(folds=3).search).type == "median"
+
+
+def test_the_front_of_metric_and_latency_is_in_the_table_the_picture_and_the_run(searched, load, capsys) -> None:
+    study, client, paths = searched(load(n_trials=3, second_objective="latency", tolerance=0.5))
+    said = capsys.readouterr().out
+    kept = front(study)
+    taken = best_trials(study, 1, tolerance=0.5)[0]
+    assert f"trial {taken.number} is taken, the smallest within 50.0% of the best log_loss" in said
+    with (paths.candidates / "trials.csv").open() as file:
+        rows = {int(row["number"]): row for row in csv.DictReader(file)}
+    assert {number for number, row in rows.items() if row["front"] == "True"} == {trial.number for trial in kept}
+    assert float(rows[taken.number]["latency"]) == pytest.approx(taken.values[1])
+    assert 1e-6 < taken.values[1] < 1e-2, "seconds of one row"
+    assert open_bundle(paths.candidates / "1")[0].trial == taken.number
+    assert (paths.search_plots / "front.png").exists()
+    parent = client.get_run(study.user_attrs["mlflow_run_id"])
+    assert parent.data.tags["front"] == ", ".join(str(trial.number) for trial in kept)
+    logged = client.get_run(taken.user_attrs["mlflow_run_id"]).data.metrics
+    assert logged["latency"] == taken.values[1]
+    select.run(load(n_trials=3), paths)
+    assert open_bundle(paths.bundle)[0].trial == taken.number

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from models.best import best_trials
 from models.pool import Done, Failed, Pool, Progress, Stopped
 from models.search import (
     ABANDONED,
     RESUMES,
     Objective,
     abandon,
-    best_trials,
     finished_trials,
     open_study,
     run_study,

@@ -5,16 +5,16 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 from ruamel.yaml import YAML
 
+from models.best import DUPLICATES, best_trials, front
 from models.configurations import default_configuration, n_configurations
 from models.pool import Done, Progress, Stopped
 from models.samplers import chosen, notes
 from models.search import (
-    DUPLICATES,
     Objective,
-    best_trials,
     finished_trials,
     n_different_of,
     open_study,
@@ -79,7 +79,8 @@ class Instant:
             if job.number in self.stopped:
                 yield Stopped(job)
                 return
-        yield Done(job, TrialResult(value, 0, {}, 100, 0.0, 1, (value,)))
+        size = 10 * chosen["width"] if isinstance(chosen["width"], int) else 100
+        yield Done(job, TrialResult(value, 0, {}, size, 0.0, 1, (value,)))
 
     def answer(self, progress, go_on) -> None:
         if not go_on:
@@ -92,7 +93,7 @@ class Instant:
 def search(tmp_path: Path, settings: Search, pool: Instant | None = None, name: str = "study"):
     """Search in the database of that name, or in memory."""
     train = load_params(ROOT / "params.yaml", "iris").train
-    objective = Objective(Data(tmp_path, tmp_path), "log_loss", False, train)
+    objective = Objective(Data(tmp_path, tmp_path), "log_loss", False, train, second=settings.second_objective)
     study = open_study(
         "study", f"sqlite:///{tmp_path / name}.db" if name else "sqlite:///:memory:", settings, objective
     )
@@ -162,7 +163,7 @@ def test_auto_is_a_grid_where_the_budget_has_room_for_it(load) -> None:
     ("changes", "told"),
     [
         ({"sampler": "grid", "space": PLAIN}, "a step for the range of dropout, learning_rate, or choices"),
-        ({"sampler": "tpee"}, "search.sampler: expected one of auto, grid, random, tpe, cmaes, qmc, gp, "
+        ({"sampler": "tpee"}, "search.sampler: expected one of auto, grid, random, tpe, cmaes, qmc, gp, nsga2, "
                               "received 'tpee'; did you mean 'tpe'?"),
         ({"pruner": "hyperbnd"}, "search.pruner: expected one of auto, none, median, successive_halving, hyperband, "
                                  "patient, threshold, wilcoxon, received 'hyperbnd'; did you mean 'hyperband'?"),
@@ -171,6 +172,13 @@ def test_auto_is_a_grid_where_the_budget_has_room_for_it(load) -> None:
         ({"pruner": "threshold"}, "search.pruner: expected lower or upper or both"),
         ({"pruner": {"type": "hyperband", "reduction_factor": 1}}, "search.pruner.reduction_factor: expected"),
         ({"pruner": 3}, "search.pruner: expected"),
+        ({"sampler": "nsga2"}, "search: expected a second_objective for sampler: nsga2"),
+        ({"second_objective": "latency", "sampler": "cmaes"}, "expected another sampler beside second_objective"),
+        ({"second_objective": "latency", "pruner": "median"}, "expected pruner: none beside second_objective: latency"),
+        ({"second_objective": "latency", "finalist_seeds": 2}, "expected finalist_seeds: 0 beside second_objective"),
+        ({"second_objective": "parametres"}, "search.second_objective: expected one of none, parameters, latency, "
+                                             "received 'parametres'; did you mean 'parameters'?"),
+        ({"tolerance": 1.0}, "search.tolerance: expected less than 1"),
     ],
 )  # fmt: skip
 def test_a_sampler_or_pruner_that_cannot_be_is_refused(load, changes, told) -> None:
@@ -260,3 +268,35 @@ def test_auto_prunes_by_brackets_only_where_there_are_many_trials(load) -> None:
     assert isinstance(pruner_of(load(PLAIN, n_trials=99), 100), MedianPruner)
     assert isinstance(pruner_of(load(PLAIN, n_trials=100), 100), HyperbandPruner)
     assert isinstance(pruner_of(load(PLAIN, n_trials=None, timeout=60.0), 100), HyperbandPruner)
+
+
+@pytest.mark.parametrize("sampler", ["auto", "random", "tpe", "qmc", "nsga2"])
+def test_with_a_second_objective_nothing_is_pruned_and_a_front_is_kept(tmp_path, load, sampler, capfd) -> None:
+    space = {**MIXED, "width": {"type": "int", "low": 16, "high": 64}}
+    settings = load(space, sampler=sampler, second_objective="parameters", n_trials=12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        study, told = search(tmp_path, settings, Instant(epochs=3), "")
+    assert {state for state, _ in told} == {"complete"}
+    assert capfd.readouterr().err == ""
+    kept = front(study)
+    assert 1 <= len(kept) < 12
+    for trial in kept:
+        assert trial.values[1] == 10 * trial.params["width"]
+        others = [other.values for other in study.trials]
+        assert not any(v <= trial.values[0] and n <= trial.values[1] and [v, n] != trial.values for v, n in others)
+
+
+def test_the_smallest_within_the_tolerance_of_the_best_is_taken() -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    for value, size in ((0.90, 500), (0.90, 400), (0.895, 50), (0.88, 10), (0.5, 60), (0.3, 5)):
+        study.add_trial(optuna.trial.create_trial(values=[value, size], user_attrs={"n_parameters": size}))
+    assert [trial.number for trial in front(study)] == [1, 2, 3, 5]
+    assert [trial.number for trial in best_trials(study, 9)] == [1, 2, 3, 5]
+    assert [trial.number for trial in best_trials(study, 9, tolerance=0.01)] == [2, 1, 3, 5]
+    assert [trial.number for trial in best_trials(study, 1, tolerance=0.03)] == [3]
+
+
+def test_auto_with_two_objectives_is_a_genetic_search_where_there_is_room_for_it(load) -> None:
+    assert chosen(load(PLAIN, second_objective="parameters", n_trials=999)) == "tpe"
+    assert chosen(load(PLAIN, second_objective="parameters", n_trials=1000)) == "nsga2"
