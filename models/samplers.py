@@ -13,7 +13,6 @@ from pipeline.params import Choices, Search
 from pipeline.space import Distribution
 
 GENERATIONS = 1000  # trials: twenty generations of fifty
-STARTUP = 10  # trials at random before TPE learns from them, in a search that is long enough
 
 
 class Grid(BruteForceSampler):
@@ -74,7 +73,6 @@ def sampler_of(search: Search, n_trials: int) -> BaseSampler:
                 )
             case _:
                 return optuna.samplers.TPESampler(
-                    n_startup_trials=_startup(search),
                     seed=seed,
                     group=conditional,
                     multivariate=True if conditional else None,  # with groups always, which it would else warn of
@@ -111,11 +109,6 @@ def twin_of(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial | None:
     """The first trial with the same hyperparameters that was trained to its end or pruned."""
     answered = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     return next((other for other in answered if other.params == trial.params), None)
-
-
-def _startup(search: Search) -> int:
-    """A third of the trials at random, ten at most: with Optuna's ten a short search would learn nothing."""
-    return STARTUP if search.n_trials is None else min(STARTUP, max(3, search.n_trials // 3))
 
 
 def _always_there(search: Search) -> dict[str, BaseDistribution]:
