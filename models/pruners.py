@@ -49,7 +49,7 @@ def chosen(search: Search) -> Pruner:
         return search.pruner
     if search.second_objective != "none":
         return Plain(type="none")
-    if search.folds > 1:  # with fewer than five no test of folds comes below its p of 0.1
+    if search.folds > 1:  # with three no p is below 0.1, with four only if all agree
         return Wilcoxon(type="wilcoxon") if search.folds >= 5 else Median(type="median")
     if search.n_trials is not None and search.n_trials < MANY:
         return Median(type="median")

@@ -19,7 +19,7 @@ class Grid(BruteForceSampler):
     """Every configuration once, in an order that the seed decides, whatever has conditions.
 
     Optuna's GridSampler knows no conditions, and its brute force stops the loop of `optimize` when nothing
-    is left, which ours is not: `is_exhausted` ends it.
+    is left, which ours is not: `run_study` counts instead.
     """
 
     def after_trial(self, *_: object) -> None:

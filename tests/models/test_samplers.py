@@ -238,6 +238,7 @@ def test_a_search_of_a_small_space_ends_when_all_of_it_was_tried(tmp_path, load,
     study, _ = search(tmp_path, load(space, sampler=sampler, n_trials=500), name="")
     assert tried(study) == 3
     assert len(study.trials) < 500
+    assert DUPLICATES not in study.trials[-1].user_attrs, "nothing is asked once all is tried"
 
 
 @pytest.mark.parametrize(
