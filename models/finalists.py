@@ -67,6 +67,13 @@ def by_mean(study: optuna.Study, finalists: list[FrozenTrial]) -> list[FrozenTri
     return sorted(finalists, key=rank)
 
 
+def said_of_seeds(study: optuna.Study, trial: FrozenTrial, metric: str) -> str:
+    values, failed = with_seeds(study, trial), _known(study, trial).count(None)
+    spread = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
+    said = f"trial {trial.number}: {metric} {statistics.fmean(values):.4f}{spread} over {len(values)} seeds"
+    return f"{said}, {failed} failed" if failed else said
+
+
 def _known(study: optuna.Study, trial: FrozenTrial) -> list[float | None]:
     return list(study.user_attrs.get(f"finalist {trial.number}", []))
 

@@ -11,7 +11,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial
 
 from models.best import best_trials, front
-from models.finalists import by_mean, train_again
+from models.finalists import by_mean, said_of_seeds, train_again
 from models.pool import Pool
 from models.pruners import chosen as pruner
 from models.samplers import notes
@@ -98,6 +98,8 @@ def search_and_export(params: Params, paths: Paths, pool: Pool, cluster: "Cluste
                 train_again(study, best, params.search, objective, trains, room, threads, Path(folder))
                 log.finalists(best)
                 best = by_mean(study, best)
+                for trial in best:
+                    progress.say(said_of_seeds(study, trial, metric.name))
             _train_missing(best, home, objective, pool)
             folders = [paths.candidates / str(rank) for rank in range(1, len(best) + 1)]
             pool.start(None, "export_all", [home / str(t.number) / "model.keras" for t in best], folders, data)

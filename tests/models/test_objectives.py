@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from models.best import best_trials, front
-from models.finalists import by_mean, with_seeds
+from models.finalists import by_mean, said_of_seeds, with_seeds
 from models.pool import Done, Pool, Progress
 from models.search import Objective, task_for
 from pipeline.errors import UserError
@@ -151,6 +151,9 @@ def test_finalists_are_ordered_by_their_mean_and_those_that_failed_come_last() -
     study.set_user_attr("finalist 0", [0.5, 0.6])
     study.set_user_attr("finalist 1", [0.2, None])
     assert [trial.number for trial in by_mean(study, study.trials)] == [2, 0, 1]
+    said = [said_of_seeds(study, trial, "log_loss") for trial in study.trials]
+    assert said[0] == "trial 0: log_loss 0.4000 ± 0.26 over 3 seeds"
+    assert said[1] == "trial 1: log_loss 0.2000 ± 0 over 2 seeds, 1 failed"
     upwards = optuna.create_study(direction="maximize")
     upwards.add_trials(study.trials)
     assert [trial.number for trial in by_mean(upwards, upwards.trials)] == [2, 1, 0]
