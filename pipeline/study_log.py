@@ -16,6 +16,7 @@ from pipeline.digest import md5
 from pipeline.metrics import BY_NAME
 from pipeline.params import Params
 from pipeline.paths import Paths
+from serving.bundle import open_bundle
 
 
 class StudyLog:
@@ -113,7 +114,7 @@ class StudyLog:
             if not tracking.run_exists(self.client, run):
                 continue  # the store was emptied since
             history = plots.read_history(bundle / "history.csv")
-            figure = plots.learning_curves(history, self.metric.name, trial.user_attrs["best_epoch"])
+            figure = plots.learning_curves(history, self.metric.name, open_bundle(bundle)[0].best_epoch)
             with tempfile.TemporaryDirectory() as folder:
                 tracking.log_files(self.client, run, [plots.save(figure, Path(folder) / "learning_curves.png")])
             tracking.log_files(self.client, run, sorted(bundle.iterdir()), "bundle")
