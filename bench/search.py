@@ -8,6 +8,7 @@ samplers on functions whose minimum is known.
 import argparse
 import contextlib
 import json
+import math
 import os
 import shutil
 import signal
@@ -104,13 +105,12 @@ def search(tuner: str, seed: int, seconds: float, data: Path, folder: Path) -> E
 
 
 def _our_project(folder: Path, seed: int) -> dict[str, str]:
-    """A working copy in which one dataset is searched without limit; returns the variables of its processes."""
+    """A working copy in which a search has more to do than time; returns the variables of its processes."""
     document = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
     override = document["overrides"][DATASET]
     override["train"] = {"epochs": EPOCHS, "patience": EPOCHS}
     override["search"] = {
-        "n_trials": None, "timeout": 1e6, "seed": seed, "metric": "accuracy", "warmup_epochs": 1,
-        "pruner": {"type": "median"}, "space": "material",
+        "n_trials": 99, "seed": seed, "metric": "accuracy", "warmup_epochs": 1, "space": "material",
     }  # fmt: skip
     document["datasets"] = [DATASET]
     with (folder / "params.yaml").open("w") as file:
@@ -139,7 +139,7 @@ def _their_trials(said: Path) -> Iterator[tuple[float, float | None]]:
 def compared(searches: dict[str, dict[str, Ended]], seconds: float) -> dict[str, dict[str, float | None]]:
     """Ours against each of the others, as medians over the seeds.
 
-    `reached_after` is the share of the whole time after which ours had the other's final value.
+    `reached_after` is the share of the whole time after which ours had the other's final value, nothing for never.
     """
     found: dict[str, dict[str, float | None]] = {}
     for tuner in TUNERS[1:]:
@@ -157,13 +157,17 @@ def compared(searches: dict[str, dict[str, Ended]], seconds: float) -> dict[str,
             "final_ours": statistics.median(ours for ours, _ in finals),
             "final_theirs": statistics.median(theirs for _, theirs in finals),
             "better_in_seeds": sum(ours > theirs for ours, theirs in finals),
-            "reached_after": statistics.median(reached),
-            "reached_after_worst": max(reached),
+            "reached_after": _or_never(statistics.median(reached)),
+            "reached_after_worst": _or_never(max(reached)),
             "trials_per_minute_ours": statistics.median(60 * ours / seconds for ours, _ in counts),
             "trials_per_minute_theirs": statistics.median(60 * theirs / seconds for _, theirs in counts),
             "times_as_many_trials": statistics.median(ours / theirs for ours, theirs in counts),
         }
     return found
+
+
+def _or_never(share: float) -> float | None:
+    return share if math.isfinite(share) else None
 
 
 def curve(ended: Ended) -> list[tuple[float, float]]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.best import best_trials
 from models.pool import Done
-from models.search import Objective, best_trials, open_study, run_study
+from models.search import Objective, open_study, run_study
 from models.trial import Data, TrialResult
 from pipeline.params import load_params
 from pipeline.space import FloatRange
