@@ -165,6 +165,10 @@ $(PEER): $(READY) bench/peers/keras_tuner.txt
 bench-search: $(PEER)  ## Keras Tuner beside our search, and test functions [BENCH_SECONDS=120 SEEDS="1 2 3"]
 	python -m bench.search --seconds $(or $(BENCH_SECONDS),120) --seeds $(or $(SEEDS),1 2 3)
 
+.PHONY: bench-engine
+bench-engine: $(READY)  ## what the search itself costs, two workers against one; needs digits preprocessed
+	python -m bench.engine
+
 .PHONY: clean
 clean:  ## remove what runs have made, downloads and tracked runs too
 	rm -rf data artifacts metrics plots var dvc.lock .dvc/cache .dvc/tmp

@@ -3,7 +3,9 @@
 Only this process writes to the study, so that SQLite is enough for any number of workers on one machine.
 """
 
+import errno
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -59,11 +61,16 @@ class Objective:
 def open_study(name: str, storage: str, search: Search, objective: Objective) -> optuna.Study:
     """Create the study, or go on with the one of that name."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    is_file = storage.startswith("sqlite")
+    database = optuna.storages.RDBStorage(
+        storage, engine_kwargs={"connect_args": {"timeout": 60}} if is_file else {"pool_pre_ping": True}
+    )
+    if is_file and not storage.endswith(":memory:"):
+        with database.engine.connect() as connection:  # one wait for the disk per commit in place of three
+            connection.exec_driver_sql("pragma journal_mode = wal")
     study = optuna.create_study(
         study_name=name,
-        storage=optuna.storages.RDBStorage(storage, engine_kwargs={"connect_args": {"timeout": 60}})
-        if storage.startswith("sqlite")
-        else storage,
+        storage=database,
         directions=[
             StudyDirection.MAXIMIZE if objective.higher_is_better else StudyDirection.MINIMIZE,
             *([] if objective.second == "none" else [StudyDirection.MINIMIZE]),
@@ -238,6 +245,8 @@ def _handle(
         case Stopped():
             on_trial(trial, "pruned", None, "")
             study.tell(trial, state=TrialState.PRUNED)
+        case Failed(_, reason) if os.strerror(errno.ENOSPC) in reason:
+            raise OSError(errno.ENOSPC, reason)  # no fault of the trial's, which is trained when there is room again
         case Failed(_, reason):
             trial.set_user_attr("reason", reason)
             on_trial(trial, "failed", None, reason)

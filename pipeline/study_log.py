@@ -1,5 +1,6 @@
 """A study in MLflow: the study as parent run, each trial as child run."""
 
+import contextlib
 import tempfile
 from pathlib import Path
 
@@ -43,8 +44,12 @@ class StudyLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
+        if kind is None:
+            return
+        # What cannot be closed because a store has failed, the next search closes.
+        with contextlib.suppress(Exception):
             abandon(self.study, "its search was ended", self.abandoned)
+        with contextlib.suppress(Exception):
             self.client.set_terminated(self.parent, "FAILED" if issubclass(kind, Exception) else "KILLED")
 
     def abandoned(self, number: int) -> None:

@@ -19,6 +19,7 @@ from mlflow.models import ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, Schema, TensorSpec
 
+from pipeline import storage
 from pipeline.paths import var
 
 CHAMPION = "champion"
@@ -34,6 +35,8 @@ def connect(dataset: str) -> tuple[MlflowClient, str]:
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     uri = tracking_uri()
+    if not uri.startswith("sqlite"):
+        storage.check(uri, "MLFLOW_TRACKING_URI", table="experiments")  # MLflow itself would try for minutes
     mlflow.set_tracking_uri(uri)
     client = MlflowClient(uri)
     # Two processes that create the database or the experiment at once would race.
@@ -42,7 +45,9 @@ def connect(dataset: str) -> tuple[MlflowClient, str]:
         experiment = client.get_experiment_by_name(dataset)
         if experiment is not None:
             return client, experiment.experiment_id
-        artifacts = (var() / "mlflow-artifacts").as_uri() if uri.startswith("sqlite") else None
+        if uri.startswith("sqlite"):
+            storage.write_ahead(Path(uri.removeprefix("sqlite:///")))
+        artifacts = (var() / "mlflow-artifacts").as_uri() if not uri.startswith("http") else None
         return client, client.create_experiment(dataset, artifact_location=artifacts)
 
 

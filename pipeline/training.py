@@ -27,7 +27,7 @@ from models.search import (
     tried,
 )
 from models.trial import Data, Split, TrialResult
-from pipeline import provenance
+from pipeline import provenance, storage, tracking
 from pipeline.digest import md5
 from pipeline.errors import UserError
 from pipeline.folds import prepare_folds
@@ -57,8 +57,15 @@ def search_and_export(params: Params, paths: Paths, pool: Pool, cluster: "Cluste
         UserError: when no trial could be trained to its end, with the reasons.
     """
     check(params, load_schema(paths.prepared / "schema.json"))
+    studies = provenance.optuna_storage()
+    storage.check(studies, "OPTUNA_STORAGE", table="studies")
+    storage.check(tracking.tracking_uri(), "MLFLOW_TRACKING_URI", table="experiments")
     name = provenance.study_name(params, paths)
-    with tempfile.TemporaryDirectory() as folder, provenance.only_one(name):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        provenance.only_one(name),
+        storage.held(studies, name),
+    ):
         data = prepare_data(paths, Path(folder))
         metric = BY_NAME[params.metric]
         folds = params.search.folds
@@ -72,7 +79,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool, cluster: "Cluste
         threads = max(1, cores // workers)
         trains, room = (pool, lambda: workers) if cluster is None else (cluster, cluster.room)
         home = var() / "studies" / name
-        study = open_study(name, provenance.optuna_storage(), params.search, objective)
+        study = open_study(name, studies, params.search, objective)
         with StudyLog(params, paths, study) as log:
             abandon(study, "its search died", log.abandoned)
             with TrialProgress(params.dataset, metric, params.search, study) as progress:

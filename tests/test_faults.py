@@ -6,93 +6,39 @@
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
+from pathlib import Path
 
-import mlflow
-import optuna
 import psutil
 import pytest
 from optuna.trial import FrozenTrial
 
-from models.search import ABANDONED, FINISHED, RESUMES
+from models.search import RESUMES
 from serving.bundle import open_bundle
-from tests.conftest import Project, copy_project
+from tests.conftest import Project
+from tests.stage_process import STAGE, Process, Stores
 
 KILLS = int(os.environ.get("FAULT_KILLS", "6"))  # of workers
 ENDS = os.environ.get("FAULT_ENDS", "INT KILL").split()  # the signals that end the parents, one after the other
-TRIALS = KILLS + 8
-STAGE = (sys.executable, "-m", "pipeline.stages", "train", "iris")
+TRIALS = 2 * KILLS + 8
 
 
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project whose data is prepared, with trials of a second."""
-    made = copy_project(tmp_path_factory.mktemp("faults") / "project")
+def stores_of(project: Project) -> Stores:
+    return Stores(*(f"sqlite:///{project.folder / 'var' / name}" for name in ("optuna.db", "mlflow.db")))
 
-    def settings(params: dict) -> None:
-        params["search"] |= {"n_trials": TRIALS, "workers": 2}
+
+def settle(project: Project, n_trials: int) -> None:
+    """The same study for the tests of this file, with a budget."""
+
+    def change(params: dict) -> None:
+        params["search"] |= {"n_trials": n_trials, "scheduler": None}
         params["train"] |= {"epochs": 40, "patience": 40}
 
-    made.change_params(settings)
-    for stage in ("fetch", "preprocess"):
-        made.run(sys.executable, "-m", "pipeline.stages", stage, "iris")
-    return made
-
-
-class Search:
-    """The training stage as a real process, in a group of its own."""
-
-    def __init__(self, project: Project, name: str) -> None:
-        self.log = project.folder.parent / name
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                STAGE, cwd=project.folder, env=project.environment(), stdout=log, stderr=log, start_new_session=True
-            )
-
-    def said(self) -> str:
-        return self.log.read_text()
-
-    def wait_for(self, text: str, times: int = 1, seconds: float = 120) -> None:
-        end = time.monotonic() + seconds
-        while self.said().count(text) < times:
-            assert self.process.poll() is None, self.said()
-            assert time.monotonic() < end, f"{text!r} was not said in time: {self.said()}"
-            time.sleep(0.05)
-
-    def trials(self) -> list[psutil.Process]:
-        """The processes of the trials that run now: the children of the fork server."""
-        try:
-            servers = psutil.Process(self.process.pid).children()
-            return [trial for server in servers for trial in server.children()]
-        except psutil.NoSuchProcess:
-            return []
-
-
-def trials_of(project: Project) -> list[FrozenTrial]:
-    storage = f"sqlite:///{project.folder / 'var/optuna.db'}"
-    (name,) = optuna.get_all_study_names(storage)
-    return optuna.load_study(study_name=name, storage=storage).get_trials()
-
-
-def runs_of(project: Project, kind: str) -> list[mlflow.entities.Run]:
-    client = mlflow.MlflowClient(f"sqlite:///{project.folder / 'var/mlflow.db'}")
-    experiment = client.get_experiment_by_name("iris")
-    assert experiment is not None
-    return list(client.search_runs([experiment.experiment_id], f"tags.kind = '{kind}'", max_results=5000))
-
-
-def counted(project: Project) -> dict[int, FrozenTrial]:
-    return {t.number: t for t in trials_of(project) if t.state in FINISHED and not t.user_attrs.get(ABANDONED)}
-
-
-def check_nothing_runs(project: Project, parent: str) -> None:
-    assert not [trial.number for trial in trials_of(project) if trial.state.name == "RUNNING"]
-    assert [run.info.status for run in runs_of(project, "study")] == [parent]
-    assert {run.info.status for run in runs_of(project, "trial")} <= {"FINISHED", "FAILED", "KILLED"}
+    project.change_params(change)
 
 
 def wait_until_no_process_is_left(project: Project) -> None:
@@ -106,11 +52,11 @@ def wait_until_no_process_is_left(project: Project) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_a_search_whose_processes_are_killed_at_random_reaches_its_total_and_repeats_nothing(searched: Project) -> None:
+def test_a_search_whose_processes_are_killed_at_random_reaches_its_total_and_repeats_nothing(prepared: Project) -> None:
     chance = random.Random(0)
     killed = 0
 
-    def kill_workers(search: Search, until: int) -> None:
+    def kill_workers(search: Process, until: int) -> None:
         nonlocal killed
         while killed < until:
             time.sleep(chance.uniform(0.1, 0.6))
@@ -119,48 +65,79 @@ def test_a_search_whose_processes_are_killed_at_random_reaches_its_total_and_rep
                 chance.choice(search.trials()).kill()
                 killed += 1
 
+    settle(prepared, TRIALS)
     before: dict[int, FrozenTrial] = {}
-    search = Search(searched, "0.log")
+    stores = stores_of(prepared)
+    search = Process(prepared, "0.log", *STAGE)
     for number, end in enumerate(ENDS, 1):
         search.wait_for("  trial ", times=1)
-        kill_workers(search, until=round(KILLS * number / len(ENDS)))
         next_one = None
-        if end == "KILL":  # while a second search of the same study waits
-            next_one = Search(searched, f"{number}.log")
+        if end == "KILL":  # while a second search of the same study waits; the first one holds still until it does
+            os.kill(search.process.pid, signal.SIGSTOP)
+            next_one = Process(prepared, f"{number}.log", *STAGE)
             next_one.wait_for(f"is being searched by process {search.process.pid}; waiting for it to end")
+            os.kill(search.process.pid, signal.SIGCONT)
+        kill_workers(search, until=round(KILLS * number / len(ENDS)))
         (os.killpg if end == "INT" else os.kill)(search.process.pid, signal.Signals[f"SIG{end}"])
         code = search.process.wait(timeout=20)
         assert code == {"INT": 130, "TERM": 143, "KILL": -9}[end]
         if end != "KILL":
             assert search.said().count("what is finished is kept: the same command goes on") == 1
             assert "Traceback" not in search.said()
-            check_nothing_runs(searched, "KILLED")
-        assert before.items() <= counted(searched).items()
-        before = counted(searched)
-        search = next_one or Search(searched, f"{number}.log")
+            stores.check_nothing_runs("KILLED")
+        assert before.items() <= stores.counted().items()
+        before = stores.counted()
+        search = next_one or Process(prepared, f"{number}.log", *STAGE)
     assert search.process.wait(timeout=300) == 0, search.said()
     assert killed == KILLS
 
-    check_nothing_runs(searched, "FINISHED")
-    finished = counted(searched)
+    stores.check_nothing_runs("FINISHED")
+    finished = stores.counted()
     assert before.items() <= finished.items()
     assert len(finished) == TRIALS
     origins = Counter(trial.user_attrs.get(RESUMES, number) for number, trial in finished.items())
     assert set(origins.values()) == {1}
-    logged = [run.data.tags for run in runs_of(searched, "trial")]
-    assert sorted(int(tags["trial.number"]) for tags in logged if tags["trial.state"] != "abandoned") == sorted(
-        finished
-    )
+    stores.check_each_is_logged_once()
     failed = [trial for trial in finished.values() if trial.state.name == "FAIL"]
     assert len(failed) >= KILLS - 2 * len(ENDS)  # the others were of a search that was killed before it heard of it
     assert all("SIGKILL" in trial.user_attrs["reason"] for trial in failed)
 
     best = min((trial for trial in finished.values() if trial.value is not None), key=lambda trial: trial.value or 0)
-    manifest, _ = open_bundle(searched.folder / "artifacts/iris/candidates/1")
+    manifest, _ = open_bundle(prepared.folder / "artifacts/iris/candidates/1")
     assert manifest.trial == best.number
     assert manifest.validation["log_loss"] == best.value
-    assert [path.name for path in searched.folder.rglob("unfinished-*")] == []
-    wait_until_no_process_is_left(searched)
-    print(
-        f"{killed} workers and {len(ENDS)} parents were ended; {len(trials_of(searched))} trials, {len(finished)} count"
-    )
+    assert [path.name for path in prepared.folder.rglob("unfinished-*")] == []
+    wait_until_no_process_is_left(prepared)
+    print(f"{killed} workers and {len(ENDS)} parents were ended; {len(stores.trials())} trials, {len(finished)} count")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
+def test_a_full_disk_stops_the_search_and_with_room_it_goes_on(prepared: Project, tmp_path: Path) -> None:
+    """After the test above, whose study it continues on a file system of a few MB."""
+    stores = stores_of(prepared)
+    var, aside = prepared.folder / "var", tmp_path / "var"
+    budget = len(stores.counted()) + 2
+    settle(prepared, budget)
+    var.rename(aside)
+    var.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(var)], check=True)
+    try:
+        shutil.copytree(aside, var, dirs_exist_ok=True)
+        before = stores.counted()
+        filler = var / "filler"
+        filler.write_bytes(bytes(shutil.disk_usage(var).free - 40_000))
+        full = prepared.run(*STAGE, check=False)
+        assert full.returncode == 2, full.stdout + full.stderr
+        assert len(full.stderr.strip().splitlines()) == 1
+        assert "the disk is full (0.0 MB are left" in full.stderr
+        assert "make room; what is finished is kept, and the same command goes on" in full.stderr
+        assert before.items() <= stores.counted().items()
+        filler.unlink()
+        prepared.run(*STAGE)
+        stores.check_nothing_runs("FINISHED")
+        assert before.items() <= stores.counted().items()
+        assert len(stores.counted()) == budget
+        open_bundle(prepared.folder / "artifacts/iris/candidates/1")
+    finally:
+        subprocess.run(["umount", "--lazy", str(var)], check=True)

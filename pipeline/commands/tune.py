@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import signal
 import subprocess
 from pathlib import Path
 
@@ -26,8 +27,13 @@ def run(chosen: argparse.Namespace) -> int:
     targets = [f"{stage}@{chosen.dataset}" for stage in ("evaluate", "package")]
     now = " and ".join(f"{name} is {value}" for name, value in changes.items())
     print(f"In overrides.{chosen.dataset}.search of params.yaml, {now} from now on.", flush=True)
+    # An interrupt reaches DVC and the stage too, which end in order; `run` would kill DVC a moment later.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
     options = [option for setting in settings for option in ("-S", setting)]
-    return subprocess.run(["dvc", "exp", "run", *options, *targets], check=False).returncode
+    try:
+        return subprocess.run(["dvc", "exp", "run", *options, *targets], check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def budget(chosen: argparse.Namespace, search: Search) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import contextlib
 
 from models.pool import Pool
+from pipeline import storage
 from pipeline.params import Params
 from pipeline.paths import Paths
 
@@ -19,4 +20,5 @@ def run(params: Params, paths: Paths) -> None:
         # Imported only now, while the pool's own process imports TensorFlow: each takes many seconds.
         from pipeline.training import search_and_export
 
+        stack.enter_context(storage.failures_explained())
         search_and_export(params, paths, pool, cluster)

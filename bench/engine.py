@@ -1,0 +1,167 @@
+"""What the search itself costs: `make bench-engine`. Trials are real but small, or do nothing but wait.
+
+Measured: trials per minute of two workers against one, the time that passes besides training, the time that the
+1,000th trial costs beside the 10th, and the memory of the search and its fork server over 100 trials.
+"""
+
+import itertools
+import json
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+
+from models.pool import Done, Pool
+from models.search import Objective, open_study, run_study
+from models.trial import Data, TrialResult
+from pipeline import provenance
+from pipeline.params import load_params
+from pipeline.paths import Paths
+from pipeline.pruning import Plain
+from pipeline.training import prepare_data
+
+RESULTS = Path("bench/results/engine.json")
+DATASET = "digits"
+TRIALS_OF_EACH = 12  # for the throughput, of each number of workers, in turns of half as many
+TRIALS_FOR_MEMORY = 100
+TRIALS_WITHOUT_WORK = 1000
+
+
+class Instant:
+    """A pool whose trials take no time: what is left is the search."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Any] = []
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def start(self, job: Any, *_: Any, **__: Any) -> None:
+        self.jobs.append(job)
+
+    def events(self, seconds: float | None = None) -> Iterator[Done]:
+        job = self.jobs.pop(0)
+        value = sum(hash((name, value)) % 1000 for name, value in job.params.items()) / 1000
+        yield Done(job, TrialResult(value, 0, {}, 100, 0.0, 1, (value,)))
+
+    def close(self) -> list[Any]:
+        return []
+
+
+def main() -> None:
+    paths = Paths(DATASET)
+    if not (paths.prepared / "schema.json").exists():
+        sys.exit(f"{paths.prepared} is missing: run `dvc repro preprocess@{DATASET}` first")
+    report: dict[str, Any] = {"machine": _machine()}
+
+    def note(name: str, figures: dict[str, Any]) -> None:
+        """After each part, so that an end half-way loses little."""
+        report[name] = figures
+        RESULTS.parent.mkdir(parents=True, exist_ok=True)
+        RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        print(json.dumps({name: figures}, indent=2), flush=True)
+
+    with tempfile.TemporaryDirectory() as folder, Pool() as pool:
+        data = prepare_data(paths, Path(folder))
+        search(Path(folder) / "warm", data, pool, n_trials=2, workers=2)  # the fork server imports TensorFlow
+        note("workers", throughput(Path(folder), data, pool))
+        note("memory", memory(Path(folder), data, pool))
+    note("milliseconds of the n-th trial", nth_trial())
+
+
+def search(
+    folder: Path, data: Data, pool: Any, n_trials: int, workers: int, epochs: int = 20,
+    on_trial: Callable[[optuna.Trial, str, TrialResult | None, str], None] = lambda *_: None,
+) -> float:  # fmt: skip
+    """Seconds of a study of so many trials, all with the same number of epochs."""
+    params = load_params(Path("params.yaml"), DATASET)
+    train = params.train.model_copy(update={"epochs": epochs, "patience": epochs})
+    settings = params.search.model_copy(update={"n_trials": n_trials, "pruner": Plain(type="none"), "sampler": "tpe"})
+    objective = Objective(data, "accuracy", True, train)
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.perf_counter()
+    study = open_study("bench", f"sqlite:///{folder / 'optuna.db'}", settings, objective)
+    run_study(
+        study, settings, objective, pool, lambda: workers, 1,
+        lambda number: folder / str(number) / "model.keras", on_trial,
+    )  # fmt: skip
+    return time.perf_counter() - began
+
+
+def throughput(folder: Path, data: Data, pool: Pool) -> dict[str, Any]:
+    """Trials per minute of one and two workers in turns, and the share of the time in which one did not train."""
+    seconds: dict[int, float] = {1: 0.0, 2: 0.0}
+    trained: dict[int, list[float]] = {1: [], 2: []}
+    for turn in range(2):
+        for workers in (1, 2):
+
+            def note(trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
+                assert result is not None, reason
+                trained[workers].append(result.seconds)  # noqa: B023
+
+            here = folder / f"{workers}-{turn}"
+            seconds[workers] += search(here, data, pool, TRIALS_OF_EACH // 2, workers, 20, note)
+    rate = {workers: 60 * TRIALS_OF_EACH / seconds[workers] for workers in seconds}
+    return {
+        "trials per minute": rate,
+        "ratio": rate[2] / rate[1],
+        "target": 1.6,
+        "seconds of a trial": statistics.median(trained[1]),
+        "besides training, seconds a trial": (seconds[1] - sum(trained[1])) / TRIALS_OF_EACH,
+        "besides training, share": 1 - sum(trained[1]) / seconds[1],
+        "target share": 0.05,
+    }
+
+
+def nth_trial() -> dict[str, float]:
+    """Milliseconds that the search itself takes for the n-th trial: the median of the 50 up to it."""
+    ends: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        nothing = Data(Path(folder), Path(folder))
+        search(
+            Path(folder),
+            nothing,
+            Instant(),
+            TRIALS_WITHOUT_WORK,
+            1,
+            on_trial=lambda *_: ends.append(time.perf_counter()),
+        )
+    each = [1000 * (b - a) for a, b in itertools.pairwise(ends)]
+    return {str(n): statistics.median(each[max(0, n - 51) : n - 1]) for n in (20, 100, 300, 500, TRIALS_WITHOUT_WORK)}
+
+
+def memory(folder: Path, data: Data, pool: Pool) -> dict[str, Any]:
+    """Resident MiB of the search and of its fork server, after 10 and after all trials."""
+    seen: list[dict[str, float]] = []
+
+    def look(*_: Any) -> None:
+        ours = psutil.Process()
+        server = max(ours.children(), key=lambda child: child.memory_info().rss)
+        seen.append({"search": ours.memory_info().rss / 2**20, "fork server": server.memory_info().rss / 2**20})
+
+    search(folder / "memory", data, pool, TRIALS_FOR_MEMORY, 2, 3, look)
+    return {
+        "after 10": seen[9],
+        f"after {TRIALS_FOR_MEMORY}": seen[-1],
+        "growth": {name: seen[-1][name] / seen[9][name] - 1 for name in seen[9]},
+        "target growth": 0.1,
+    }
+
+
+def _machine() -> dict:
+    return {
+        "cores": provenance.cores(),
+        "python": platform.python_version(),
+        **provenance.versions("tensorflow", "keras", "optuna"),
+    }
+
+
+if __name__ == "__main__":
+    main()
