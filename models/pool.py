@@ -93,7 +93,12 @@ class Pool:
         """
         ours, theirs = _context.Pipe()
         process = _context.Process(target=_run, args=(theirs, function, arguments), daemon=True)
-        process.start()
+        # A signal in the middle would leave the fork server with half of what it is to start.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         deadline = time.monotonic() + (math.inf if limit is None else limit)
         self._running[ours] = _Running(job, process, limit, deadline, _kills_for_memory())
         theirs.close()
