@@ -1,33 +1,29 @@
 """The routes of the service as an ASGI application. Knows nothing of BentoML."""
 
-import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serving.body import read_body
 from serving.guard import Guard
 from serving.model import Answer, Model
 from serving.openapi.description import describe
 from serving.page import page_routes
-from serving.pictures import give_up_after, may_hold_picture
+from serving.posted import Posted
 from serving.problems import CLOSE, Problem, problem_response
-from serving.protocols.catalog import Post, gets, posts
+from serving.protocols.catalog import gets, posts
 from serving.settings import Settings
 
-INLINE = 32 * 1024  # bytes: a smaller body is answered faster than a thread takes over
 THREADS = 2  # large bodies worked on at once: one runs Python, one may be in the model; more only take memory
 
 
@@ -38,45 +34,27 @@ def make_app(model: Model, settings: Settings, swagger: Path) -> ASGIApp:
         swagger: the folder with Swagger UI's files.
     """
     threads = ThreadPoolExecutor(THREADS)
-    routes: list[BaseRoute] = [
-        Route(post.path, _posted(model, settings, threads, post), methods=["POST"]) for post in posts(model)
-    ]
+    posted = {post.path: Posted(model, settings, threads, post) for post in posts(model)}
+    routes: list[BaseRoute] = [Route(path, endpoint, methods=["POST"]) for path, endpoint in posted.items()]
     routes += [Route(path, _got(answer)) for path, answer in gets(model).items()]
     description = orjson.dumps(describe(model))
     routes += [Route("/openapi.json", _got(lambda: Answer(description))), *page_routes(model)]
     paths = frozenset(route.path for route in routes if isinstance(route, Route))
     routes.append(Mount("/static_content", StaticFiles(directory=swagger)))
-    handlers = {Problem: _answer_problem, HTTPException: _answer_http(model), ClientDisconnect: _answer_nobody}
+    handlers = {Problem: _answer_problem, HTTPException: _answer_http(model)}
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=_lifespan)
     app.router.redirect_slashes = False
-    return Guard(app, settings, model.meters, paths)
+    return Guard(_shortcut(posted, app), settings, model.meters, paths)
 
 
-def _posted(model: Model, settings: Settings, threads: ThreadPoolExecutor, post: Post) -> Callable:
-    images = model.schema.image is not None
+def _shortcut(posted: Mapping[str, ASGIApp], app: ASGIApp) -> ASGIApp:
+    """A prediction goes straight to its route; the rest is Starlette's, which tries one pattern after another."""
 
-    def at_length(*call: Any) -> Answer:
-        give_up_after(settings.seconds)
-        return post.answer(*call)
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = posted.get(scope["path"]) if scope.get("method") == "POST" else None
+        await (endpoint or app)(scope, receive, send)
 
-    async def endpoint(request: Request) -> Response:
-        content_type = request.headers.get("content-type", "application/json").lower()
-        _check_content_type(content_type, post.kinds)
-        body = await read_body(request, settings)
-        if post.path.startswith("/predict"):  # a form's boundary is written in upper case too
-            content_type = request.headers.get("content-type", content_type)
-        call = (model, body, content_type, request.headers) if post.reads_headers else (model, body, content_type)
-        if len(body) <= INLINE and not (images and may_hold_picture(body)):
-            answer = post.answer(*call)
-        else:
-            try:
-                async with asyncio.timeout(settings.seconds):
-                    answer = await asyncio.get_running_loop().run_in_executor(threads, at_length, *call)
-            except TimeoutError:
-                raise Problem(504, f"no answer within {settings.seconds:g} seconds") from None
-        return Response(answer.body, headers=answer.headers, media_type=answer.media_type)
-
-    return endpoint
+    return routed
 
 
 def _got(content: Callable[[], Answer]) -> Callable:
@@ -85,15 +63,6 @@ def _got(content: Callable[[], Answer]) -> Callable:
         return Response(answer.body, headers=answer.headers, media_type=answer.media_type)
 
     return endpoint
-
-
-def _check_content_type(content_type: str, kinds: tuple[str, ...]) -> None:
-    kind, _, parameters = content_type.partition(";")
-    if kind.strip() not in kinds:
-        raise Problem(415, f"expected content type {' or '.join(kinds)}, received another", headers=CLOSE)
-    name, _, charset = parameters.strip().partition("=")
-    if name == "charset" and charset.strip("\"' ") not in ("utf-8", "utf8", "us-ascii"):
-        raise Problem(415, "expected charset utf-8, received another", headers=CLOSE)
 
 
 @contextlib.asynccontextmanager
@@ -123,7 +92,3 @@ def _answer_http(model: Model) -> Callable:
         return problem_response(Problem(error.status_code, detail, headers={**(error.headers or {}), **CLOSE}), path)
 
     return answer
-
-
-async def _answer_nobody(request: Request, error: Exception) -> Response:
-    return Response(status_code=499)

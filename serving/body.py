@@ -1,9 +1,13 @@
 """The body of a request, whole, within the limits."""
 
 import asyncio
+import types
 import zlib
+from collections.abc import Coroutine, Generator, Mapping
+from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from serving.problems import CLOSE, Problem
 from serving.settings import Settings
@@ -11,7 +15,7 @@ from serving.settings import Settings
 WINDOWS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
-async def read_body(request: Request, settings: Settings) -> bytes:
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, settings: Settings) -> bytes:
     """The bytes of a body, decompressed.
 
     Raises:
@@ -19,26 +23,50 @@ async def read_body(request: Request, settings: Settings) -> bytes:
             where it cannot be decompressed.
         ClientDisconnect: where the sender is gone.
     """
-    headers = request.headers
-    encoding = headers.get("content-encoding", "identity").strip().lower()
+    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
     if encoding != "identity" and encoding not in WINDOWS:
         raise Problem(415, "expected content encoding gzip, deflate or none, received another", headers=CLOSE)
-    declared = headers.get("content-length", "0")
+    declared = headers.get(b"content-length", b"0").decode("latin-1")
     if declared.isdecimal() and int(declared[:20]) > settings.body_bytes:
         raise _too_large(settings)
+    receiving = _receive(receive, settings)
     try:
-        async with asyncio.timeout(settings.seconds):
-            body = await _receive(request, settings)
-    except TimeoutError:
-        raise Problem(408, f"the body did not arrive within {settings.seconds:g} seconds", headers=CLOSE) from None
+        waiting = receiving.send(None)  # most bodies are there already, and need no timer
+    except StopIteration as received:
+        body = received.value
+    else:
+        body = await _in_time(receiving, waiting, settings)
     return body if encoding == "identity" else _decompress(body, WINDOWS[encoding], settings)
 
 
-async def _receive(request: Request, settings: Settings) -> bytes:
+async def _in_time(receiving: Coroutine[Any, Any, bytes], waiting: Any, settings: Settings) -> bytes:
+    try:
+        async with asyncio.timeout(settings.seconds):
+            return await _resumed(receiving, waiting)
+    except TimeoutError:
+        raise Problem(408, f"the body did not arrive within {settings.seconds:g} seconds", headers=CLOSE) from None
+
+
+@types.coroutine
+def _resumed(coroutine: Coroutine[Any, Any, bytes], waiting: Any) -> Generator[Any, Any, bytes]:
+    """Goes on with a coroutine that was stepped by hand, from what it waits for."""
+    try:
+        while True:
+            try:
+                sent = yield waiting
+            except BaseException as error:  # a cancellation, above all
+                waiting = coroutine.throw(error)
+            else:
+                waiting = coroutine.send(sent)
+    except StopIteration as done:
+        return done.value
+
+
+async def _receive(receive: Receive, settings: Settings) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:
-        message = await request.receive()
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk = message.get("body", b"")

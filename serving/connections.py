@@ -1,5 +1,6 @@
 """Connections on which nothing comes: uvicorn waits for the head of a request for ever, this does not."""
 
+import logging
 from asyncio import TimerHandle, Transport
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,6 +18,8 @@ class Impatient(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # BentoML's level drops these lines; uvicorn would write each of them before that.
+        self.access_log = self.access_log and self.access_logger.isEnabledFor(logging.INFO)
         self._wait()
 
     def data_received(self, data: bytes) -> None:

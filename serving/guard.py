@@ -46,7 +46,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings, meters: Meters, routes: frozenset[str]) -> None:
         self._app, self._settings, self._meters, self._routes = app, settings, meters, routes
         self._log = Log()
-        self._prefix, self._numbers = secrets.token_hex(4), itertools.count(1)
+        self._prefix, self._numbers = secrets.token_hex(4).encode(), itertools.count(1)
         self._active = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +59,7 @@ class Guard:
         headers = dict(scope["headers"])
         identifier = headers.get(b"x-request-id", b"")
         if not SAFE_ID.match(identifier):
-            identifier = b"%s-%x" % (self._prefix.encode(), next(self._numbers))
+            identifier = b"%s-%x" % (self._prefix, next(self._numbers))
         status = 0
 
         async def answer(message: Message) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import simdjson
 
+SHORT = 32 * 1024  # bytes: of a shorter text the brackets and commas are compared as they are
+NUMBER = b"0123456789+-.eE \t\n\r"  # what is left without these is the shape
 PIECE = 256 * 1024  # bytes read at a time: what is made of them stays in a core's cache, and memory bounded
 DEEP = {2: re.compile(rb"\]\s*(,)"), 3: re.compile(rb"\]\s*\]\s*(,)")}  # by depth, the comma between two elements
 COMMA, OPENING = ord(","), ord("[")
@@ -27,7 +29,9 @@ def read_array(text: bytes) -> np.ndarray | None:
         _own.parser = simdjson.Parser()
     parts: list[np.ndarray] = []
     for piece in _pieces(text):
-        if (shape := _shape(piece)) is None or (parts and shape[1:] != parts[0].shape[1:]):
+        if (shape := (_short_shape if len(piece) < SHORT else _shape)(piece)) is None or (
+            parts and shape[1:] != parts[0].shape[1:]
+        ):
             return None
         try:
             values = np.frombuffer(_own.parser.parse(piece).as_buffer(of_type="d"))
@@ -36,11 +40,14 @@ def read_array(text: bytes) -> np.ndarray | None:
         if len(values) != math.prod(shape):
             return None
         parts.append(values.reshape(shape))
-    return np.concatenate(parts) if parts else None
+    return np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else None
 
 
 def _pieces(text: bytes) -> Iterator[bytes]:
     """Arrays of some of the elements each: one after the other they are those of `text`."""
+    if len(text) <= PIECE:
+        yield text
+        return
     depth = re.match(rb"(?:\s*\[)*", text)[0].count(b"[")  # type: ignore[index]
     if depth not in DEEP:
         return
@@ -50,6 +57,21 @@ def _pieces(text: bytes) -> Iterator[bytes]:
         end = between.start(1) if between else last
         yield b"[%b]" % text[start:end]
         start = end + 1
+
+
+def _short_shape(text: bytes) -> tuple[int, ...] | None:
+    """What `_shape` says, without NumPy's dozen of calls, which cost more than a short text."""
+    signs = text.translate(None, NUMBER)
+    depth = 3 if signs.startswith(b"[[[") else 2
+    part = signs[depth - 1 : signs.find(b"]") + 1]
+    shape = [len(part) - 1]
+    for level in range(1, depth):
+        whole = signs[depth - 1 - level : signs.find(b"]" * (level + 1)) + level + 1]
+        shape.insert(0, whole.count(part) if part else 0)
+        if whole != b"[%b]" % b",".join([part] * shape[0]):
+            return None
+        part = whole
+    return tuple(shape) if part == signs else None
 
 
 def _shape(text: bytes) -> tuple[int, ...] | None:

@@ -76,7 +76,8 @@ def give_up_after(seconds: float) -> None:
 
 def may_hold_picture(body: bytes) -> bool:
     """Whether something in a request has to be decoded, which takes up to a tenth of a second for 2 KB."""
-    return b"\x89PNG" in body or b"\xff\xd8\xff" in body or TEXT.search(body) is not None
+    encoded = not body.isascii() and (b"\x89PNG" in body or b"\xff\xd8\xff" in body)
+    return encoded or TEXT.search(body) is not None
 
 
 def from_base64(text: str) -> bytes:

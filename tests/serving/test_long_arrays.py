@@ -36,6 +36,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
     return made
 
 
+@pytest.fixture(params=[0, 2**60], ids=["as long", "as short"])
+def read_as(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the two ways to find the shape, whatever the length of the text."""
+    monkeypatch.setattr(long_arrays, "SHORT", request.param)
+
+
+@pytest.mark.usefixtures("read_as")
 @pytest.mark.parametrize(
     ("text", "shape"),
     [
@@ -52,6 +59,7 @@ def test_a_regular_array_has_its_numbers_and_its_shape(text: str, shape: tuple[i
     assert values.shape == shape
 
 
+@pytest.mark.usefixtures("read_as")
 @pytest.mark.parametrize(
     "text",
     [
@@ -67,6 +75,7 @@ def test_anything_else_is_left_to_the_slower_way(monkeypatch: pytest.MonkeyPatch
     assert read_array(text.encode()) is None
 
 
+@pytest.mark.usefixtures("read_as")
 def test_rows_of_too_many_values_are_not_taken_for_fewer() -> None:
     for long in (2**16 + 2, 2**17 + 2):  # commas are counted modulo 65536
         rows = [[1] * 2, [1] * long]
@@ -75,15 +84,16 @@ def test_rows_of_too_many_values_are_not_taken_for_fewer() -> None:
 
 
 def same(monkeypatch: pytest.MonkeyPatch, model: Model, protocol: str, body: bytes) -> str:
-    """The answer or the complaint, which must be the same on both ways."""
+    """The answer or the complaint, which must be the same on all ways."""
     answers = []
-    for long in (0, 2**60):
+    for long, short in ((0, 0), (0, 2**60), (2**60, 0)):
         monkeypatch.setattr(strict_json, "LONG", long)
+        monkeypatch.setattr(long_arrays, "SHORT", short)
         try:
             answers.append(PROTOCOLS[protocol](model, body, "application/json").body.decode())
         except Problem as problem:
             answers.append(f"{problem.status} {problem.detail} {problem.errors}")
-    assert answers[0] == answers[1], body[:500]
+    assert answers[0] == answers[1] == answers[2], body[:500]
     return answers[0]
 
 
@@ -185,6 +195,14 @@ def test_the_fast_way_is_taken_and_is_fast() -> None:
 
     text = body[body.index(b"[") : -1]
     assert seconds(lambda: read_array(text)) < seconds(lambda: np.array(orjson.loads(text), np.float64)) / 2
+
+
+def test_a_single_image_takes_the_fast_way_too() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 28, 28))
+    body = json.dumps({"instances": pixels.tolist()}).encode()
+    document = strict_json.parse_object(body, ("instances",))
+    assert isinstance(document["instances"], np.ndarray)
+    assert np.array_equal(document["instances"], pixels)
 
 
 def test_memory_does_not_grow_with_the_text() -> None:

@@ -58,6 +58,19 @@ def test_other_protocols_give_the_numbers_in_the_same_order(served) -> None:
     assert answer.status_code == 200
 
 
+def test_a_failure_of_ours_is_answered_as_any_problem(served, monkeypatch, capsys) -> None:
+    schema, _, client, _ = served
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setattr(Predictor, "predict", fail)
+    answer = client.post(f"/v1/models/{schema.dataset}:predict", json={"instances": [ROW]})
+    assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
+    assert "on purpose" not in answer.text
+    assert "on purpose" in capsys.readouterr().err
+
+
 def test_the_description_says_so(served) -> None:
     schema, _, client, _ = served
     text = client.get("/openapi.json").text
