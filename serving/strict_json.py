@@ -46,6 +46,8 @@ def parse_object(body: bytes, arrays: tuple[str, ...] = ()) -> dict[str, Any]:
 def _with_array(body: bytes, arrays: tuple[str, ...]) -> dict[str, Any] | None:
     """The object with its array of numbers as an array; None where that is not all there is to say about it."""
     start, end = body.find(b"["), body.rfind(b"]") + 1
+    if not body[start + 1 : start + 100].lstrip().startswith(b"["):  # rows by name, most likely
+        return None
     before, after = body[:start], body[end:]
     if not 0 <= start < end or b"null" in before or b"null" in after:
         return None
