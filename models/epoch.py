@@ -20,10 +20,17 @@ class EpochTrainer(keras.Model):
     network. Here `fit` is given the order of the rows, and `train_step` runs through all batches of an
     epoch, the last partial one too, with Keras' own step for each: losses, metrics, callbacks and history
     are those of plain `fit` on the same order of batches.
+
+    Args:
+        uses_xla: compiles the full batches with XLA. Not the last partial one nor the validation, a call of each
+            an epoch: compiling them costs a third of a second each, and wins nothing.
     """
 
-    def __init__(self, network: keras.Model, spec: Spec, schema: Schema, train: Split, validation: Split) -> None:
+    def __init__(
+        self, network: keras.Model, spec: Spec, schema: Schema, train: Split, validation: Split, uses_xla: bool
+    ) -> None:
         super().__init__()
+        self.uses_xla = uses_xla
         self.network = network
         self.loss_of_rows = heads.loss(spec, schema)
         self.units = heads.loss_units(schema)
@@ -85,8 +92,12 @@ class EpochTrainer(keras.Model):
             train_on(batches[number])
             return (number + 1,)
 
-        if n_full:
+        @tf.function(jit_compile=self.uses_xla, autograph=False)
+        def train_on_full() -> None:
             tf.while_loop(lambda number: number < n_full, body, (tf.constant(0),), parallel_iterations=1)
+
+        if n_full:
+            train_on_full()
         if n_rows % self.batch_size:
             train_on(order[n_full * self.batch_size :])
         return self.get_metrics_result()
@@ -97,7 +108,7 @@ class EpochTrainer(keras.Model):
         Keras makes a new iterator for each validation, which costs more than validating a small network.
         """
         if getattr(self, "test_function", None) is None:
-            self.test_function = tf.function(self.test_step, jit_compile=self.jit_compile, reduce_retracing=False)
+            self.test_function = tf.function(self.test_step, autograph=False)
         callbacks.on_test_begin()
         self.reset_metrics()
         for first in range(0, len(self.validation[0]), VALIDATION_ROWS):

@@ -91,13 +91,13 @@ def compiled(
     network: keras.Model, spec: Spec, schema: Schema, train: Split, validation: Split, epochs: int
 ) -> EpochTrainer:
     """A trainer with its optimizer, ready to fit."""
-    trainer = EpochTrainer(network, spec, schema, train, validation)
     steps = -(-len(train.target) // spec.batch_size)
+    trainer = EpochTrainer(network, spec, schema, train, validation, uses_xla=steps > STEPS_WORTH_COMPILING)
     trainer.compile(
         optimizer=optimizers.optimizer(spec, steps, epochs),
         loss=trainer.loss_of_rows,
         metrics=heads.metrics(schema),
-        jit_compile=steps > STEPS_WORTH_COMPILING,
+        jit_compile=False,  # where it pays, the trainer does it
     )
     trainer.make_variables()
     return trainer
