@@ -1,6 +1,7 @@
 """What runs in the process of one trial. Importing this module imports TensorFlow, quietly."""
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -63,17 +64,25 @@ def train(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float], None]
 
 
 def train_folds(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float], None]) -> TrialResult:
-    """Train one configuration once for each fold, and tell `on_epoch` each fold. Nothing is saved."""
+    """Train one configuration once for each fold, and tell `on_epoch` each fold. Nothing is saved.
+
+    Folds that a crash left behind in the checkpoint are told again and not trained again.
+    """
     _use_threads(task.threads)
     started = time.perf_counter()
-    values: list[float] = []
-    epochs: list[int] = []
+    checkpoint = task.checkpoint and task.checkpoint.with_name(f"{task.checkpoint.name}_folds.json")
+    ended = json.loads(checkpoint.read_text()) if checkpoint and checkpoint.exists() else []
     for number in range(task.folds):
-        fold = replace(task, data=task.data.fold(number))
-        fitted = _fit(fold, number, lambda epoch, value: None)
-        values.append(fitted.history[f"val_{task.monitor}"][fitted.best_epoch])
-        epochs.append(fitted.best_epoch)
+        if number == len(ended):
+            fitted = _fit(replace(task, data=task.data.fold(number)), number, lambda epoch, value: None)
+            ended.append((float(fitted.history[f"val_{task.monitor}"][fitted.best_epoch]), fitted.best_epoch))
+            if checkpoint and len(ended) < task.folds:  # never the last one, whose network tells the size
+                with replacing(checkpoint) as unfinished:
+                    unfinished.write_text(json.dumps(ended))
+        values, epochs = zip(*ended[: number + 1], strict=True)
         on_epoch(number, float(np.mean(values)) if task.reports_mean else values[-1])
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
     return TrialResult(
         value=float(np.mean(values)),
         best_epoch=round(np.mean(epochs)),
@@ -82,7 +91,7 @@ def train_folds(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float],
         seconds=time.perf_counter() - started,
         threads=task.threads,
         values_of_restarts=(),
-        values_of_folds=tuple(values),
+        values_of_folds=values,
         latency=_latency(task, fitted),
     )
 

@@ -1,7 +1,9 @@
 """What a trial is judged by: folds, further seeds and a second objective, from the data to the bundles."""
 
 import csv
+import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -14,6 +16,7 @@ from models.best import best_trials, front
 from models.finalists import by_mean, said_of_seeds, with_seeds
 from models.pool import Done, Pool, Progress
 from models.search import Objective, task_for
+from models.trial import TrialTask
 from pipeline.errors import UserError
 from pipeline.folds import prepare_folds
 from pipeline.params import Params, load_params
@@ -100,28 +103,54 @@ def test_more_folds_than_a_class_has_rows_are_refused(folder, load, tmp_path) ->
         prepare_folds(load(folds=3), Paths("wine", folder), data)
 
 
+def followed(pool: Pool, function: str, task: TrialTask, save_to: Path) -> tuple[list[tuple[int, float]], Done]:
+    """What a job reports, always told to go on, and its end."""
+    pool.start("job", function, task, save_to)
+    reports: list[tuple[int, float]] = []
+    while True:
+        for event in pool.events():
+            if not isinstance(event, Progress):
+                assert isinstance(event, Done)
+                return reports, event
+            reports.append((event.epoch, event.value))
+            pool.answer(event, go_on=True)
+
+
 @pytest.mark.parametrize("reports_mean", [True, False])
 def test_a_trial_of_folds_reports_each_and_is_worth_their_mean(pool, folder, load, tmp_path, reports_mean) -> None:
     params, data = load(folds=3), prepare_data(Paths("wine", folder), tmp_path)
     prepare_folds(params, Paths("wine", folder), data)
     objective = Objective(data, "log_loss", False, params.train, 3, reports_mean)
     hyperparameters = {**{name: params.search.space[name] for name in params.search.space}, "width": 8}
-    pool.start("job", objective.function, task_for(objective, hyperparameters, 1, 1), tmp_path / "model.keras")
-    reports, end = [], None
-    while end is None:
-        for event in pool.events():
-            if isinstance(event, Progress):
-                reports.append((event.epoch, event.value))
-                pool.answer(event, go_on=True)
-            else:
-                end = event
-    assert isinstance(end, Done)
+    task = task_for(objective, hyperparameters, 1, 1)
+    reports, end = followed(pool, objective.function, task, tmp_path / "model.keras")
     values = end.result.values_of_folds
     assert len(set(values)) == 3
     assert end.result.value == pytest.approx(statistics.fmean(values))
     told = [statistics.fmean(values[: n + 1]) if reports_mean else values[n] for n in range(3)]
     assert reports == [(n, pytest.approx(value)) for n, value in enumerate(told)]
     assert not (tmp_path / "model.keras").exists()
+
+
+def test_a_trial_of_folds_goes_on_after_the_last_whole_fold(pool, folder, load, tmp_path) -> None:
+    params, data = load(folds=3), prepare_data(Paths("wine", folder), tmp_path)
+    prepare_folds(params, Paths("wine", folder), data)
+    objective = Objective(data, "log_loss", False, params.train, 3)
+    task = task_for(objective, dict(params.search.space) | {"width": 8}, 1, 1)
+    _, undisturbed = followed(pool, "train_folds", task, tmp_path / "model.keras")
+    task = replace(task, checkpoint=tmp_path / "checkpoint")
+    pool.start("job", "train_folds", task, tmp_path / "model.keras")
+    while not (reports := [event for event in pool.events() if isinstance(event, Progress)]):
+        pass
+    assert pool.close() == ["job"], "its process is killed while it waits for the answer"
+    kept = tmp_path / "checkpoint_folds.json"
+    assert [value for value, _ in json.loads(kept.read_text())] == [reports[0].value]
+    assert reports[0].value == undisturbed.result.values_of_folds[0]
+    kept.write_text(json.dumps([(0.125, 2)]))  # what is told below comes from here, not from training
+    told, end = followed(pool, "train_folds", task, tmp_path / "model.keras")
+    assert told[0] == (0, 0.125)
+    assert end.result.values_of_folds == (0.125, *undisturbed.result.values_of_folds[1:])
+    assert not kept.exists()
 
 
 def test_folds_and_further_seeds_decide_the_order_of_the_bundles(searched, load) -> None:
