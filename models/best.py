@@ -4,7 +4,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-DUPLICATES = "duplicates"  # the number of the trial whose value another one takes over
+from models.duplicates import DUPLICATES
 
 
 def best_trials(study: optuna.Study, keep: int, tolerance: float = 0.0) -> list[FrozenTrial]:

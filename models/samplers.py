@@ -5,7 +5,6 @@ import warnings
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, BruteForceSampler, RandomSampler
-from optuna.trial import FrozenTrial, TrialState
 
 from models.configurations import default_configuration, n_configurations
 from models.suggest import suggest
@@ -103,12 +102,6 @@ def notes(search: Search) -> list[str]:
     if name not in ("cmaes", "gp", "qmc") or not drawn:
         return []
     return [f"{name} learns nothing about {', '.join(drawn)}: drawn at random"]
-
-
-def twin_of(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial | None:
-    """The first trial with the same hyperparameters that was trained to its end or pruned."""
-    answered = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    return next((other for other in answered if other.params == trial.params), None)
 
 
 def _always_there(search: Search) -> dict[str, BaseDistribution]:

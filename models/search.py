@@ -16,11 +16,11 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from models.best import DUPLICATES
 from models.configurations import default_configuration, n_configurations
+from models.duplicates import take_over, twin_of
 from models.pool import Done, Failed, Pool, Progress, Stopped
 from models.pruners import pruner_of
-from models.samplers import chosen, sampler_of, twin_of
+from models.samplers import chosen, sampler_of
 from models.suggest import suggest
 from models.trial import Data, TrialResult, TrialTask
 from pipeline.params import Search, Train
@@ -184,7 +184,7 @@ def run_study(
             hyperparameters = suggest(trial, search.space)
             twin = twin_of(study, trial)
             if twin is not None:
-                _take_over(study, trial, twin, hyperparameters, on_trial)
+                take_over(study, trial, twin, hyperparameters, on_trial)
                 continue
             number = trial.user_attrs.get(RESUMES, trial.number)
             seed = seed_of(search, number)
@@ -207,19 +207,6 @@ def run_study(
 def n_different_of(search: Search) -> int | None:
     """How many different configurations there are, where the budget has room for all of them."""
     return n_configurations(search.space, MOST if search.n_trials is None else search.n_trials)
-
-
-def _take_over(
-    study: optuna.Study, trial: optuna.Trial, twin: FrozenTrial, hyperparameters: dict[str, Any], on_trial: OnTrial
-) -> None:
-    """End a trial as the one that had the same hyperparameters did, without training it once more."""
-    taken = {name: twin.user_attrs[name] for name in ("seed", "n_parameters", "best_epoch") if name in twin.user_attrs}
-    for name, value in (taken | {"hyperparameters": hyperparameters, DUPLICATES: twin.number}).items():
-        trial.set_user_attr(name, value)
-    for epoch, value in twin.intermediate_values.items():
-        trial.report(value, epoch)
-    on_trial(trial, "duplicate", None, f"trial {twin.number} had the same hyperparameters")
-    study.tell(trial, twin.values, state=twin.state)
 
 
 def _handle(

@@ -8,7 +8,8 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from models.best import DUPLICATES, front
+from models.best import front
+from models.duplicates import DUPLICATES
 from models.finalists import with_seeds
 from models.search import abandon
 from models.trial import TrialResult

@@ -9,8 +9,9 @@ import optuna
 import pytest
 from ruamel.yaml import YAML
 
-from models.best import DUPLICATES, best_trials, front
+from models.best import best_trials, front
 from models.configurations import default_configuration, n_configurations
+from models.duplicates import DUPLICATES
 from models.pool import Done, Progress, Stopped
 from models.samplers import chosen, notes
 from models.search import (
