@@ -2,6 +2,8 @@
 
 Measured: trials per minute of two workers against one, the time that passes besides training, the time that the
 1,000th trial costs beside the 10th, and the memory of the search and its fork server over 100 trials.
+
+A module called `__main__`, as that of the stages: a trial's process imports the main module, unless it has this name.
 """
 
 import itertools
