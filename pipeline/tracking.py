@@ -34,6 +34,7 @@ def connect(dataset: str) -> tuple[MlflowClient, str]:
     """
     for chatty in ("mlflow", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it would print, 40 lines
     uri = tracking_uri()
     if not uri.startswith("sqlite"):
         storage.check(uri, "MLFLOW_TRACKING_URI", table="experiments")  # MLflow itself would try for minutes

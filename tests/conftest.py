@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
+
+# Whoever starts the tests in the background of a script has interrupts ignored, in every process that they start too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Runs at the start of every Python process of the copied project, and notes at its end which packages a
 # stage has loaded: tests/test_architecture.py compares them with what the stage may load.
