@@ -55,7 +55,7 @@ def predict_file(bundle: Path, source: Path, target: Path) -> tuple[int, int]:
         Problem: with the line and column of what is wrong, in the first chunk where something is.
         ValueError: for a file that is neither CSV nor Parquet, or a model of images.
     """
-    predictor = Predictor(bundle, threads=0)
+    predictor = Predictor(bundle, bulk_threads=0)
     schema = predictor.schema
     if schema.image is not None:
         raise ValueError(f"expected a model of rows, received {schema.dataset}, a model of images")

@@ -1,7 +1,8 @@
-"""Connections on which nothing comes: uvicorn waits for the head of a request for ever, this does not."""
+"""How requests come in: uvicorn waits for a head for ever, and stops reading a body every 64 KiB; this does neither."""
 
 import logging
 from asyncio import TimerHandle, Transport
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -9,12 +10,18 @@ LONGEST = 64 * 1024  # bytes of a head
 
 
 class Impatient(HttpToolsProtocol):
-    """uvicorn's protocol, with a limit on the time and the size of a request's head."""
+    """uvicorn's protocol, with a limit on the time and the size of a request's head, and with bodies in one piece."""
 
     patience = 30.0  # seconds from a connection, or a request's first byte, to the end of its head
+    most = 16 * 2**20  # bytes of a body, beyond which reading stops
     _deadline: TimerHandle | None = None
     _in_head = True
     _head = 0
+    _size = 0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._body: list[bytes] = []
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -38,6 +45,28 @@ class Impatient(HttpToolsProtocol):
         self._in_head = False
         self._stop()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self.cycle.response_complete or self.parser.should_upgrade():
+            return
+        self._body.append(body)
+        self._size += len(body)
+        if self._size > self.most:
+            self.flow.pause_reading()
+            self._hand_over()
+
+    def on_message_complete(self) -> None:
+        self._hand_over()
+        super().on_message_complete()
+
+    def _hand_over(self) -> None:
+        """uvicorn hands a body on piece by piece, and stops reading meanwhile; ours are of use only as a whole."""
+        if self._body:
+            body = b"".join(self._body)
+            # What was handed over past the limit may still be there.
+            self.cycle.body = self.cycle.body + body if self.cycle.body else body  # type: ignore[assignment]
+            self.cycle.message_event.set()
+        self._body, self._size = [], 0
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import simdjson
 
+from serving.small_numbers import read_small_numbers
+
 SHORT = 32 * 1024  # bytes: of a shorter text the brackets and commas are compared as they are
 NUMBER = b"0123456789+-.eE \t\n\r"  # what is left without these is the shape
-PIECE = 256 * 1024  # bytes read at a time: what is made of them stays in a core's cache, and memory bounded
+PIECE = 512 * 1024  # bytes read at a time: what is made of them stays in a core's cache, and memory bounded
 DEEP = {2: re.compile(rb"\]\s*(,)"), 3: re.compile(rb"\]\s*\]\s*(,)")}  # by depth, the comma between two elements
 COMMA, OPENING = ord(","), ord("[")
 EITHER = ord("[") | ord("]")  # what both brackets become where the bits in which they differ are set
@@ -22,25 +24,32 @@ _own = threading.local()
 def read_array(text: bytes) -> np.ndarray | None:
     """A JSON array of arrays of numbers, two or three deep and each as long as its neighbours, as float64.
 
-    None where the text is anything else, or no JSON: the slower ways know what to say about it. simdjson
-    (https://arxiv.org/abs/1902.08318) makes the numbers; it does not tell their shape, which is read from the brackets.
+    As uint16 where all are whole numbers from 0 to 999 and many. None where the text is anything else, or no JSON: the
+    slower ways know what to say about it. simdjson (https://arxiv.org/abs/1902.08318) makes the other numbers; it
+    does not tell their shape, which is read from the brackets.
     """
+    parts: list[np.ndarray] = []
+    small = len(text) >= SHORT
+    for piece in _pieces(text):
+        values = read_small_numbers(piece) if small else None
+        if values is None and (values := _read(piece)) is None:
+            return None
+        if parts and values.shape[1:] != parts[0].shape[1:]:
+            return None
+        parts.append(values)
+    return np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else None
+
+
+def _read(text: bytes) -> np.ndarray | None:
     if not hasattr(_own, "parser"):  # one a thread: it keeps its memory, which is dear to ask for
         _own.parser = simdjson.Parser()
-    parts: list[np.ndarray] = []
-    for piece in _pieces(text):
-        if (shape := (_short_shape if len(piece) < SHORT else _shape)(piece)) is None or (
-            parts and shape[1:] != parts[0].shape[1:]
-        ):
-            return None
-        try:
-            values = np.frombuffer(_own.parser.parse(piece).as_buffer(of_type="d"))
-        except (ValueError, TypeError, RuntimeError):  # no JSON, no number, a number that 64 bits do not hold
-            return None
-        if len(values) != math.prod(shape):
-            return None
-        parts.append(values.reshape(shape))
-    return np.concatenate(parts) if len(parts) > 1 else parts[0] if parts else None
+    if (shape := (_short_shape if len(text) < SHORT else _shape)(text)) is None:
+        return None
+    try:
+        values = np.frombuffer(_own.parser.parse(text).as_buffer(of_type="d"))
+    except (ValueError, TypeError, RuntimeError):  # no JSON, no number, a number that 64 bits do not hold
+        return None
+    return values.reshape(shape) if len(values) == math.prod(shape) else None
 
 
 def _pieces(text: bytes) -> Iterator[bytes]:

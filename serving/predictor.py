@@ -8,26 +8,27 @@ import onnxruntime
 from pipeline.schema import NumericTarget, Schema
 from serving.bundle import Manifest, open_bundle
 
+MANY = 256  # rows from which on a second thread is worth its waking
+
 
 class Predictor:
     """A bundle, checked and loaded, ready to predict.
 
     Args:
-        threads: cores that one prediction may use; small networks are fastest on one.
+        bulk_threads: cores that a prediction of many rows may use, 0 for all; few rows are fastest on one.
 
     Raises:
         BundleDamaged: where the bundle is not the one that was sealed.
     """
 
-    def __init__(self, folder: Path, threads: int = 1) -> None:
+    def __init__(self, folder: Path, bulk_threads: int = 1) -> None:
         self.manifest: Manifest
         self.schema: Schema
         self.manifest, self.schema = open_bundle(folder)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        self._session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
+        self._few = self._many = _session(folder, 1)
+        if bulk_threads != 1:
+            self._many = _session(folder, bulk_threads)
+        self._input = self._few.get_inputs()[0].name
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Class probabilities of shape (n_rows, n_classes), or values of shape (n_rows,).
@@ -37,9 +38,18 @@ class Predictor:
         Args:
             rows: float32 of shape (n_rows, schema.input_width), from `pipeline.schema.encode`.
         """
-        (output,) = self._session.run(None, {self._input: rows})
+        session = self._few if len(rows) < MANY else self._many
+        (output,) = session.run(None, {self._input: rows})
         if isinstance(self.schema.target, NumericTarget):
             return output[:, 0]
         if self.schema.task == "binary":
             return np.concatenate([1 - output, output], axis=1)
         return output
+
+
+def _session(folder: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait take no core
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])

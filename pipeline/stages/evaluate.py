@@ -14,7 +14,7 @@ from serving.predictor import Predictor
 
 def run(params: Params, paths: Paths) -> None:
     """Write the metrics with their intervals and the pictures, to files and to the winner's run."""
-    predictor = Predictor(paths.bundle, threads=0)
+    predictor = Predictor(paths.bundle, bulk_threads=0)
     schema, manifest = predictor.schema, predictor.manifest
     rows, y = read_part(paths.prepared / "test.parquet", schema)
     predictions, settings = predictor.predict(rows), params.evaluate

@@ -1,5 +1,6 @@
 """A long array of numbers is read on a way of its own: faster, and with the same answers to the last character."""
 
+import itertools
 import json
 import random
 import time
@@ -19,6 +20,7 @@ from serving.model import Model
 from serving.predictor import Predictor
 from serving.problems import Problem
 from serving.protocols import mlflow, ours, tensorflow
+from serving.small_numbers import read_small_numbers
 
 PROTOCOLS = {"ours": ours.predict, "tensorflow": tensorflow.predict, "mlflow": mlflow.invocations}
 
@@ -73,6 +75,39 @@ def test_a_regular_array_has_its_numbers_and_its_shape(text: str, shape: tuple[i
 def test_anything_else_is_left_to_the_slower_way(monkeypatch: pytest.MonkeyPatch, text: str, piece: int) -> None:
     monkeypatch.setattr(long_arrays, "PIECE", piece)
     assert read_array(text.encode()) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[[0,9,10],[99,100,999]]", "[[[0, 255]], [[16, 7]]]", "[[5]]", "[ [1,  2], [3, 4] ]", "[[[1],[2]],[[3],[4]]]"],
+)
+def test_small_numbers_are_read_without_simdjson(text: str) -> None:
+    values = read_small_numbers(text.encode())
+    assert values is not None
+    assert values.tolist() == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[1000]]", "[[-1]]", "[[1.5]]", "[[1e2]]", "[[1],\n[2]]", "[[01]]", "[[1,2x,3]]", "[[1,2];[3,4]]", "[]1]]",
+        "[[1 2,],[3,4]]", "[[1 2,,3]]", "[[1,2],[3,4,]]", "[[1,2]],[3,4]]", "[[[1],[2]],[[3,4]]]",
+        "[[1]," + " " * 30 + "[2]]",
+    ],
+)  # fmt: skip
+def test_other_numbers_are_left_to_simdjson(text: str) -> None:
+    assert read_small_numbers(text.encode()) is None
+
+
+def test_small_numbers_are_never_read_from_what_is_no_json() -> None:
+    read = 0
+    for length in range(6):
+        for inner in itertools.product("[], 01", repeat=length):
+            text = f"[[{''.join(inner)}]]"
+            if (values := read_small_numbers(text.encode())) is not None:
+                assert json.loads(text) == values.tolist()
+                read += 1
+    assert read > 50
 
 
 @pytest.mark.usefixtures("read_as")
