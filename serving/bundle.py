@@ -9,11 +9,12 @@ manifest.json   where it comes from, how good it is on validation, the sha256 of
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.schema import Schema, load_schema
+if TYPE_CHECKING:
+    from pipeline.schema import Schema
 
 MANIFEST = "manifest.json"
 
@@ -54,12 +55,19 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
     return sealed
 
 
-def open_bundle(folder: Path) -> tuple[Manifest, Schema]:
+def open_bundle(folder: Path) -> "tuple[Manifest, Schema]":
     """Read a bundle after checking every file in it.
 
     Raises:
         BundleDamaged: naming the file that is missing or was changed.
     """
+    from pipeline.schema import load_schema  # NumPy: who only checks need not wait for it
+
+    return check_bundle(folder), load_schema(folder / "schema.json")
+
+
+def check_bundle(folder: Path) -> Manifest:
+    """The manifest, after checking every file that it vouches for; raises as `open_bundle` does."""
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValueError) as error:
@@ -69,7 +77,7 @@ def open_bundle(folder: Path) -> tuple[Manifest, Schema]:
             raise BundleDamaged(f"{folder / name} is missing")
         if (received := _sha256(folder / name)) != sha256:
             raise BundleDamaged(f"{folder / name} was changed: expected sha256 {sha256}, received {received}")
-    return manifest, load_schema(folder / "schema.json")
+    return manifest
 
 
 def _sha256(path: Path) -> str:

@@ -42,6 +42,9 @@ class Door:
     def __init__(self, schema: Schema, max_rows: int) -> None:
         self.schema, self.max_rows = schema, max_rows
         self.names = tuple(feature.name for feature in schema.features)
+        # Nested as deep as any protocol has it: a list for each line of an image, or for each value.
+        parts = self.schema.image.height if self.schema.image else len(self.names)
+        self.max_lists = 1000 + max_rows * (parts + 2)
         self._known = frozenset(self.names)
         self._numeric = all(isinstance(feature, NumericFeature) for feature in schema.features)
         limits = [_far(feature) for feature in schema.features]

@@ -15,7 +15,7 @@ from typing import Any
 
 import bentoml
 
-from serving.bundle import BundleDamaged, open_bundle
+from serving.bundle import BundleDamaged, check_bundle
 from serving.settings import SettingsWrong, read_settings
 
 HOME = Path(__file__).parent.parent  # the Bento's root, beside the packages
@@ -29,7 +29,7 @@ if not IN_WORKER:
 packaged = json.loads((HOME / "settings.json").read_text())
 try:
     settings = read_settings()
-    open_bundle(HOME / "bundle")
+    check_bundle(HOME / "bundle")
 except (BundleDamaged, SettingsWrong) as error:
     sys.exit(f"cannot start: {error}")
 

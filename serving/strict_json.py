@@ -14,19 +14,23 @@ LONG = 1024  # bytes; a shorter body is parsed before its array is found
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*:)?', re.DOTALL)
 
 
-def parse_object(body: bytes, arrays: tuple[str, ...] = ()) -> dict[str, Any]:
+def parse_object(body: bytes, arrays: tuple[str, ...] = (), most: int | None = None) -> dict[str, Any]:
     """The object that a body holds.
 
     Args:
-        arrays: keys whose value may come as a float64 array of 2 or 3 dimensions instead of nested lists.
+        arrays: keys whose value may come as an array of numbers of 2 or 3 dimensions instead of nested lists.
+        most: lists and objects that any request within the limits needs.
 
     Raises:
-        Problem: 400, saying where the text stops being JSON, or which key is there twice.
+        Problem: 400, saying where the text stops being JSON, or which key is there twice; 413 for more than `most`.
     """
     if arrays and len(body) > LONG and (document := _with_array(body, arrays)) is not None:
         return document
     if not body.strip():
         raise Problem(400, "the body is empty: expected a JSON object such as the examples in /docs")
+    # Millions of empty ones take seconds and a gigabyte, and nothing else is answered meanwhile.
+    if most is not None and len(body) > most and (received := body.count(b"]") + body.count(b"}")) > most:
+        raise Problem(413, f"expected at most {most} lists and objects in a request, received {received}")
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

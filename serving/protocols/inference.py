@@ -28,7 +28,7 @@ def infer(model: Model, body: bytes, content_type: str, header_length: str | Non
         if not header_length.isdecimal() or not 0 < int(header_length[:20]) <= len(body):
             raise Problem(400, "Inference-Header-Content-Length: expected a length within the body, received another")
         length = int(header_length)
-    document = parse_object(body[:length])
+    document = parse_object(body[:length], most=model.door.max_lists)
     errors = check_keys(document, KEYS)
     if not isinstance(document.get("id", ""), str):
         errors.append(Wrong("$.id", "a string", kind(document["id"])))

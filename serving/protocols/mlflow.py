@@ -22,7 +22,7 @@ def invocations(model: Model, body: bytes, content_type: str) -> Answer:
 
 
 def _document_rows(model: Model, body: bytes) -> Rows:
-    document = parse_object(body, ("instances", "inputs"))
+    document = parse_object(body, ("instances", "inputs"), model.door.max_lists)
     if errors := check_keys(document, (*FORMATS, "params")):
         raise refuse(*errors)
     if document.get("params"):

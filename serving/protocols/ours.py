@@ -21,7 +21,7 @@ def predict(model: Model, body: bytes, content_type: str) -> Answer:
     elif kind != "application/json":
         rows = picture_rows(model.door, body, content_type)
     else:
-        document = parse_object(body, ("instances",))
+        document = parse_object(body, ("instances",), model.door.max_lists)
         if errors := check_keys(document, ("instances",)):
             raise refuse(*errors)
         if "instances" not in document:

@@ -16,7 +16,7 @@ SIGNATURE = "serving_default"
 
 def predict(model: Model, body: bytes, content_type: str) -> Answer:
     """`instances` (rows) are answered with `predictions`, `inputs` (columns) with `outputs`."""
-    document = parse_object(body, ("instances", "inputs"))
+    document = parse_object(body, ("instances", "inputs"), model.door.max_lists)
     if errors := check_keys(document, ("instances", "inputs", "signature_name")):
         raise refuse(*errors)
     if document.get("signature_name", SIGNATURE) != SIGNATURE:

@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import pandas as pd
 import pytest
+from asking import GOOD
 from bundles import TICKETS, TILES, make_bundle
 from servers import ROOT
-from test_catalogue import GOOD
 
 
 @pytest.fixture(scope="module")

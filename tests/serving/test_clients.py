@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tritonclient.http as triton
+from asking import GOOD, post, request
 from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 from open_inference.openapi.client import OpenInferenceClient
 from open_inference.openapi.types import InferenceRequest
 from PIL import Image
 from servers import Server
-from test_catalogue import GOOD, post, request
 
 SAMPLE = [[(row * column) % 17 for column in range(8)] for row in range(8)]
 

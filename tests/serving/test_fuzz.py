@@ -6,8 +6,8 @@ import socket
 
 import httpx
 import pytest
+from asking import GOOD, ROUTES, request
 from servers import Server
-from test_catalogue import GOOD, ROUTES, request
 
 JSON_REQUESTS, RAW_CONNECTIONS = 10_000, 400
 ODD = [None, True, -1, 0, 1e308, 10**30, "", "x", "NaN", [], {}, [[]], [None], {"b64": "x"}, "\u0000", "é" * 50, -0.0]

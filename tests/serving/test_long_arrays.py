@@ -8,8 +8,10 @@ import time
 import numpy as np
 import orjson
 import pytest
+from asking import IMAGE
 from bundles import PRICES, TICKETS, TILES, make_bundle
-from test_catalogue import IMAGE, IMAGES, NOT_JSON, ROWS
+from test_catalogue import NOT_JSON, ROWS
+from test_catalogue_of_forms import IMAGES
 from test_fuzz import garble, mutate
 
 from pipeline.schema import encode
