@@ -211,6 +211,7 @@ async function start() {
   if (image) imageForm(image);
   else { rowForm(schema.features); prepareFile(schema.features); }
   fill(schema.sample);
+  $("predict").disabled = $("reset").disabled = false; // before there was no form to read
   $("answer").replaceChildren(make("p", { className: "muted", textContent: "Nothing asked yet: press Predict." }));
 }
 start();

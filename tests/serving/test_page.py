@@ -76,6 +76,18 @@ def test_a_form_made_of_the_schema_is_answered(browser: webdriver.Chrome, server
     quiet(browser)
 
 
+def test_nothing_can_be_asked_before_the_form_is_there(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/info"]})
+    browser.get(servers["tickets"].url)
+    find(browser, ".error")
+    assert not find(browser, "#predict").is_enabled()
+    browser.get_log("browser")  # says what was blocked
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+    browser.get(servers["tickets"].url)
+    eventually(lambda: find(browser, "#predict").is_enabled())
+
+
 def colour(browser: webdriver.Chrome, text: str) -> str:
     """A colour as the canvas writes it, so that two can be compared."""
     pen = "const pen = document.createElement('canvas').getContext('2d')"
