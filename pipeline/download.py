@@ -1,5 +1,6 @@
 """Get a file and believe it only when its content is the one expected."""
 
+import contextlib
 import gzip
 import hashlib
 import os
@@ -9,6 +10,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import requests
 import urllib3
@@ -42,7 +44,7 @@ def fetch_file(
     renamed, so that a run cut short leaves nothing half written.
 
     Args:
-        sources: folders or complete addresses, tried in turn.
+        sources: folders or complete addresses, tried in turn: of the web, or of an object store (`s3://…`).
         timeout: seconds without a byte before a source counts as stalled.
         attempts: tries per address where trying again can help; waits double, from one second.
 
@@ -91,8 +93,12 @@ def _try_source(
     partial = Path(partial_name)
     try:
         with os.fdopen(handle, "wb") as file:
-            if "://" in source:
+            if source.startswith(("http://", "https://")):
                 _download(name, source, file, timeout)
+            elif "://" in source:
+                total, chunks = _in_store(source)
+                for chunk in _with_progress(name, total, chunks):
+                    file.write(chunk)
             else:
                 _copy(source, file)
             file.flush()
@@ -133,6 +139,35 @@ def _download(name: str, address: str, file, timeout: float) -> None:  # type: i
                 raise _Refused(f"expected {expected} bytes, received {received}", worth_another_try=True)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _Refused(_reason(error, timeout), worth_another_try=True) from None
+
+
+def _in_store(address: str) -> tuple[int, Iterator[bytes]]:
+    """The size and the content of an object, by whichever package fsspec (DVC brings it) has for such a store."""
+    import fsspec
+
+    with _store_failures():
+        store, path = fsspec.url_to_fs(address)
+        return store.size(path), _chunks(store, path)
+
+
+def _chunks(store: Any, path: str) -> Iterator[bytes]:
+    with _store_failures(), store.open(path, "rb") as opened:
+        while chunk := opened.read(CHUNK):
+            yield chunk
+
+
+@contextlib.contextmanager
+def _store_failures() -> Iterator[None]:
+    try:
+        yield
+    except (ImportError, ValueError) as error:  # the package is missing; nobody knows such an address
+        raise _Refused(f"{error} (packages: `.venv/bin/uv pip install …`)", worth_another_try=False) from None
+    except FileNotFoundError:
+        raise _Refused("no such object", worth_another_try=False) from None
+    except PermissionError as error:
+        raise _Refused(f"no right to read it ({error})", worth_another_try=False) from None
+    except Exception as error:  # each store has its own
+        raise _Refused(f"{type(error).__name__}: {error}", worth_another_try=True) from None
 
 
 def _reason(error: Exception, timeout: float) -> str:

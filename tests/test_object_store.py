@@ -1,0 +1,99 @@
+"""Data from an object store, and DVC's outputs in one: a real S3 protocol over HTTP, on loopback."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from pipeline.catalog import load_raw
+from pipeline.download import fetch_file
+from pipeline.errors import UserError
+from pipeline.sections import Fetch, Source
+from tests.conftest import Project
+
+CONTENT = b"hours,degree,wage\n" + b"".join(b"%d,%d,%d\n" % (n, n % 3, 10 * n) for n in range(30_000))
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[dict[str, str]]:
+    """A store with `wages.csv` in the bucket `data`; the variables that lead there."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    variables = {
+        "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()),
+        "AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_DEFAULT_REGION": "us-east-1",
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="data")
+        client.put_object(Bucket="data", Key="wages.csv", Body=CONTENT)
+        client.put_object(Bucket="data", Key="mirror/wages/wages.csv", Body=CONTENT)
+        yield variables
+    server.stop()
+
+
+def fetched(folder: Path, *sources: str) -> Path:
+    return fetch_file("wages.csv", SHA256, folder / "wages.csv", list(sources), timeout=5, attempts=1)
+
+
+def test_a_file_comes_from_the_first_address_that_has_it(store: Any, tmp_path: Path) -> None:
+    target = fetched(tmp_path, "s3://data/other.csv", "s3://data/wages.csv")
+    assert target.read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.iterdir()] == ["wages.csv"]
+
+
+def test_a_dataset_of_ones_own_is_read_from_an_address_or_a_mirror(store: Any, tmp_path: Path, monkeypatch) -> None:
+    source = Source(
+        source="csv", task="regression", target="wage", addresses=("s3://data/{file}",), files={"wages.csv": SHA256}
+    )
+    fetch = Fetch(timeout=5.0, attempts=1)
+    assert load_raw("wages", source, fetch, tmp_path / "1").num_rows == 30_000
+    monkeypatch.setenv("DATA_MIRROR", "s3://data/mirror")
+    nowhere = source.model_copy(update={"addresses": ("s3://nowhere/{file}",)})
+    assert load_raw("wages", nowhere, fetch, tmp_path / "2").num_rows == 30_000
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("s3://data/other.csv", "s3://data/other.csv: no such object"),
+        ("s3://nowhere/wages.csv", "s3://nowhere/wages.csv: no such object"),
+        ("gs://data/wages.csv", "gs://data/wages.csv: .*gcsfs.*uv pip install"),
+        ("s4://data/wages.csv", "s4://data/wages.csv: Protocol not known: s4"),
+        ("s3://data/mirror", "s3://data/mirror: "),
+    ],
+)
+def test_what_cannot_be_read_is_told_and_nothing_is_left(store: Any, tmp_path: Path, source: str, reason: str) -> None:
+    with pytest.raises(UserError, match=f"wages.csv could not be fetched:\n  {reason}"):
+        fetched(tmp_path, source)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_content_is_refused(store: Any, tmp_path: Path) -> None:
+    boto3.client("s3").put_object(Bucket="data", Key="changed.csv", Body=CONTENT + b"1,2,3\n")
+    with pytest.raises(UserError, match=r"expected content with sha256 .*, received other content"):
+        fetched(tmp_path, "s3://data/changed.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_outputs_come_back_from_a_dvc_remote_in_the_store(project: Project, store: dict[str, str], tmp_path) -> None:
+    here = Project(tmp_path / "here" / "project")
+    shutil.copytree(project.folder, here.folder)
+    there = Project(tmp_path / "there" / "project")
+    here.run("dvc", "remote", "add", "--default", "store", "s3://data/outputs")
+    here.run("dvc", "push")
+    here.run("git", "add", ".dvc/config", "dvc.lock")
+    here.run("git", "commit", "-q", "-m", "Outputs are in the store")
+    here.run("git", "clone", "-q", str(here.folder), str(there.folder))
+    made = here.folder / "data/prepared/iris/train.parquet"
+    assert not (there.folder / made.relative_to(here.folder)).exists()
+    there.run("dvc", "pull")
+    assert (there.folder / made.relative_to(here.folder)).read_bytes() == made.read_bytes()
