@@ -61,9 +61,9 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def only_one(study: str) -> Iterator[None]:
-    """Hold a study for one search at a time; a second one says so and waits."""
-    path = var() / "locks" / f"{study}.lock"
+def only_one(name: str, busy: str) -> Iterator[None]:
+    """Hold what has this name for one process at a time; a second one says that it is `busy`, by whom, and waits."""
+    path = var() / "locks" / f"{name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
@@ -71,7 +71,7 @@ def only_one(study: str) -> Iterator[None]:
     except Timeout:
         holder = path.with_suffix(".holder")
         who = f"process {holder.read_text()}" if holder.exists() else "another process"
-        print(f"  study {study} is being searched by {who}; waiting for it to end", flush=True)
+        print(f"  {busy} by {who}; waiting for it to end", flush=True)
         lock.acquire()
     path.with_suffix(".holder").write_text(str(os.getpid()))
     try:

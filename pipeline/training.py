@@ -63,7 +63,7 @@ def search_and_export(params: Params, paths: Paths, pool: Pool, cluster: "Cluste
     name = provenance.study_name(params, paths)
     with (
         tempfile.TemporaryDirectory() as folder,
-        provenance.only_one(name),
+        provenance.only_one(name, f"study {name} is being searched"),
         storage.held(studies, name),
     ):
         data = prepare_data(paths, Path(folder))

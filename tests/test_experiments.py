@@ -1,11 +1,13 @@
 """DVC's own commands over the pipeline: experiments, queue, comparison, and what is built on them."""
 
 import json
+import sys
 import time
 
 import pytest
 
 from pipeline.params import load_params
+from tests.stage_process import Process
 
 
 def trials(project) -> int:
@@ -106,8 +108,14 @@ def test_the_winner_trained_again_gives_the_same_figure(project, experiment) -> 
 
 
 def test_tune_continues_the_study_and_runs_the_stages_after_it(project, experiment) -> None:
-    done = project.run("python", "-m", "pipeline.commands", "tune", "iris", "--trials", "7", "--timeout", "600")
-    assert "trial 7/7" in done.stdout
+    command = (sys.executable, "-m", "pipeline.commands", "tune", "iris", "--trials", "7", "--timeout", "600")
+    first = Process(project, "first.log", *command)
+    first.wait_for("of params.yaml, n_trials is 7")
+    second = project.run(*command)  # which would change what the first one reads
+    assert f"this working copy is being tuned by process {first.process.pid}; waiting for it to end" in second.stdout
+    assert first.process.wait(10) == 0, first.said()
+    assert "trial 7/7" in first.said()
+    assert "trial 8" not in second.stdout
     search = load_params(project.folder / "params.yaml", "iris").search
     assert (search.n_trials, search.timeout) == (7, 600)
     assert (project.folder / "artifacts/iris/iris.bento").exists()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+from pipeline import provenance
 from pipeline.errors import UserError
 from pipeline.params import load_datasets, load_params
 from pipeline.sections import Search
@@ -18,8 +19,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    search = load_params(Path("params.yaml"), chosen.dataset).search
-    changes = budget(chosen, search)
+    budget(chosen, load_params(Path("params.yaml"), chosen.dataset).search)  # what is wrong is told at once
+    # Two experiments of DVC in one working copy take each other's parameters and lock file apart.
+    with provenance.only_one("tune", "this working copy is being tuned"):
+        return _tune(chosen)
+
+
+def _tune(chosen: argparse.Namespace) -> int:
+    changes = budget(chosen, load_params(Path("params.yaml"), chosen.dataset).search)
     settings = [f"++overrides.{chosen.dataset}.search.{name}={value}" for name, value in changes.items()]
     datasets = load_datasets(Path("params.yaml"))
     if chosen.dataset not in datasets:
