@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import optuna
@@ -27,6 +28,7 @@ from pipeline.errors import UserError
 from pipeline.params import Search, load_params
 
 ROOT = Path(__file__).parents[2]
+GP = pytest.param("gp", marks=pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch, an extra, is missing"))
 SMALL = {
     "depth": {"type": "int", "low": 1, "high": 3},
     "dropout": {"type": "float", "low": 0.0, "high": 0.3, "step": 0.1},
@@ -107,7 +109,7 @@ def search(tmp_path: Path, settings: Search, pool: Instant | None = None, name: 
     return study, told
 
 
-@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes", "qmc"])
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes", "qmc", GP])
 def test_a_sampler_reaches_its_budget_and_goes_on_without_repeating_itself(tmp_path, load, sampler, capfd) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -119,7 +121,7 @@ def test_a_sampler_reaches_its_budget_and_goes_on_without_repeating_itself(tmp_p
     assert capfd.readouterr().err == "", "no storm of warnings"
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes", GP])
 def test_a_sampler_that_learns_comes_nearer_than_chance(tmp_path, load, sampler) -> None:
     values = {}
     for name in ("random", sampler):
