@@ -1,5 +1,6 @@
 """What several test files share: a project of its own, run once to its end."""
 
+import gc
 import os
 import shutil
 import signal
@@ -32,6 +33,12 @@ def note():
 if "LOADED_PACKAGES" in os.environ:
     atexit.register(note)
 """
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: else the collector looks through all of TensorFlow again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 class Project:
