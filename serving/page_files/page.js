@@ -92,18 +92,41 @@ function rowForm(features) {
   }));
 }
 
+// Left, top, width and height of what is not black; at(x, y) tells what is there.
+function extent(width, height, at) {
+  let left = width, top = height, right = 0, bottom = 0;
+  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) if (at(x, y)) {
+    left = Math.min(left, x); right = Math.max(right, x + 1); top = Math.min(top, y); bottom = Math.max(bottom, y + 1);
+  }
+  return [left, top, right - left, bottom - top];
+}
+
+// A copy of a drawing, centred and as large as the sample: so have pictures of digits been prepared (LeCun et al., 1998).
+function asLargeAs(sample, canvas, pen, scale) {
+  const all = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+  const [left, top, width, height] = extent(canvas.width, canvas.height, (x, y) => all[4 * (y * canvas.width + x)]);
+  const longest = scale * Math.max(...extent(sample[0].length, sample.length, (x, y) => sample[y][x]).slice(2));
+  const factor = longest / Math.max(width, height);
+  const copy = make("canvas", { width: canvas.width, height: canvas.height }).getContext("2d");
+  copy.fillRect(0, 0, canvas.width, canvas.height);
+  const to = [(canvas.width - factor * width) / 2, (canvas.height - factor * height) / 2];
+  copy.drawImage(canvas, left, top, width, height, ...to, factor * width, factor * height);
+  return copy;
+}
+
 function imageForm(image) {
   const scale = 20, canvas = make("canvas", { width: image.width * scale, height: image.height * scale, tabIndex: 0 });
   canvas.setAttribute("aria-label", "Draw here with a mouse or a finger, or choose a picture below");
   canvas.setAttribute("role", "img");
   const pen = canvas.getContext("2d", { willReadFrequently: true });
-  const clear = () => { pen.fillStyle = "#000"; pen.fillRect(0, 0, canvas.width, canvas.height); };
+  let byHand = false; // not a picture of the right format already
+  const clear = () => { byHand = false; pen.fillStyle = "#000"; pen.fillRect(0, 0, canvas.width, canvas.height); };
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
     return [(event.clientX - box.left) * canvas.width / box.width, (event.clientY - box.top) * canvas.height / box.height];
   };
   let drawing = false;
-  canvas.onpointerdown = (event) => { drawing = true; canvas.setPointerCapture(event.pointerId); pen.beginPath(); pen.moveTo(...place(event)); canvas.onpointermove(event); };
+  canvas.onpointerdown = (event) => { drawing = byHand = true; canvas.setPointerCapture(event.pointerId); pen.beginPath(); pen.moveTo(...place(event)); canvas.onpointermove(event); };
   canvas.onpointermove = (event) => {
     if (!drawing) return;
     Object.assign(pen, { strokeStyle: "#fff", lineWidth: canvas.width / 12, lineCap: "round", lineJoin: "round" });
@@ -131,7 +154,8 @@ function imageForm(image) {
     }));
   };
   read = () => { // the mean of each square of the canvas
-    const all = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+    const all = (byHand ? asLargeAs(info.schema.sample[image.name], canvas, pen, scale) : pen)
+      .getImageData(0, 0, canvas.width, canvas.height).data;
     return Array.from({ length: image.height }, (_, y) => Array.from({ length: image.width }, (_, x) => {
       let sum = 0;
       for (let dy = 0; dy < scale; dy++) for (let dx = 0; dx < scale; dx++) {

@@ -1,10 +1,12 @@
 """The page, in a real browser. Without Chromium these are skipped: apt-get install chromium chromium-driver."""
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
@@ -134,10 +136,14 @@ def test_a_drawing_is_answered(browser: webdriver.Chrome, servers: dict[str, Ser
     browser.get(servers["tiles"].url)
     canvas = find(browser, "canvas")
     find(browser, "#clear").click()
-    chain = webdriver.ActionChains(browser).move_to_element_with_offset(canvas, 0, -60).click_and_hold()
-    chain.move_by_offset(0, 60).move_by_offset(5, 55).release().perform()
+    chain = webdriver.ActionChains(browser).move_to_element_with_offset(canvas, -40, -30).click_and_hold()
+    chain.move_by_offset(0, 20).move_by_offset(5, 25).release().perform()
     assert find(browser, ".result").text[0] in "0123456789"
     assert len(browser.find_elements(By.CSS_SELECTOR, ".bars li")) == 10
+    sent = browser.find_element(By.ID, "curl").get_attribute("textContent").split('"instances":[')[1]
+    drawn = np.array(json.loads(sent[: sent.index("]]]") + 2]))
+    assert (drawn > 0).any(axis=1).all(), "a small drawing is as large as the pictures of training"
+    assert abs(np.average(np.arange(drawn.shape[1]), weights=drawn.sum(axis=0)) - (drawn.shape[1] - 1) / 2) < 1
     quiet(browser)
 
 
