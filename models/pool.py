@@ -77,7 +77,7 @@ class Pool:
 
     def __init__(self) -> None:
         self._running: dict[Connection, _Running] = {}
-        _context.set_forkserver_preload(["models.worker"])
+        _context.set_forkserver_preload(["models.worker", "models.pool"])
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # an interrupt is the caller's to handle
         forkserver.ensure_running()  # begins importing now, while the caller does other things
@@ -119,7 +119,8 @@ class Pool:
             if kind == "progress":
                 yield Progress(running.job, *content)
                 continue
-            self._forget(connection)
+            self._running.pop(connection)  # its process ends by itself, while the next one starts
+            connection.close()
             yield {"done": Done, "stopped": Stopped, "failed": Failed}[kind](running.job, *content)
         for connection, running in list(self._running.items()):
             if running.deadline <= time.monotonic():

@@ -34,7 +34,7 @@ ABANDONED = "abandoned"  # why a trial was ended from outside: it does not count
 RESUMES = "resumes"  # the number of the trial whose seed and checkpoint another one takes over
 SECONDS = "seconds"  # how long the study has been searched, over all its runs
 MOST = 100_000  # configurations that are counted, to know when all have been tried
-REPORTS = 40  # at most so many times does a trial report: a report costs more than a small epoch
+REPORTS = 20  # at most so many times does a trial report: a report costs more than a small epoch
 
 
 OnTrial = Callable[[optuna.Trial, str, TrialResult | None, str], None]
@@ -172,8 +172,9 @@ def run_study(
     """
     began = time.monotonic() - seconds_searched(study)
     n_different = n_different_of(search)
+    n_finished = len(finished_trials(study))
     while True:
-        missing = math.inf if search.n_trials is None else search.n_trials - len(finished_trials(study))
+        missing = math.inf if search.n_trials is None else search.n_trials - n_finished
         left = None if search.timeout is None else search.timeout - (time.monotonic() - began)
         if missing <= 0 or (left is not None and left <= 0):
             break
@@ -185,19 +186,21 @@ def run_study(
             twin = twin_of(study, trial)
             if twin is not None:
                 take_over(study, trial, twin, hyperparameters, on_trial)
+                n_finished += 1
                 continue
             number = trial.user_attrs.get(RESUMES, trial.number)
             seed = seed_of(search, number)
-            for name, value in {"seed": seed, "hyperparameters": hyperparameters}.items():
-                trial.set_user_attr(name, value)
             task = task_for(objective, hyperparameters, seed, threads)
             task = replace(task, checkpoint=save_to(number).with_name("checkpoint"))
             pool.start(trial, objective.function, task, save_to(trial.number), limit=search.trial_timeout)
+            for name, value in {"seed": seed, "hyperparameters": hyperparameters}.items():  # while it starts
+                trial.set_user_attr(name, value)
         if not len(pool) and n_different is not None and tried(study) >= n_different:
             break
         for event in pool.events(left) if len(pool) or not workers() else ():
             _handle(study, event, pool, on_trial)
             if not isinstance(event, Progress):
+                n_finished = len(finished_trials(study))  # takes too long for every report
                 study.set_user_attr(SECONDS, time.monotonic() - began)
     if pool.close():
         abandon(study, "the time was over")
