@@ -8,7 +8,6 @@ A module called `__main__`, as that of the stages: a trial's process imports the
 
 import itertools
 import json
-import platform
 import statistics
 import sys
 import tempfile
@@ -20,10 +19,10 @@ from typing import Any
 import optuna
 import psutil
 
-from models.pool import Done, Pool
+from bench.machine import machine
+from models.pool import Done, Pool, Progress
 from models.search import Objective, open_study, run_study
 from models.trial import Data, TrialResult
-from pipeline import provenance
 from pipeline.params import load_params
 from pipeline.paths import Paths
 from pipeline.pruning import Plain
@@ -31,9 +30,24 @@ from pipeline.training import prepare_data
 
 RESULTS = Path("bench/results/engine.json")
 DATASET = "digits"
-TRIALS_OF_EACH = 12  # for the throughput, of each number of workers, in turns of half as many
+TRIALS_OF_EACH = 40  # for the throughput, of each number of workers, in turns of half as many
 TRIALS_FOR_MEMORY = 100
 TRIALS_WITHOUT_WORK = 1000
+
+
+class Watched(Pool):
+    """A pool that knows how long its trials have waited for answers to their reports."""
+
+    waited = 0.0
+
+    def events(self, seconds: float | None = None) -> Iterator[Any]:
+        for event in super().events(seconds):
+            self._told = time.perf_counter()
+            yield event
+
+    def answer(self, progress: Progress, go_on: bool) -> None:
+        super().answer(progress, go_on)
+        self.waited += time.perf_counter() - self._told
 
 
 class Instant:
@@ -61,7 +75,7 @@ def main() -> None:
     paths = Paths(DATASET)
     if not (paths.prepared / "schema.json").exists():
         sys.exit(f"{paths.prepared} is missing: run `dvc repro preprocess@{DATASET}` first")
-    report: dict[str, Any] = {"machine": _machine()}
+    report: dict[str, Any] = {"machine": machine("tensorflow", "keras", "optuna")}
 
     def note(name: str, figures: dict[str, Any]) -> None:
         """After each part, so that an end half-way loses little."""
@@ -70,7 +84,7 @@ def main() -> None:
         RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         print(json.dumps({name: figures}, indent=2), flush=True)
 
-    with tempfile.TemporaryDirectory() as folder, Pool() as pool:
+    with tempfile.TemporaryDirectory() as folder, Watched() as pool:
         data = prepare_data(paths, Path(folder))
         search(Path(folder) / "warm", data, pool, n_trials=2, workers=2)  # the fork server imports TensorFlow
         note("workers", throughput(Path(folder), data, pool))
@@ -97,10 +111,13 @@ def search(
     return time.perf_counter() - began
 
 
-def throughput(folder: Path, data: Data, pool: Pool) -> dict[str, Any]:
-    """Trials per minute of one and two workers in turns, and the share of the time in which one did not train."""
+def throughput(folder: Path, data: Data, pool: Watched) -> dict[str, Any]:
+    """Trials per minute of one and two workers in turns, and the share of the time in which one did not train:
+    between trials, and in them while they waited for the answers to their reports.
+    """
     seconds: dict[int, float] = {1: 0.0, 2: 0.0}
     trained: dict[int, list[float]] = {1: [], 2: []}
+    waited = {1: 0.0, 2: 0.0}
     for turn in range(2):
         for workers in (1, 2):
 
@@ -108,16 +125,21 @@ def throughput(folder: Path, data: Data, pool: Pool) -> dict[str, Any]:
                 assert result is not None, reason
                 trained[workers].append(result.seconds)  # noqa: B023
 
-            here = folder / f"{workers}-{turn}"
+            here, before = folder / f"{workers}-{turn}", pool.waited
             seconds[workers] += search(here, data, pool, TRIALS_OF_EACH // 2, workers, 20, note)
+            waited[workers] += pool.waited - before
     rate = {workers: 60 * TRIALS_OF_EACH / seconds[workers] for workers in seconds}
+    besides = (seconds[1] - sum(trained[1]) + waited[1]) / TRIALS_OF_EACH
     return {
+        "trials": TRIALS_OF_EACH,
         "trials per minute": rate,
         "ratio": rate[2] / rate[1],
         "target": 1.6,
         "seconds of a trial": statistics.median(trained[1]),
-        "besides training, seconds a trial": (seconds[1] - sum(trained[1])) / TRIALS_OF_EACH,
-        "besides training, share": 1 - sum(trained[1]) / seconds[1],
+        "besides training, seconds a trial": besides,
+        "of these, waiting for answers": waited[1] / TRIALS_OF_EACH,
+        "besides training, share": besides * TRIALS_OF_EACH / seconds[1],
+        "besides training, share at 1 s a trial": besides / (1 + besides),
         "target share": 0.05,
     }
 
@@ -154,14 +176,6 @@ def memory(folder: Path, data: Data, pool: Pool) -> dict[str, Any]:
         f"after {TRIALS_FOR_MEMORY}": seen[-1],
         "growth": {name: seen[-1][name] / seen[9][name] - 1 for name in seen[9]},
         "target growth": 0.1,
-    }
-
-
-def _machine() -> dict:
-    return {
-        "cores": provenance.cores(),
-        "python": platform.python_version(),
-        **provenance.versions("tensorflow", "keras", "optuna"),
     }
 
 
