@@ -37,7 +37,9 @@ PICTURE = Path("docs/images/search.png")
 PEER = Path("var/keras_tuner/bin/python")
 DATASET = "fashion_mnist"
 EPOCHS = 10
-TUNERS = ("ours", "random", "hyperband", "bayesian")  # the last three of Keras Tuner
+OURS = {"ours": "auto", "ours, hyperband": "hyperband"}  # with which `search.pruner`
+THEIRS = ("random", "hyperband", "bayesian")  # of Keras Tuner
+TUNERS = (*OURS, *THEIRS)
 
 Ended = list[tuple[float, float | None]]  # per trial: seconds since the start, and its value if it has one
 
@@ -67,14 +69,14 @@ def main() -> None:
         for seed in chosen.seeds:
             turn = seed % len(chosen.tuners)
             for tuner in (*chosen.tuners[turn:], *chosen.tuners[:turn]):
-                ended = search(tuner, seed, chosen.seconds, data, Path(scratch) / f"{tuner}-{seed}")
+                ended = search(tuner, seed, chosen.seconds, data, Path(scratch) / f"{tuner}-{seed}".replace(", ", "-"))
                 report["searches"].setdefault(tuner, {})[str(seed)] = ended
                 best = max((value for _, value in ended if value is not None), default=float("nan"))
                 print(f"{tuner}, seed {seed}: {len(ended)} trials, best {best:.4f}", flush=True)
                 _write(report)
     if chosen.functions:
         report["functions"] = search_functions.measure()
-    report["compared"] = compared(report["searches"], chosen.seconds)
+    report["compared"] = {ours: compared(report["searches"], chosen.seconds, ours) for ours in OURS}
     _write(report)
     _draw(report)
     print(json.dumps(report["compared"], indent=2))
@@ -84,8 +86,9 @@ def main() -> None:
 def search(tuner: str, seed: int, seconds: float, data: Path, folder: Path) -> Ended:
     """Trials of one tuner, within so many seconds from the start of its process."""
     folder.mkdir()
-    if tuner == "ours":
-        command, environment = [sys.executable, "-m", "pipeline.stages", "train", DATASET], _our_project(folder, seed)
+    if tuner in OURS:
+        command = [sys.executable, "-m", "pipeline.stages", "train", DATASET]
+        environment = _our_project(folder, seed, OURS[tuner])
     else:
         script = Path("bench/peers/search_keras_tuner.py").resolve()
         command = [str(PEER.absolute()), str(script), tuner, str(seed), str(EPOCHS), str(data)]
@@ -100,17 +103,18 @@ def search(tuner: str, seed: int, seconds: float, data: Path, folder: Path) -> E
             raise UserError(f"{tuner} ended before its time:\n{(folder / 'errors').read_text()[-2000:]}")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    found = _our_trials(folder) if tuner == "ours" else _their_trials(folder / "said")
+    found = _our_trials(folder) if tuner in OURS else _their_trials(folder / "said")
     return sorted((round(at - began, 2), value) for at, value in found if at - began <= seconds)
 
 
-def _our_project(folder: Path, seed: int) -> dict[str, str]:
+def _our_project(folder: Path, seed: int, pruner: str) -> dict[str, str]:
     """A working copy in which a search has more to do than time; returns the variables of its processes."""
     document = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
     override = document["overrides"][DATASET]
     override["train"] = {"epochs": EPOCHS, "patience": EPOCHS}
     override["search"] = {
         "n_trials": 99, "seed": seed, "metric": "accuracy", "warmup_epochs": 1, "space": "material",
+        "pruner": pruner,
     }  # fmt: skip
     document["datasets"] = [DATASET]
     with (folder / "params.yaml").open("w") as file:
@@ -136,32 +140,32 @@ def _their_trials(said: Path) -> Iterator[tuple[float, float | None]]:
             yield trial["time"], trial["value"]
 
 
-def compared(searches: dict[str, dict[str, Ended]], seconds: float) -> dict[str, dict[str, float | None]]:
-    """Ours against each of the others, as medians over the seeds.
+def compared(searches: dict[str, dict[str, Ended]], seconds: float, ours: str) -> dict[str, dict[str, float | None]]:
+    """One of ours against each of the others, as medians over the seeds.
 
     `reached_after` is the share of the whole time after which ours had the other's final value, nothing for never.
     """
     found: dict[str, dict[str, float | None]] = {}
-    for tuner in TUNERS[1:]:
-        seeds = [seed for seed in searches.get(tuner, {}) if seed in searches.get("ours", {})]
+    for tuner in THEIRS:
+        seeds = [seed for seed in searches.get(tuner, {}) if seed in searches.get(ours, {})]
         if not seeds:
             continue
-        pairs = [(curve(searches["ours"][seed]), curve(searches[tuner][seed])) for seed in seeds]
-        finals = [(ours[-1][1], theirs[-1][1]) for ours, theirs in pairs]
+        pairs = [(curve(searches[ours][seed]), curve(searches[tuner][seed])) for seed in seeds]
+        finals = [(mine[-1][1], theirs[-1][1]) for mine, theirs in pairs]
         reached = [
-            next((at / seconds for at, value in ours if value >= theirs[-1][1]), float("inf")) for ours, theirs in pairs
+            next((at / seconds for at, value in mine if value >= theirs[-1][1]), float("inf")) for mine, theirs in pairs
         ]
-        counts = [(len(searches["ours"][seed]), len(searches[tuner][seed])) for seed in seeds]
+        counts = [(len(searches[ours][seed]), len(searches[tuner][seed])) for seed in seeds]
         found[tuner] = {
             "seeds": len(seeds),
-            "final_ours": statistics.median(ours for ours, _ in finals),
+            "final_ours": statistics.median(mine for mine, _ in finals),
             "final_theirs": statistics.median(theirs for _, theirs in finals),
-            "better_in_seeds": sum(ours > theirs for ours, theirs in finals),
+            "better_in_seeds": sum(mine > theirs for mine, theirs in finals),
             "reached_after": _or_never(statistics.median(reached)),
             "reached_after_worst": _or_never(max(reached)),
-            "trials_per_minute_ours": statistics.median(60 * ours / seconds for ours, _ in counts),
+            "trials_per_minute_ours": statistics.median(60 * mine / seconds for mine, _ in counts),
             "trials_per_minute_theirs": statistics.median(60 * theirs / seconds for _, theirs in counts),
-            "times_as_many_trials": statistics.median(ours / theirs for ours, theirs in counts),
+            "times_as_many_trials": statistics.median(mine / theirs for mine, theirs in counts),
         }
     return found
 
@@ -184,7 +188,7 @@ def _draw(report: dict) -> None:
 
     figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
     times = np.linspace(0, report["seconds"], 400)
-    names = {"ours": "ours"} | {tuner: f"Keras Tuner, {tuner}" for tuner in TUNERS[1:]}
+    names = {ours: ours for ours in OURS} | {tuner: f"Keras Tuner, {tuner}" for tuner in THEIRS}
     for tuner, name in names.items():
         runs = report["searches"].get(tuner, {}).values()
         if not runs:
@@ -192,8 +196,8 @@ def _draw(report: dict) -> None:
         steps = [np.array(curve(ended)) for ended in runs]
         values = np.stack([one[np.searchsorted(one[:, 0], times, "right") - 1, 1] for one in steps])
         values[values == 0] = np.nan
-        middle, line = np.median(values, axis=0), "-" if tuner == "ours" else "--"
-        (drawn,) = axis.plot(times, middle, line, label=name, linewidth=2 if tuner == "ours" else 1.4)
+        middle, line = np.median(values, axis=0), "-" if tuner in OURS else "--"
+        (drawn,) = axis.plot(times, middle, line, label=name, linewidth=2 if tuner in OURS else 1.4)
         axis.fill_between(times, values.min(axis=0), values.max(axis=0), alpha=0.12, color=drawn.get_color())
     axis.set(xlabel="seconds since the start of the process", ylabel="best validation accuracy so far")
     axis.set_title(f"Fashion-MNIST, the material's space, {EPOCHS} epochs: median and range of the seeds", size=10)
