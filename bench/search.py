@@ -37,7 +37,9 @@ PICTURE = Path("docs/images/search.png")
 PEER = Path("var/keras_tuner/bin/python")
 DATASET = "fashion_mnist"
 EPOCHS = 10
-OURS = {"ours": "auto", "ours, hyperband": "hyperband"}  # with which `search.pruner`
+OURS = {  # with which `search.pruner`
+    "ours": "auto", "ours, hyperband": "hyperband", "ours, halving": "successive_halving",
+}  # fmt: skip
 THEIRS = ("random", "hyperband", "bayesian")  # of Keras Tuner
 TUNERS = (*OURS, *THEIRS)
 
@@ -140,7 +142,9 @@ def _their_trials(said: Path) -> Iterator[tuple[float, float | None]]:
             yield trial["time"], trial["value"]
 
 
-def compared(searches: dict[str, dict[str, Ended]], seconds: float, ours: str) -> dict[str, dict[str, float | None]]:
+def compared(
+    searches: dict[str, dict[str, Ended]], seconds: float, ours: str = "ours"
+) -> dict[str, dict[str, float | None]]:
     """One of ours against each of the others, as medians over the seeds.
 
     `reached_after` is the share of the whole time after which ours had the other's final value, nothing for never.
