@@ -9,8 +9,9 @@ import orjson
 from serving.long_arrays import read_array
 from serving.problems import Problem, Wrong, kind, refuse, shown
 
-# Strings one after the other, so that a quote inside of one is never taken for the start of another.
 LONG = 1024  # bytes; a shorter body is parsed before its array is found
+DEEP = b"[" * 1000
+# Strings one after the other, so that a quote inside of one is never taken for the start of another.
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"(\s*:)?', re.DOTALL)
 
 
@@ -30,6 +31,8 @@ def parse_object(body: bytes, arrays: tuple[str, ...] = (), most: int | None = N
         raise Problem(400, "the body is empty: expected a JSON object such as the examples in /docs")
     # Millions of empty ones take seconds and a gigabyte, and nothing else is answered meanwhile.
     if most is not None and len(body) > most and (received := body.count(b"]") + body.count(b"}")) > most:
+        if DEEP in body:
+            raise Problem(400, "the body is not JSON that can be read: it is nested more than 1,000 deep")
         raise Problem(413, f"expected at most {most} lists and objects in a request, received {received}")
     try:
         document = orjson.loads(body)

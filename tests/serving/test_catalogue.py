@@ -17,6 +17,7 @@ NOT_JSON = {
     "not UTF-8": b'{"instances": ["\xff\xfe"]}',
     "nested deeper than 100": b'{"instances": ' + b"[" * 120 + b"]" * 120 + b"}",
     "nested deeper than any parser": b"[" * 200_000,
+    "nested as deep, and closed": b'{"instances": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
     "NaN": b'{"instances": [{"age": NaN}]}',
     "Infinity": b'{"instances": [{"age": -Infinity}]}',
     "a list": b"[1, 2]",
