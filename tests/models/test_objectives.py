@@ -198,6 +198,16 @@ def test_a_test_over_folds_needs_folds_and_is_the_choice_for_many(load) -> None:
     assert chosen(load(folds=3).search).type == "median"
 
 
+def test_the_smallest_within_the_tolerance_of_the_best_is_taken() -> None:
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    for value, size in ((0.90, 500), (0.90, 400), (0.895, 50), (0.88, 10), (0.5, 60), (0.3, 5)):
+        study.add_trial(optuna.trial.create_trial(values=[value, size], user_attrs={"n_parameters": size}))
+    assert [trial.number for trial in front(study)] == [1, 2, 3, 5]
+    assert [trial.number for trial in best_trials(study, 9)] == [1, 2, 3, 5]
+    assert [trial.number for trial in best_trials(study, 9, tolerance=0.01)] == [2, 1, 3, 5]
+    assert [trial.number for trial in best_trials(study, 1, tolerance=0.03)] == [3]
+
+
 def test_the_front_of_metric_and_latency_is_in_the_table_the_picture_and_the_run(searched, load, capsys) -> None:
     study, client, paths = searched(load(n_trials=3, second_objective="latency", tolerance=0.5))
     said = capsys.readouterr().out

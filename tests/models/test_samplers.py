@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-import optuna
 import pytest
 from ruamel.yaml import YAML
 
@@ -289,16 +288,6 @@ def test_with_a_second_objective_nothing_is_pruned_and_a_front_is_kept(tmp_path,
         assert trial.values[1] == 10 * trial.params["width"]
         others = [other.values for other in study.trials]
         assert not any(v <= trial.values[0] and n <= trial.values[1] and [v, n] != trial.values for v, n in others)
-
-
-def test_the_smallest_within_the_tolerance_of_the_best_is_taken() -> None:
-    study = optuna.create_study(directions=["maximize", "minimize"])
-    for value, size in ((0.90, 500), (0.90, 400), (0.895, 50), (0.88, 10), (0.5, 60), (0.3, 5)):
-        study.add_trial(optuna.trial.create_trial(values=[value, size], user_attrs={"n_parameters": size}))
-    assert [trial.number for trial in front(study)] == [1, 2, 3, 5]
-    assert [trial.number for trial in best_trials(study, 9)] == [1, 2, 3, 5]
-    assert [trial.number for trial in best_trials(study, 9, tolerance=0.01)] == [2, 1, 3, 5]
-    assert [trial.number for trial in best_trials(study, 1, tolerance=0.03)] == [3]
 
 
 def test_auto_with_two_objectives_is_a_genetic_search_where_there_is_room_for_it(load) -> None:
