@@ -79,6 +79,10 @@ class EpochTrainer(keras.Model):
             prediction = tf.reduce_mean(prediction, axis=1)
         return super().compute_metrics(x, y, prediction)
 
+    def make_train_function(self, force: bool = False) -> None:
+        """Keras' own wraps loops around a step, for many steps a call: here a call is an epoch."""
+        self.train_function = tf.function(lambda orders: self.train_step(next(orders)), autograph=False)
+
     def train_step(self, order: tf.Tensor) -> dict[str, tf.Tensor]:
         n_rows = order.shape[0]
         n_full = n_rows // self.batch_size
@@ -124,4 +128,11 @@ def _on_device(schema: Schema, split: Split) -> tuple[tf.Tensor, ...]:
     parts = [split.features, heads.labels(schema, np.asarray(split.target))]
     if split.weight is not None:
         parts.append(split.weight)
-    return tuple(tf.constant(part) for part in parts)
+    return tuple(_tensor(part) for part in parts)
+
+
+def _tensor(values: np.ndarray) -> tf.Tensor:
+    """A copy; on a CPU a mapped file as it is, whose pages all trials on the machine share."""
+    if isinstance(values, np.memmap) and not tf.config.list_physical_devices("GPU"):
+        return tf.experimental.dlpack.from_dlpack(values.__dlpack__())
+    return tf.constant(values)

@@ -107,7 +107,12 @@ def orders(n_rows: int, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
     """The order of the rows in each epoch: without end, new each time, the same for the same seed."""
     rows = tf.range(n_rows)
     counter = tf.data.Dataset.counter(first_epoch)
-    return counter.map(lambda epoch: tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch]))
+    options = tf.data.Options()
+    options.autotune.enabled = (
+        False  # nothing to tune, and its thread may keep the end of a training waiting for seconds
+    )
+    shuffled = counter.map(lambda epoch: tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch]))
+    return shuffled.with_options(options)
 
 
 class _Report(keras.callbacks.Callback):

@@ -72,11 +72,13 @@ class _Running:
 class Pool:
     """Starts jobs, each in its own process, and yields what they report.
 
-    A job is a function of `models.worker`, whose last argument is `on_epoch(epoch, value)`.
+    A job is a function of `models.worker`, whose last argument is `on_epoch(epoch, value)`. While one runs, a process
+    for the next one is there already: forking it and its first steps take some hundredths of a second.
     """
 
     def __init__(self) -> None:
         self._running: dict[Connection, _Running] = {}
+        self._spare: tuple[Connection, Any] | None = None
         _context.set_forkserver_preload(["models.worker", "models.pool"])
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # an interrupt is the caller's to handle
@@ -92,17 +94,16 @@ class Pool:
         Args:
             limit: seconds after which the job is ended, and has failed.
         """
-        ours, theirs = _context.Pipe()
-        process = _context.Process(target=_run, args=(theirs, function, arguments), daemon=True)
-        # A signal in the middle would leave the fork server with half of what it is to start.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        connection, process = self._spare or _fork()
+        self._spare = None
         try:
-            process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            connection.send((function, arguments))
+        except OSError:  # the spare one was ended from outside
+            connection, process = _fork()
+            connection.send((function, arguments))
         deadline = time.monotonic() + (math.inf if limit is None else limit)
-        self._running[ours] = _Running(job, process, limit, deadline, _kills_for_memory())
-        theirs.close()
+        self._running[connection] = _Running(job, process, limit, deadline, _kills_for_memory())
+        self._spare = _fork()
 
     def events(self, seconds: float | None = None) -> Iterator[Progress | Done | Stopped | Failed]:
         """What has happened since, waiting until something has, but not longer than so many seconds."""
@@ -168,7 +169,26 @@ class Pool:
             running.process.kill()
         for connection in list(self._running):
             self._forget(connection)
+        if self._spare is not None:
+            connection, process = self._spare
+            connection.close()  # which ends it
+            process.join()
+            self._spare = None
         return jobs
+
+
+def _fork() -> tuple[Connection, Any]:
+    """A process that waits for its job at the other end of the connection."""
+    ours, theirs = _context.Pipe()
+    process = _context.Process(target=_run, args=(theirs,), daemon=True)
+    # A signal in the middle would leave the fork server with half of what it is to start.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    theirs.close()
+    return ours, process
 
 
 def _how_it_died(running: _Running) -> str:
@@ -191,7 +211,7 @@ def _kills_for_memory() -> int:
     return int(counters.get("oom_kill", 0))
 
 
-def _run(connection: Connection, function: str, arguments: tuple[Any, ...]) -> None:
+def _run(connection: Connection) -> None:
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     with contextlib.suppress(OSError):  # where memory runs out, this process goes and not the parent
         Path("/proc/self/oom_score_adj").write_text("500")
@@ -205,10 +225,11 @@ def _run(connection: Connection, function: str, arguments: tuple[Any, ...]) -> N
             raise JobEnded
 
     try:
+        function, arguments = connection.recv()
         message: tuple[Any, ...] = ("done", getattr(worker, function)(*arguments, on_epoch))
     except JobEnded:
         message = ("stopped",)
-    except (EOFError, BrokenPipeError):
+    except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(1)  # the parent is gone, so nobody wants the result
     except Exception as error:
         name = type(error).__name__

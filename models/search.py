@@ -23,6 +23,7 @@ from models.pruners import pruner_of
 from models.samplers import chosen, sampler_of
 from models.suggest import suggest
 from models.trial import Data, TrialResult, TrialTask
+from models.write_behind import WriteBehind
 from pipeline.params import Search, Train
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def open_study(name: str, storage: str, search: Search, objective: Objective) ->
             connection.exec_driver_sql("pragma journal_mode = wal")
     study = optuna.create_study(
         study_name=name,
-        storage=database,
+        storage=WriteBehind(database, name),
         directions=[
             StudyDirection.MAXIMIZE if objective.higher_is_better else StudyDirection.MINIMIZE,
             *([] if objective.second == "none" else [StudyDirection.MINIMIZE]),
@@ -170,38 +171,42 @@ def run_study(
         on_trial: told every trial that ended, before the study is: the trial, its state, its result where it
             was trained to the end, and the reason where it failed.
     """
+    database = study._storage
+    assert isinstance(database, WriteBehind)
     began = time.monotonic() - seconds_searched(study)
     n_different = n_different_of(search)
     n_finished = len(finished_trials(study))
-    while True:
-        missing = math.inf if search.n_trials is None else search.n_trials - n_finished
-        left = None if search.timeout is None else search.timeout - (time.monotonic() - began)
-        if missing <= 0 or (left is not None and left <= 0):
-            break
-        for _ in range(int(min(missing, workers())) - len(pool)):
-            if n_different is not None and tried(study) >= n_different:
+    with database.behind():
+        while True:
+            missing = math.inf if search.n_trials is None else search.n_trials - n_finished
+            left = None if search.timeout is None else search.timeout - (time.monotonic() - began)
+            if missing <= 0 or (left is not None and left <= 0):
                 break
-            trial = study.ask()
-            hyperparameters = suggest(trial, search.space)
-            twin = twin_of(study, trial)
-            if twin is not None:
-                take_over(study, trial, twin, hyperparameters, on_trial)
-                n_finished += 1
-                continue
-            number = trial.user_attrs.get(RESUMES, trial.number)
-            seed = seed_of(search, number)
-            task = task_for(objective, hyperparameters, seed, threads)
-            task = replace(task, checkpoint=save_to(number).with_name("checkpoint"))
-            pool.start(trial, objective.function, task, save_to(trial.number), limit=search.trial_timeout)
-            for name, value in {"seed": seed, "hyperparameters": hyperparameters}.items():  # while it starts
-                trial.set_user_attr(name, value)
-        if not len(pool) and n_different is not None and tried(study) >= n_different:
-            break
-        for event in pool.events(left) if len(pool) or not workers() else ():
-            _handle(study, event, pool, on_trial)
-            if not isinstance(event, Progress):
-                n_finished = len(finished_trials(study))  # takes too long for every report
-                study.set_user_attr(SECONDS, time.monotonic() - began)
+            for _ in range(int(min(missing, workers())) - len(pool)):
+                if n_different is not None and tried(study) >= n_different:
+                    break
+                trial = study.ask()
+                hyperparameters = suggest(trial, search.space)
+                twin = twin_of(study, trial)
+                if twin is not None:
+                    take_over(study, trial, twin, hyperparameters, on_trial)
+                    n_finished += 1
+                    continue
+                number = trial.user_attrs.get(RESUMES, trial.number)
+                seed = seed_of(search, number)
+                task = task_for(objective, hyperparameters, seed, threads)
+                task = replace(task, checkpoint=save_to(number).with_name("checkpoint"))
+                pool.start(trial, objective.function, task, save_to(trial.number), limit=search.trial_timeout)
+                for name, value in {"seed": seed, "hyperparameters": hyperparameters}.items():
+                    trial.set_user_attr(name, value)
+            database.flush()  # while they train
+            if not len(pool) and n_different is not None and tried(study) >= n_different:
+                break
+            for event in pool.events(left) if len(pool) or not workers() else ():
+                _handle(study, event, pool, on_trial)
+                if not isinstance(event, Progress):
+                    n_finished += 1
+                    study.set_user_attr(SECONDS, time.monotonic() - began)
     if pool.close():
         abandon(study, "the time was over")
         study.set_user_attr(SECONDS, time.monotonic() - began)

@@ -37,7 +37,7 @@ class Data:
 
     def split(self, name: str) -> Split:
         paths = [self._file("train" if self.held_out else name, part) for part in Split._fields]
-        split = Split(*(np.load(path, mmap_mode="r") for path in paths if path.exists()))
+        split = Split(*(np.load(path, mmap_mode="c") for path in paths if path.exists()))
         if self.held_out is None:
             return split
         rows = np.load(self.held_out) == (name == "validation")

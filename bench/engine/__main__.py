@@ -1,4 +1,4 @@
-"""What the search itself costs: `make bench-engine`. Trials are real but small, or do nothing but wait.
+"""What the search itself costs, the study and MLflow included: `make bench-engine`. Trials are real but small, or none.
 
 Measured: trials per minute of two workers against one, the time that passes besides training, the time that the
 1,000th trial costs beside the 10th, and the memory of the search and its fork server over 100 trials.
@@ -8,6 +8,7 @@ A module called `__main__`, as that of the stages: a trial's process imports the
 
 import itertools
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -26,6 +27,7 @@ from models.trial import Data, TrialResult
 from pipeline.params import load_params
 from pipeline.paths import Paths
 from pipeline.pruning import Plain
+from pipeline.study_log import StudyLog
 from pipeline.training import prepare_data
 
 RESULTS = Path("bench/results/engine.json")
@@ -36,7 +38,10 @@ TRIALS_WITHOUT_WORK = 1000
 
 
 class Watched(Pool):
-    """A pool that knows how long its trials have waited for answers to their reports."""
+    """A pool that knows how long its trials have waited for answers to their reports.
+
+    Sending one counts with its processor time: the trial goes on before `send` returns, often on the same core.
+    """
 
     waited = 0.0
 
@@ -46,8 +51,9 @@ class Watched(Pool):
             yield event
 
     def answer(self, progress: Progress, go_on: bool) -> None:
+        self.waited += time.perf_counter() - self._told - time.thread_time()
         super().answer(progress, go_on)
-        self.waited += time.perf_counter() - self._told
+        self.waited += time.thread_time()
 
 
 class Instant:
@@ -85,30 +91,37 @@ def main() -> None:
         print(json.dumps({name: figures}, indent=2), flush=True)
 
     with tempfile.TemporaryDirectory() as folder, Watched() as pool:
+        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         data = prepare_data(paths, Path(folder))
         search(Path(folder) / "warm", data, pool, n_trials=2, workers=2)  # the fork server imports TensorFlow
         note("workers", throughput(Path(folder), data, pool))
         note("memory", memory(Path(folder), data, pool))
-    note("milliseconds of the n-th trial", nth_trial())
+        note("milliseconds of the n-th trial", nth_trial(Path(folder)))
 
 
 def search(
     folder: Path, data: Data, pool: Any, n_trials: int, workers: int, epochs: int = 20,
     on_trial: Callable[[optuna.Trial, str, TrialResult | None, str], None] = lambda *_: None,
 ) -> float:  # fmt: skip
-    """Seconds of a study of so many trials, all with the same number of epochs."""
+    """Seconds of a study of so many trials, all with the same number of epochs, from its first to its last."""
     params = load_params(Path("params.yaml"), DATASET)
     train = params.train.model_copy(update={"epochs": epochs, "patience": epochs})
     settings = params.search.model_copy(update={"n_trials": n_trials, "pruner": Plain(type="none"), "sampler": "tpe"})
     objective = Objective(data, "accuracy", True, train)
     folder.mkdir(parents=True, exist_ok=True)
-    began = time.perf_counter()
-    study = open_study("bench", f"sqlite:///{folder / 'optuna.db'}", settings, objective)
-    run_study(
-        study, settings, objective, pool, lambda: workers, 1,
-        lambda number: folder / str(number) / "model.keras", on_trial,
-    )  # fmt: skip
-    return time.perf_counter() - began
+    study = open_study(f"bench {folder.name}", f"sqlite:///{folder / 'optuna.db'}", settings, objective)
+    with StudyLog(params, Paths(DATASET), study) as log:
+
+        def end(trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
+            log.trial(trial, state, result, reason)
+            on_trial(trial, state, result, reason)
+
+        began = time.perf_counter()
+        run_study(
+            study, settings, objective, pool, lambda: workers, 1,
+            lambda number: folder / str(number) / "model.keras", end,
+        )  # fmt: skip
+        return time.perf_counter() - began
 
 
 def throughput(folder: Path, data: Data, pool: Watched) -> dict[str, Any]:
@@ -144,19 +157,14 @@ def throughput(folder: Path, data: Data, pool: Watched) -> dict[str, Any]:
     }
 
 
-def nth_trial() -> dict[str, float]:
+def nth_trial(folder: Path) -> dict[str, float]:
     """Milliseconds that the search itself takes for the n-th trial: the median of the 50 up to it."""
     ends: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        nothing = Data(Path(folder), Path(folder))
-        search(
-            Path(folder),
-            nothing,
-            Instant(),
-            TRIALS_WITHOUT_WORK,
-            1,
-            on_trial=lambda *_: ends.append(time.perf_counter()),
-        )
+
+    def note(*_: Any) -> None:
+        ends.append(time.perf_counter())
+
+    search(folder / "nothing", Data(folder, folder), Instant(), TRIALS_WITHOUT_WORK, 1, on_trial=note)
     each = [1000 * (b - a) for a, b in itertools.pairwise(ends)]
     return {str(n): statistics.median(each[max(0, n - 51) : n - 1]) for n in (20, 100, 300, 500, TRIALS_WITHOUT_WORK)}
 

@@ -105,6 +105,31 @@ def test_a_job_whose_process_is_killed_fails_and_the_next_one_runs(pool: Pool, d
     assert isinstance(follow(pool)[1], Done)
 
 
+def test_the_next_job_finds_a_process_ready_and_one_that_was_killed_is_not_missed(
+    pool: Pool, data: Data, tmp_path: Path
+) -> None:
+    for kills in (False, True):
+        pool.start("before", "train", a_task(data), tmp_path / "before.keras")
+        assert pool._spare is not None
+        spare = pool._spare[1]
+        if kills:
+            os.kill(spare.pid, signal.SIGKILL)
+            spare.join()
+        assert isinstance(follow(pool)[1], Done)
+        pool.start("next", "train", a_task(data), tmp_path / "next.keras")
+        (running,) = pool._running.values()
+        assert (running.process is spare) is not kills
+        assert isinstance(follow(pool)[1], Done)
+
+
+def test_a_closed_pool_leaves_no_process(data: Data, tmp_path: Path) -> None:
+    with Pool() as pool:
+        pool.start("job", "train", a_task(data), tmp_path / "model.keras")
+        processes = [next(iter(pool._running.values())).process, pool._spare[1]]  # type: ignore[index]
+        assert all(Path(f"/proc/{process.pid}").exists() for process in processes)
+    assert not any(Path(f"/proc/{process.pid}").exists() for process in processes)
+
+
 def test_a_job_that_hangs_is_ended_at_its_limit_and_another_one_is_not(pool: Pool, data: Data, tmp_path: Path) -> None:
     pool.start("hung", "train", a_task(data), tmp_path / "hung.keras", limit=1.5)
     (hung,) = pool._running.values()

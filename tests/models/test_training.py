@@ -40,6 +40,27 @@ def test_a_fused_epoch_ends_with_the_weights_of_keras_own_fit(compiled_from, spe
         np.testing.assert_allclose(mine, other, atol=1e-6)
 
 
+def test_rows_in_a_file_are_not_copied_and_training_does_not_change_them(spec_of, flowers, tmp_path):
+    """So that as many trials as there are cores need the memory of one."""
+    schema, split = flowers
+    data = Data(tmp_path, tmp_path / "schema.json")
+    data.save("train", split)
+    mapped, before = data.split("train"), (tmp_path / "train.features.npy").read_bytes()
+    trainer = compiled(mlp.build(spec_of(), schema), spec_of(), schema, mapped, mapped, 1)
+    history = trainer.fit(orders(96, 3), steps_per_epoch=1, epochs=2, verbose=0).history
+    assert history["loss"][1] < history["loss"][0]
+    assert (tmp_path / "train.features.npy").read_bytes() == before
+    np.testing.assert_array_equal(mapped.features, split.features)
+    mapped.features[0, 0] = 1234  # in this process alone
+    assert trainer.data[0][0, 0] == 1234
+    assert (tmp_path / "train.features.npy").read_bytes() == before
+
+
+def test_the_orders_of_the_rows_are_not_tuned_by_a_thread_that_the_end_of_a_training_would_wait_for():
+    """With it, a training of s seconds beside another one ended up to s seconds late."""
+    assert orders(96, 3).options().autotune.enabled is False
+
+
 def test_a_network_that_starts_from_zeros_does_not_learn_and_one_from_glorot_does(spec_of, flowers):
     schema, split = flowers
 
