@@ -27,4 +27,5 @@ def take_over(
     for epoch, value in twin.intermediate_values.items():
         trial.report(value, epoch)
     on_trial(trial, "duplicate", None, f"trial {twin.number} had the same hyperparameters")
-    study.tell(trial, twin.values, state=twin.state)
+    # What a pruned one is worth is its last report, which Optuna finds by itself and does not want to be told.
+    study.tell(trial, twin.values if twin.state == TrialState.COMPLETE else None, state=twin.state)

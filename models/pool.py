@@ -72,11 +72,15 @@ class _Running:
 class Pool:
     """Starts jobs, each in its own process, and yields what they report.
 
-    A job is a function of `models.worker`, whose last argument is `on_epoch(epoch, value)`. While one runs, a process
-    for the next one is there already: forking it and its first steps take some hundredths of a second.
+    A job is a function of `models.worker`, whose last argument is `on_epoch(epoch, value)`.
+
+    Args:
+        ahead: for many jobs: while one runs, the process of the next one is there already. Forking it and its first
+            steps take some hundredths of a second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ahead: bool = False) -> None:
+        self.ahead = ahead
         self._running: dict[Connection, _Running] = {}
         self._spare: tuple[Connection, Any] | None = None
         _context.set_forkserver_preload(["models.worker", "models.pool"])
@@ -103,7 +107,8 @@ class Pool:
             connection.send((function, arguments))
         deadline = time.monotonic() + (math.inf if limit is None else limit)
         self._running[connection] = _Running(job, process, limit, deadline, _kills_for_memory())
-        self._spare = _fork()
+        if self.ahead:
+            self._spare = _fork()
 
     def events(self, seconds: float | None = None) -> Iterator[Progress | Done | Stopped | Failed]:
         """What has happened since, waiting until something has, but not longer than so many seconds."""

@@ -189,6 +189,7 @@ def run_study(
                 hyperparameters = suggest(trial, search.space)
                 twin = twin_of(study, trial)
                 if twin is not None:
+                    database.flush()  # that it runs: it is about to be logged
                     take_over(study, trial, twin, hyperparameters, on_trial)
                     n_finished += 1
                     continue
@@ -199,7 +200,8 @@ def run_study(
                 pool.start(trial, objective.function, task, save_to(trial.number), limit=search.trial_timeout)
                 for name, value in {"seed": seed, "hyperparameters": hyperparameters}.items():
                     trial.set_user_attr(name, value)
-            database.flush()  # while they train
+                database.flush()  # while it trains
+            database.flush()
             if not len(pool) and n_different is not None and tried(study) >= n_different:
                 break
             for event in pool.events(left) if len(pool) or not workers() else ():

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from optuna.distributions import BaseDistribution
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+
+HERE = 0  # the id, in memory, of the one study
 
 
 class WriteBehind(InMemoryStorage):
@@ -25,35 +28,48 @@ class WriteBehind(InMemoryStorage):
     def __init__(self, database: RDBStorage, name: str) -> None:
         super().__init__()
         self._database = database
-        self._trials: list[int] = []  # their ids in the database, by those here, which are their numbers
+        self._trials: dict[int, int] = {}  # their ids in the database, by those here, which are their numbers
         self._pending: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._behind = False
         for study in database.get_all_studies():
             if study.study_name == name:
                 self._study = study._study_id
-                here = super().create_new_study(study.directions, name)
+                super().create_new_study(study.directions, name)
                 for key, value in study.user_attrs.items():
-                    super().set_study_user_attr(here, key, value)
+                    super().set_study_user_attr(HERE, key, value)
                 for key, value in study.system_attrs.items():
-                    super().set_study_system_attr(here, key, value)
-                self._take_in(here)
+                    super().set_study_system_attr(HERE, key, value)
+                self._take_in()
 
     @contextlib.contextmanager
     def behind(self) -> Iterator[None]:
-        """Within, changes wait for the next `flush`; its end is one too."""
+        """Within, changes wait for the next `flush`; its end is one too, and takes in what an interrupt kept away."""
         self._behind = True
         try:
             yield
+        except BaseException:
+            with contextlib.suppress(Exception):  # a store that failed: the search says why it ended, not this
+                self.flush()
+                self._take_in()
+            raise
         finally:
             self._behind = False
-            self.flush()
+        self.flush()
 
     def flush(self) -> None:
         """Write what has changed, in order. What cannot be written is kept for the next time."""
         while self._pending:
             write, arguments = self._pending[0]
-            write(*arguments)
+            try:
+                write(*arguments)
+            except UpdateFinishedTrialError:  # written already, if an interrupt came before the next line
+                if not self._ended(*arguments):
+                    raise
             self._pending.popleft()
+
+    def _ended(self, there: int, state: object, values: object = None, *_: object) -> bool:
+        trial = self._database.get_trial(there)
+        return (trial.state, trial.values) == (state, values)
 
     def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
         here = super().create_new_study(directions, study_name)
@@ -62,19 +78,22 @@ class WriteBehind(InMemoryStorage):
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         """Never behind, because it is the database that numbers the trials."""
+        if template_trial is not None:  # asked for again: only once the database knows how the first time ended
+            self.flush()
         there = self._database.create_new_trial(self._study, template_trial)
-        if self._database.get_trial_number_from_id(there) > len(self._trials):
-            self._take_in(study_id, before=there)
-        self._trials.append(there)
+        number = self._database.get_trial_number_from_id(there)
+        self._take_in(until=number)
+        self._trials[number] = there
         return super().create_new_trial(study_id, template_trial)
 
-    def _take_in(self, study_id: int, before: int | None = None) -> None:
-        """Trials of the database that are not here yet."""
-        for trial in self._database.get_all_trials(self._study, deepcopy=False)[len(self._trials) :]:
-            if trial._trial_id == before:
-                return
-            self._trials.append(trial._trial_id)
-            super().create_new_trial(study_id, trial)
+    def _take_in(self, until: int | None = None) -> None:
+        """Trials of the database that are not here yet, up to a number."""
+        here = len(super().get_all_trials(HERE, deepcopy=False))
+        if here == until:
+            return
+        for trial in self._database.get_all_trials(self._study, deepcopy=False)[here:until]:
+            self._trials[trial.number] = trial._trial_id
+            super().create_new_trial(HERE, trial)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         super().set_study_user_attr(study_id, key, value)

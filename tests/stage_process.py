@@ -37,10 +37,12 @@ class Process:
             time.sleep(0.05)
 
     def trials(self) -> list[psutil.Process]:
-        """The processes of the trials that run now: the children of the fork server."""
+        """The processes of the trials that run now: the children of the fork server but for the one that waits for
+        the next trial, in which TensorFlow has no threads yet.
+        """
         try:
             servers = psutil.Process(self.process.pid).children()
-            return [trial for server in servers for trial in server.children()]
+            return [trial for server in servers for trial in server.children() if trial.num_threads() > 4]
         except psutil.NoSuchProcess:
             return []
 

@@ -90,7 +90,7 @@ def main() -> None:
         RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         print(json.dumps({name: figures}, indent=2), flush=True)
 
-    with tempfile.TemporaryDirectory() as folder, Watched() as pool:
+    with tempfile.TemporaryDirectory() as folder, Watched(ahead=True) as pool:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
         data = prepare_data(paths, Path(folder))
         search(Path(folder) / "warm", data, pool, n_trials=2, workers=2)  # the fork server imports TensorFlow

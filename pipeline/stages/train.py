@@ -16,7 +16,7 @@ def run(params: Params, paths: Paths) -> None:
             from models.cluster import Cluster
 
             cluster = stack.enter_context(Cluster(params.search.scheduler))
-        pool = stack.enter_context(Pool())
+        pool = stack.enter_context(Pool(ahead=cluster is None))
         # Imported only now, while the pool's own process imports TensorFlow: each takes many seconds.
         from pipeline.training import search_and_export
 

@@ -33,7 +33,7 @@ REAL = Path(__file__).parent.parent.parent / "params.yaml"
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
-    with Pool() as made:
+    with Pool(ahead=True) as made:
         yield made
 
 
@@ -123,7 +123,7 @@ def test_the_next_job_finds_a_process_ready_and_one_that_was_killed_is_not_misse
 
 
 def test_a_closed_pool_leaves_no_process(data: Data, tmp_path: Path) -> None:
-    with Pool() as pool:
+    with Pool(ahead=True) as pool:
         pool.start("job", "train", a_task(data), tmp_path / "model.keras")
         processes = [next(iter(pool._running.values())).process, pool._spare[1]]  # type: ignore[index]
         assert all(Path(f"/proc/{process.pid}").exists() for process in processes)

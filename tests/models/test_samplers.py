@@ -234,6 +234,25 @@ def test_a_configuration_that_was_trained_is_not_trained_again(tmp_path, load) -
     assert not any(DUPLICATES in trial.user_attrs for trial in best_trials(study, 9))
 
 
+def test_a_configuration_that_was_pruned_is_not_trained_again(tmp_path, load) -> None:
+    settings = load(
+        {**SMALL, "dropout": 0.0},
+        sampler="random",
+        pruner={"type": "threshold", "upper": 1.25},
+        warmup_epochs=1,
+        n_trials=24,
+    )
+    study, told = search(tmp_path, settings, Instant(epochs=9), "")
+    twins = [trial for trial in study.trials if DUPLICATES in trial.user_attrs]
+    assert {twin.state.name for twin in twins} == {"COMPLETE", "PRUNED"}
+    for twin in twins:
+        original = study.trials[twin.user_attrs[DUPLICATES]]
+        assert (twin.state, twin.value, twin.intermediate_values) == (
+            original.state, original.value, original.intermediate_values,
+        )  # fmt: skip
+    assert len(told) == len(finished_trials(study)) == len(study.trials)
+
+
 @pytest.mark.parametrize("sampler", ["random", "tpe", "qmc"])
 def test_a_search_of_a_small_space_ends_when_all_of_it_was_tried(tmp_path, load, sampler) -> None:
     space = {**SMALL, "dropout": 0.0, "optimizer": "adam", "momentum": 0.9}
