@@ -108,9 +108,7 @@ def orders(n_rows: int, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
     rows = tf.range(n_rows)
     counter = tf.data.Dataset.counter(first_epoch)
     options = tf.data.Options()
-    options.autotune.enabled = (
-        False  # nothing to tune, and its thread may keep the end of a training waiting for seconds
-    )
+    options.autotune.enabled = False  # there is nothing to tune, and a training may end seconds late for its thread
     shuffled = counter.map(lambda epoch: tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch]))
     return shuffled.with_options(options)
 

@@ -19,7 +19,7 @@ class WriteBehind(InMemoryStorage):
 
     One process at a time searches a study (`provenance.only_one`, `storage.held`), so that the memory is right. What
     others put into the database meanwhile, from a dashboard say, is taken in whenever a trial is created.
-    An end of this process loses what was not written yet, as if it had ended that much earlier.
+    A kill of this process loses what was not written yet: such a trial is found running, and asked for again.
 
     Args:
         name: of the study; it need not exist.

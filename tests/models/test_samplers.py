@@ -1,10 +1,7 @@
 """What is tried next and what is ended early, by name: on a function in the place of networks."""
 
-import math
 import warnings
-from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
@@ -12,35 +9,17 @@ from ruamel.yaml import YAML
 from models.best import best_trials, front
 from models.configurations import default_configuration, n_configurations
 from models.duplicates import DUPLICATES
-from models.pool import Done, Progress, Stopped
 from models.samplers import chosen, notes
 from models.search import (
-    Objective,
     finished_trials,
     n_different_of,
-    open_study,
-    run_study,
     tried,
 )
-from models.trial import Data, TrialResult
 from pipeline.errors import UserError
-from pipeline.params import Search, load_params
+from pipeline.params import load_params
+from tests.models.instant import MIXED, PLAIN, ROOT, SMALL, Instant, search
 
-ROOT = Path(__file__).parents[2]
 GP = pytest.param("gp", marks=pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch, an extra, is missing"))
-SMALL = {
-    "depth": {"type": "int", "low": 1, "high": 3},
-    "dropout": {"type": "float", "low": 0.0, "high": 0.3, "step": 0.1},
-    "optimizer": {"type": "categorical", "choices": ["adam", "sgd"]},
-    "momentum": {"type": "categorical", "choices": [0.0, 0.9], "when": {"optimizer": "sgd"}},
-    "width": 16, "activation": "relu", "learning_rate": 0.001, "batch_size": 32,
-}  # fmt: skip
-PLAIN = {**SMALL, "depth": 2, "momentum": 0.9, "optimizer": "sgd",
-         "dropout": {"type": "float", "low": 0.0, "high": 0.9},
-         "learning_rate": {"type": "float", "low": 1e-5, "high": 1.0, "log": True}}  # fmt: skip
-MIXED = {**PLAIN, "depth": {"type": "int", "low": 1, "high": 3, "log": True}, "optimizer": SMALL["optimizer"],
-         "momentum": {"type": "float", "low": 0.0, "high": 0.99, "when": {"optimizer": "sgd"}},
-         "width": {"type": "int", "low": 16, "high": 64, "layers": "either"}}  # fmt: skip
 
 
 @pytest.fixture
@@ -56,56 +35,6 @@ def load(tmp_path):
         return load_params(tmp_path / "params.yaml", "iris").search
 
     return changed
-
-
-class Instant:
-    """In the place of a pool: a bowl in the logarithm of the learning rate, the dropout and the depth."""
-
-    def __init__(self, epochs: int = 1) -> None:
-        self.jobs, self.epochs, self.trained, self.stopped = [], epochs, [], []
-
-    def __len__(self) -> int:
-        return len(self.jobs)
-
-    def start(self, job, function, task, save_to, limit) -> None:
-        self.jobs.append((job, task))
-        self.trained.append(task.hyperparameters)
-
-    def events(self, seconds) -> Iterator:
-        job, task = self.jobs.pop(0)
-        chosen = task.hyperparameters
-        value = (math.log10(chosen["learning_rate"]) + 2) ** 2 + chosen["dropout"] + 0.1 * chosen["depth"]
-        for epoch in range(self.epochs):
-            progress = Progress(job, epoch, value + 0.01 * epoch)
-            yield progress
-            if job.number in self.stopped:
-                yield Stopped(job)
-                return
-        size = 10 * chosen["width"] if isinstance(chosen["width"], int) else 100
-        yield Done(job, TrialResult(value, 0, {}, size, 0.0, 1, (value,)))
-
-    def answer(self, progress, go_on) -> None:
-        if not go_on:
-            self.stopped.append(progress.job.number)
-
-    def close(self) -> list:
-        return []
-
-
-def search(tmp_path: Path, settings: Search, pool: Instant | None = None, name: str = "study"):
-    """Search in the database of that name, or in memory."""
-    train = load_params(ROOT / "params.yaml", "iris").train
-    objective = Objective(Data(tmp_path, tmp_path), "log_loss", False, train, second=settings.second_objective)
-    study = open_study(
-        "study", f"sqlite:///{tmp_path / name}.db" if name else "sqlite:///:memory:", settings, objective
-    )
-    told: list[tuple[str, str]] = []
-    run_study(
-        study, settings, objective, Instant() if pool is None else pool, lambda: 1, 1,
-        lambda number: tmp_path / str(number) / "model.keras",
-        lambda trial, state, result, reason: told.append((state, reason)),
-    )  # fmt: skip
-    return study, told
 
 
 @pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes", "qmc", GP])

@@ -1,0 +1,75 @@
+"""Search spaces, and a search through them whose trials take no time."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.pool import Done, Progress, Stopped
+from models.search import Objective, open_study, run_study
+from models.trial import Data, TrialResult
+from pipeline.params import Search, load_params
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "depth": {"type": "int", "low": 1, "high": 3},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.3, "step": 0.1},
+    "optimizer": {"type": "categorical", "choices": ["adam", "sgd"]},
+    "momentum": {"type": "categorical", "choices": [0.0, 0.9], "when": {"optimizer": "sgd"}},
+    "width": 16, "activation": "relu", "learning_rate": 0.001, "batch_size": 32,
+}  # fmt: skip
+PLAIN = {**SMALL, "depth": 2, "momentum": 0.9, "optimizer": "sgd",
+         "dropout": {"type": "float", "low": 0.0, "high": 0.9},
+         "learning_rate": {"type": "float", "low": 1e-5, "high": 1.0, "log": True}}  # fmt: skip
+MIXED = {**PLAIN, "depth": {"type": "int", "low": 1, "high": 3, "log": True}, "optimizer": SMALL["optimizer"],
+         "momentum": {"type": "float", "low": 0.0, "high": 0.99, "when": {"optimizer": "sgd"}},
+         "width": {"type": "int", "low": 16, "high": 64, "layers": "either"}}  # fmt: skip
+
+
+class Instant:
+    """In the place of a pool: a bowl in the logarithm of the learning rate, the dropout and the depth."""
+
+    def __init__(self, epochs: int = 1) -> None:
+        self.jobs, self.epochs, self.trained, self.stopped = [], epochs, [], []
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def start(self, job, function, task, save_to, limit) -> None:
+        self.jobs.append((job, task))
+        self.trained.append(task.hyperparameters)
+
+    def events(self, seconds) -> Iterator:
+        job, task = self.jobs.pop(0)
+        chosen = task.hyperparameters
+        value = (math.log10(chosen["learning_rate"]) + 2) ** 2 + chosen["dropout"] + 0.1 * chosen["depth"]
+        for epoch in range(self.epochs):
+            progress = Progress(job, epoch, value + 0.01 * epoch)
+            yield progress
+            if job.number in self.stopped:
+                yield Stopped(job)
+                return
+        size = 10 * chosen["width"] if isinstance(chosen["width"], int) else 100
+        yield Done(job, TrialResult(value, 0, {}, size, 0.0, 1, (value,)))
+
+    def answer(self, progress, go_on) -> None:
+        if not go_on:
+            self.stopped.append(progress.job.number)
+
+    def close(self) -> list:
+        return []
+
+
+def search(tmp_path: Path, settings: Search, pool: Instant | None = None, name: str = "study"):
+    """Search in the database of that name, or in memory."""
+    train = load_params(ROOT / "params.yaml", "iris").train
+    objective = Objective(Data(tmp_path, tmp_path), "log_loss", False, train, second=settings.second_objective)
+    study = open_study(
+        "study", f"sqlite:///{tmp_path / name}.db" if name else "sqlite:///:memory:", settings, objective
+    )
+    told: list[tuple[str, str]] = []
+    run_study(
+        study, settings, objective, Instant() if pool is None else pool, lambda: 1, 1,
+        lambda number: tmp_path / str(number) / "model.keras",
+        lambda trial, state, result, reason: told.append((state, reason)),
+    )  # fmt: skip
+    return study, told
