@@ -7,11 +7,12 @@ from functools import partial
 import numpy as np
 
 from bench.material import parts, raw, score, train
-from models.spec import Spec
-from models.trial import Split
+from contracts.schema import load_schema
+from contracts.spec import Spec
+from models.training.data import Split
+from pipeline.data.splits import read_part
 from pipeline.paths import Paths
-from pipeline.schema import load_schema
-from pipeline.splits import TARGET, read_part
+from pipeline.tables import TARGET
 
 FOLDS, REPEATS = 5, 5
 # Chosen on other repetitions (seeds 101 to 103) than those that are reported.

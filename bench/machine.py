@@ -3,7 +3,7 @@
 import os
 import platform
 
-from pipeline import provenance
+from pipeline.tracking import provenance
 
 
 def machine(*packages: str) -> dict:

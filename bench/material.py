@@ -4,22 +4,23 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from models import worker  # first: imports TensorFlow quietly  # isort: skip
+from models.training.runtime import use_threads  # first: imports TensorFlow quietly  # isort: skip
 import keras
 import numpy as np
 import pyarrow as pa
 
-from models import mlp
-from models.fit import compiled, orders
-from models.spec import Spec
-from models.trial import Split
-from pipeline.catalog import load_raw
-from pipeline.inference import infer_schema
-from pipeline.metrics import BY_NAME
-from pipeline.params import load_params
+from contracts.encoding import encode, encode_target
+from contracts.metrics import BY_NAME
+from contracts.schema import Schema
+from contracts.settings.load import load_params
+from contracts.spec import Spec
+from models.network import build
+from models.training.data import Split
+from models.training.fit import compiled, shuffled_row_indices
+from pipeline.data.schema_inference import infer_schema
 from pipeline.paths import var
-from pipeline.schema import Schema, encode, encode_target
-from pipeline.splits import IMAGE, IS_TEST, TARGET, column_to_images
+from pipeline.sources.readers import load_raw
+from pipeline.tables import IMAGE, IS_TEST, TARGET, column_to_images
 
 Rows = dict[str, np.ndarray]  # row numbers by the name of the part
 
@@ -27,7 +28,7 @@ Rows = dict[str, np.ndarray]  # row numbers by the name of the part
 @cache
 def raw(dataset: str) -> pa.Table:
     """All rows of a dataset in their original order; downloaded once, or from the mirror."""
-    worker._use_threads(0)
+    use_threads(0)
     params = load_params(Path("params.yaml"), dataset)
     return load_raw(dataset, params.source, params.fetch, var() / "downloads")
 
@@ -53,11 +54,11 @@ def parts(dataset: str, divide: Callable[[pa.Table], Rows]) -> tuple[Schema, dic
 
 def train(spec: Spec, schema: Schema, train: Split, watched: Split, epochs: int, seed: int) -> keras.Model:
     """A network after so many epochs; `watched` is measured after each and decides nothing."""
-    worker._use_threads(0)
+    use_threads(0)
     keras.utils.set_random_seed(seed)
-    network = mlp.build(spec, schema)
+    network = build.build(spec, schema)
     trainer = compiled(network, spec, schema, train, watched, epochs)
-    order = orders(len(train.target), seed)
+    order = shuffled_row_indices(len(train.target), seed)
     trainer.fit(order, steps_per_epoch=1, epochs=epochs, validation_data=trainer.validation, shuffle=False, verbose=0)
     return network
 

@@ -26,11 +26,11 @@ from ruamel.yaml import YAML
 
 from bench import search_functions
 from bench.machine import machine
-from models.trial import Data, Split
-from pipeline.errors import UserError
+from contracts.errors import UserError
+from contracts.schema import load_schema
+from models.training.data import Data, Split
+from pipeline.data.splits import read_part
 from pipeline.paths import Paths
-from pipeline.schema import load_schema
-from pipeline.splits import read_part
 
 RESULTS = Path("bench/results/search.json")
 PICTURE = Path("docs/images/search.png")

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.best import best_trials
-from models.pool import Done
-from models.search import Objective, open_study, run_study
-from models.trial import Data, TrialResult
-from pipeline.params import load_params
-from pipeline.space import FloatRange
+from contracts.settings.load import load_params
+from contracts.settings.space import FloatRange
+from models.search.pool import Done
+from models.search.ranking import best_trials
+from models.search.study import Objective, open_study, run_study
+from models.search.trial import TrialResult
+from models.training.data import Data
 
 TRIALS = 50
 SEEDS = (1, 2, 3, 4, 5)

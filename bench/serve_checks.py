@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from pipeline.schema import encode
-from serving.meters import Meters
+from contracts.encoding import encode
+from serving.metrics import Meters
 from serving.model import Model
 from serving.predictor import Predictor
-from serving.protocols import tensorflow
+from serving.protocols import tensorflow_serving
 
 TIMES = 2000
 
@@ -32,7 +32,7 @@ def checks_seconds(bundle: Path, body: bytes) -> float:
         rows = np.array(instances, dtype=np.float32).reshape(-1, schema.input_width)
         return orjson.dumps({"predictions": predictor.predict(rows)}, option=orjson.OPT_SERIALIZE_NUMPY)
 
-    return _seconds(lambda: tensorflow.predict(model, body, "application/json")) - _seconds(unchecked)
+    return _seconds(lambda: tensorflow_serving.predict(model, body, "application/json")) - _seconds(unchecked)
 
 
 def _seconds(answer: Callable) -> float:

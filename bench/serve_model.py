@@ -14,9 +14,9 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from models.export import export
-from pipeline.schema import ClassTarget, ImageFeature, Schema
-from serving.bundle import Manifest, seal
+from contracts.bundle import Manifest, seal
+from contracts.schema import ClassTarget, ImageFeature, Schema
+from models.training.export import export
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 

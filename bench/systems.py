@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 
 from bench.material import Rows, parts, raw, score, train
-from models.spec import Spec
-from pipeline.splits import IS_TEST, TARGET
+from contracts.spec import Spec
+from pipeline.tables import IS_TEST, TARGET
 
 SEEDS = (1, 2, 3, 4, 5)
 INITIALIZERS = (

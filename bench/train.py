@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from models import worker  # first: imports TensorFlow quietly  # isort: skip
+from models.training.runtime import use_threads  # first: imports TensorFlow quietly  # isort: skip
 import keras
 import numpy as np
 import pyarrow as pa
@@ -24,13 +24,14 @@ import tensorflow as tf
 from bench import systems
 from bench.machine import machine
 from bench.material import Rows, parts
-from models import heads, mlp, optimizers
-from models.epoch import EpochTrainer
-from models.fit import compiled, orders
-from models.spec import Spec
-from models.trial import Split
-from pipeline.errors import UserError
-from pipeline.schema import Schema
+from contracts.errors import UserError
+from contracts.schema import Schema
+from contracts.spec import Spec
+from models.network import build, heads
+from models.training import optimizers
+from models.training.data import Split
+from models.training.epoch import EpochTrainer
+from models.training.fit import compiled, shuffled_row_indices
 
 RESULTS = Path("bench/results/train.json")
 SEEDS = (1, 2, 3, 4, 5)
@@ -74,7 +75,7 @@ SYSTEMS = (
 
 
 def main() -> None:
-    worker._use_threads(0)
+    use_threads(0)
     chosen = sys.argv[1:]
     known = json.loads(RESULTS.read_text())["systems"] if chosen and RESULTS.exists() else {}
     for system in SYSTEMS:
@@ -135,7 +136,7 @@ def measure(system: System) -> dict:
 def _keras(system: System, schema: Schema, train: Split, validation: Split, seed: int) -> Callable:
     """Keras as its documentation uses it: `compile`, then `fit` on arrays."""
     keras.utils.set_random_seed(seed)
-    network = mlp.build(system.spec, schema)
+    network = build.build(system.spec, schema)
     steps = -(-len(train.target) // system.spec.batch_size)
     network.compile(
         optimizer=optimizers.optimizer(system.spec, steps, system.trained),
@@ -164,7 +165,7 @@ def _keras(system: System, schema: Schema, train: Split, validation: Split, seed
 
 def _ours(system: System, schema: Schema, train: Split, validation: Split, seed: int) -> Callable:
     keras.utils.set_random_seed(seed)
-    network = mlp.build(system.spec, schema)
+    network = build.build(system.spec, schema)
     trainer: EpochTrainer = compiled(network, system.spec, schema, train, validation, system.trained)
     begun = 0
 
@@ -172,7 +173,7 @@ def _ours(system: System, schema: Schema, train: Split, validation: Split, seed:
         nonlocal begun
         # `fit` from the epoch that comes next: another order of rows in each.
         history = trainer.fit(
-            orders(len(train.target), seed, begun),
+            shuffled_row_indices(len(train.target), seed, begun),
             steps_per_epoch=1,
             epochs=epochs,
             validation_data=trainer.validation,

@@ -1,1 +1,4 @@
-"""Keras networks: what one is, how it is built, trained, searched and exported."""
+"""Keras networks: built (`network`), trained (`training`), searched for (`search`), each part on those before it.
+
+Imports `contracts`. The only package that imports TensorFlow.
+"""

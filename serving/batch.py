@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from pipeline.schema import Schema
-from serving.bundle import BundleDamaged
-from serving.door import Door, Rows
+from contracts.bundle import BundleDamaged
+from contracts.schema import Schema
+from serving.errors import SHOWN, Problem
 from serving.predictor import Predictor
-from serving.problems import SHOWN, Problem
-from serving.protocols.csv_rows import parsed_rows
+from serving.validation.csv_rows import parsed_rows
+from serving.validation.rows import Door, Rows
 
 CHUNK = 10_000  # rows in memory
 

@@ -8,7 +8,7 @@ import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 
-from pipeline.schema import encode
+from contracts.encoding import encode
 from serving.predictor import Predictor
 
 # MLflow insists on warning that type hints are missing, though the model's signature says more than they

@@ -4,11 +4,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.schema import encode
-from serving.door import Door, Rows
-from serving.meters import Meters
+from contracts.encoding import encode
+from serving.errors import SHOWN, Problem
+from serving.metrics import Meters
 from serving.predictor import Predictor
-from serving.problems import SHOWN, Problem
+from serving.validation.rows import Door, Rows
 
 TOLERANCE = 1e-4  # of the sample's prediction, relative where it is larger than 1
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from pipeline.schema import NumericTarget, Schema
-from serving.bundle import Manifest, open_bundle
+from contracts.bundle import Manifest, open_bundle
+from contracts.schema import NumericTarget, Schema
 
 MANY = 256  # rows from which on a second thread is worth its waking
 
@@ -36,7 +36,7 @@ class Predictor:
         Labels and several values have the shape (n_rows, n_outputs), in the order of `schema.outputs`.
 
         Args:
-            rows: float32 of shape (n_rows, schema.input_width), from `pipeline.schema.encode`.
+            rows: float32 of shape (n_rows, schema.input_width), from `contracts.schema.encode`.
         """
         session = self._few if len(rows) < MANY else self._many
         (output,) = session.run(None, {self._input: rows})

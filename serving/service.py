@@ -1,4 +1,4 @@
-"""The Bento's service: packaging, processes and signals are BentoML's, what they serve is `serving.app`'s.
+"""The Bento's service: packaging, processes and signals are BentoML's, what they serve is `serving.http.app`'s.
 
 `bentoml serve` imports this in a process that only supervises and again in each worker. The first checks the
 bundle, so that a damaged one stops the start; only a worker pays for the model.
@@ -15,7 +15,7 @@ from typing import Any
 
 import bentoml
 
-from serving.bundle import BundleDamaged, check_bundle
+from contracts.bundle import BundleDamaged, check_bundle
 from serving.settings import SettingsWrong, read_settings
 
 HOME = Path(__file__).parent.parent  # the Bento's root, beside the packages
@@ -52,9 +52,9 @@ class Bare(bentoml.Service):
         from bentoml._internal import server
         from uvicorn.protocols.http import auto
 
-        from serving.app import make_app
-        from serving.connections import Impatient
-        from serving.meters import Meters
+        from serving.http.app import make_app
+        from serving.http.connections import Impatient
+        from serving.metrics import Meters
         from serving.model import Model
         from serving.predictor import Predictor
 

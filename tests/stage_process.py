@@ -9,7 +9,7 @@ import optuna
 import psutil
 from optuna.trial import FrozenTrial
 
-from models.search import ABANDONED, FINISHED
+from models.search.study import ABANDONED, FINISHED
 from tests.conftest import Project
 
 STAGE = (sys.executable, "-m", "pipeline.stages", "train", "iris")

@@ -15,8 +15,9 @@ import pandas as pd
 import pytest
 import requests
 
-from pipeline.schema import encode, load_schema
-from serving.bundle import open_bundle
+from contracts.bundle import open_bundle
+from contracts.encoding import encode
+from contracts.schema import load_schema
 from serving.predictor import Predictor
 
 FILES = (
@@ -157,7 +158,7 @@ def test_keras_onnx_mlflow_and_http_predict_the_same(project, rows, mlflow, addr
 
     onnx = Predictor(bundle).predict(encoded)
     program = (
-        "import sys, numpy, keras; import models.encoders; "
+        "import sys, numpy, keras; import models.network.encoders; "
         "model = keras.models.load_model(sys.argv[1]); "
         "numpy.save(sys.argv[3], numpy.asarray(model(numpy.load(sys.argv[2]))))"
     )
@@ -243,7 +244,7 @@ def test_the_bento_brings_no_training_tools(project) -> None:
 def test_a_changed_bundle_is_not_loaded(project, tmp_path: Path) -> None:
     import shutil
 
-    from serving.bundle import BundleDamaged
+    from contracts.bundle import BundleDamaged
 
     copy = shutil.copytree(project.folder / "artifacts/iris/bundle", tmp_path / "bundle")
     with (copy / "model.onnx").open("ab") as file:

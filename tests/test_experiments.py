@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipeline.params import load_params
+from contracts.settings.load import load_params
 from tests.stage_process import Process
 
 

@@ -19,8 +19,8 @@ import psutil
 import pytest
 from optuna.trial import FrozenTrial
 
-from models.search import RESUMES
-from serving.bundle import open_bundle
+from contracts.bundle import open_bundle
+from models.search.study import RESUMES
 from tests.conftest import Project
 from tests.stage_process import STAGE, Process, Stores
 

@@ -10,10 +10,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from pipeline.catalog import load_raw
-from pipeline.download import fetch_file
-from pipeline.errors import UserError
-from pipeline.sections import Fetch, Source
+from contracts.errors import UserError
+from contracts.settings.sections import Fetch, Source
+from pipeline.sources.download import fetch_file
+from pipeline.sources.readers import load_raw
 from tests.conftest import Project
 
 CONTENT = b"hours,degree,wage\n" + b"".join(b"%d,%d,%d\n" % (n, n % 3, 10 * n) for n in range(30_000))

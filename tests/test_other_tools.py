@@ -16,7 +16,7 @@ ROUND_TRIP = """
 import sys
 from pathlib import Path
 import keras, numpy, tensorflow
-import models.encoders
+import models.network.encoders
 bundle, folder = Path(sys.argv[1]), Path(sys.argv[2])
 rows = numpy.load(sys.argv[3])
 expected = numpy.asarray(keras.models.load_model(bundle / "model.keras", compile=False)(rows))
@@ -34,7 +34,8 @@ print("SavedModel", float(abs(served - expected).max()))
 def test_the_exported_formats_give_back_the_network(project, tmp_path) -> None:
     import numpy as np
 
-    from pipeline.schema import encode, load_schema
+    from contracts.encoding import encode
+    from contracts.schema import load_schema
 
     said = project.run("python", "-m", "pipeline.commands", "export", "iris", str(tmp_path / "out")).stdout
     assert "saved_model" in said

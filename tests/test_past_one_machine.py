@@ -11,8 +11,8 @@ import psutil
 import pytest
 import requests
 
-from pipeline import provenance
-from serving.bundle import open_bundle
+from contracts.bundle import open_bundle
+from pipeline.tracking import provenance
 from tests.conftest import Project
 from tests.stage_process import STAGE, Process, Stores
 

@@ -21,14 +21,15 @@ import optuna
 import psutil
 
 from bench.machine import machine
-from models.pool import Done, Pool, Progress
-from models.search import Objective, open_study, run_study
-from models.trial import Data, TrialResult
-from pipeline.params import load_params
+from contracts.settings.load import load_params
+from contracts.settings.pruners import Plain
+from models.search.pool import Done, Pool, Progress
+from models.search.study import Objective, open_study, run_study
+from models.search.trial import TrialResult
+from models.training.data import Data
 from pipeline.paths import Paths
-from pipeline.pruning import Plain
-from pipeline.study_log import StudyLog
-from pipeline.training import prepare_data
+from pipeline.search.study_log import StudyLog
+from pipeline.search.train import prepare_data
 
 RESULTS = Path("bench/results/engine.json")
 DATASET = "digits"

@@ -1,3 +1,3 @@
 """Python runs this at its start: MLflow's server of a Keras model then knows our layers; it has no setting for it."""
 
-from models import layers  # noqa: F401
+from models.network import layers  # noqa: F401

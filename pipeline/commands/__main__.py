@@ -4,8 +4,8 @@ import argparse
 import importlib
 import sys
 
+from contracts.errors import UserError
 from pipeline.environment import prepare_environment
-from pipeline.errors import UserError
 
 COMMANDS = {
     "summary": "the table at the end of a run",

@@ -5,7 +5,7 @@ from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from pipeline.errors import UserError
+from contracts.errors import UserError
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -22,7 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    from pipeline.studies import open_storage
+    from pipeline.search.studies import open_storage
 
     storage = open_storage()
     from optuna_dashboard import wsgi  # takes seconds

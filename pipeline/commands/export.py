@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.params import load_params
+from contracts.errors import UserError
+from contracts.settings.load import load_params
 from pipeline.paths import Paths
 
 
@@ -14,7 +14,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    from serving.bundle import BundleDamaged, open_bundle
+    from contracts.bundle import BundleDamaged, open_bundle
 
     load_params(Path("params.yaml"), chosen.dataset)
     paths = Paths(chosen.dataset)
@@ -25,7 +25,7 @@ def run(chosen: argparse.Namespace) -> None:
         raise UserError(f"{error}; run `dvc repro select@{chosen.dataset}` first") from None
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"OUT: expected a new or an empty folder, received {folder}, which has files in it")
-    from models.formats import write_formats
+    from models.training.formats import write_formats
 
     write_formats(paths.bundle / "model.keras", folder)
     print(f"{chosen.dataset}: {folder}/saved_model, model.weights.h5 and architecture.json of {paths.bundle}")

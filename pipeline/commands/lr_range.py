@@ -4,10 +4,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.params import load_params
+from contracts.errors import UserError
+from contracts.schema import load_schema
+from contracts.settings.load import load_params
 from pipeline.paths import Paths
-from pipeline.schema import load_schema
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,13 +18,13 @@ def run(chosen: argparse.Namespace) -> None:
     params, paths = load_params(Path("params.yaml"), chosen.dataset), Paths(chosen.dataset)
     if not (paths.prepared / "schema.json").exists():
         raise UserError(f"{paths.prepared} is missing: run `dvc repro preprocess@{chosen.dataset}` first")
-    from models import worker  # first: imports TensorFlow quietly  # isort: skip
-    from models.lr_range import lr_range, suggestion
-    from pipeline import plots
-    from pipeline.space import specs_tried
-    from pipeline.training import prepare_data
+    from models.training.runtime import use_threads  # first: imports TensorFlow quietly  # isort: skip
+    from contracts.settings.space import specs_tried
+    from models.training.lr_range import lr_range, suggestion
+    from pipeline.evaluation import plots
+    from pipeline.search.train import prepare_data
 
-    worker._use_threads(0)
+    use_threads(0)
     spec = specs_tried(params.search.space)[0]
     with tempfile.TemporaryDirectory() as folder:
         train = prepare_data(paths, Path(folder)).split("train")

@@ -5,10 +5,10 @@ import json
 import shlex
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.params import load_params
+from contracts.errors import UserError
+from contracts.schema import load_schema
+from contracts.settings.load import load_params
 from pipeline.paths import Paths
-from pipeline.schema import load_schema
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,9 +4,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from models.pool import Pool
-from pipeline.errors import UserError
-from pipeline.params import load_params
+from contracts.errors import UserError
+from contracts.settings.load import load_params
+from models.search.pool import Pool
 from pipeline.paths import Paths
 
 
@@ -17,11 +17,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     params, paths = load_params(Path("params.yaml"), chosen.dataset), Paths(chosen.dataset)
     with Pool() as pool, tempfile.TemporaryDirectory() as folder:
-        from models.search import Objective, task_for
-        from pipeline.digest import md5
-        from pipeline.metrics import BY_NAME
-        from pipeline.training import prepare_data
-        from serving.bundle import BundleDamaged, open_bundle
+        from contracts.bundle import BundleDamaged, open_bundle
+        from contracts.files import md5
+        from contracts.metrics import BY_NAME
+        from models.search.study import Objective, task_for
+        from pipeline.search.train import prepare_data
 
         try:
             manifest, _ = open_bundle(paths.bundle)

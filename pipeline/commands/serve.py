@@ -4,8 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.params import load_params
+from contracts.errors import UserError
+from contracts.settings.load import load_params
 from pipeline.paths import Paths, var
 
 

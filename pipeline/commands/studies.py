@@ -7,8 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.errors import UserError
-from pipeline.params import load_datasets, load_params
+from contracts.errors import UserError
+from contracts.settings.load import load_datasets, load_params
 from pipeline.paths import Paths
 
 STATES = ("complete", "pruned", "fail", "running")
@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    from pipeline import studies
+    from pipeline.search import studies
 
     storage = studies.open_storage()
     names = studies.optuna.get_all_study_names(storage)
@@ -54,7 +54,7 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _current() -> set[str]:
     """The studies that a search would continue now, of the datasets that are prepared."""
-    from pipeline.provenance import study_name
+    from pipeline.tracking.provenance import study_name
 
     datasets = [name for name in load_datasets(Path("params.yaml")) if _is_prepared(Paths(name))]
     return {study_name(load_params(Path("params.yaml"), name), Paths(name)) for name in datasets}

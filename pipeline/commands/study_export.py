@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.params import load_params
+from contracts.errors import UserError
+from contracts.settings.load import load_params
 from pipeline.paths import Paths
 
 
@@ -24,8 +24,8 @@ def run(chosen: argparse.Namespace) -> None:
         raise UserError(f"OUT: expected a file in a folder that exists, received {chosen.out!r}")
     if chosen.study is None and not (paths.prepared / "train.parquet").exists():
         raise UserError(f"{paths.prepared} is missing: name a study (`make studies` lists them): {example} STUDY=…")
-    from pipeline import studies
-    from pipeline.provenance import study_name
+    from pipeline.search import studies
+    from pipeline.tracking.provenance import study_name
 
     storage = studies.open_storage()
     name = chosen.study or study_name(params, paths)

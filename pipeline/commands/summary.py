@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.params import load_datasets
+from contracts.settings.load import load_datasets
 from pipeline.paths import Paths
 
 

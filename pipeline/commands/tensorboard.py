@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.errors import UserError
-from pipeline.params import load_params
+from contracts.errors import UserError
+from contracts.settings.load import load_params
 from pipeline.paths import var
 
 
@@ -32,11 +32,11 @@ def run(chosen: argparse.Namespace) -> int:
 
 def _write(dataset: str, folder: Path) -> int:
     """Write the curves of the trials that are not in the folder yet; how many there are."""
-    from models.formats import write_events
-    from pipeline import tracking
+    from models.training.formats import write_events
+    from pipeline.tracking import runs
 
-    client, experiment = tracking.connect(dataset)
-    ended = {name: curves for name, curves in tracking.learning_curves(client, experiment) if curves}
+    client, experiment = runs.connect(dataset)
+    ended = {name: curves for name, curves in runs.learning_curves(client, experiment) if curves}
     for name, curves in ended.items():
         if not (folder / name).exists():
             write_events(curves, folder / name)

@@ -6,10 +6,10 @@ import signal
 import subprocess
 from pathlib import Path
 
-from pipeline import provenance
-from pipeline.errors import UserError
-from pipeline.params import load_datasets, load_params
-from pipeline.sections import Search
+from contracts.errors import UserError
+from contracts.settings.load import load_datasets, load_params
+from contracts.settings.sections import Search
+from pipeline.tracking import provenance
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     budget(chosen, load_params(Path("params.yaml"), chosen.dataset).search)  # what is wrong is told at once
     # Two experiments of DVC in one working copy take each other's parameters and lock file apart.
-    with provenance.only_one("tune", "this working copy is being tuned"):
+    with provenance.file_lock("tune", "this working copy is being tuned"):
         return _tune(chosen)
 
 

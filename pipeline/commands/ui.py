@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from pipeline.errors import UserError
+from contracts.errors import UserError
 from pipeline.paths import var
 
 

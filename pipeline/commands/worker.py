@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from pipeline import provenance
+from pipeline.tracking import provenance
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,12 +15,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    from models import remote
+    from models.search import cluster_worker
 
     at_once = str(chosen.trials_at_once)
     # Dask's worker is a daemonic process otherwise, which may not have children.
     os.environ["DASK_DISTRIBUTED__WORKER__DAEMON"] = "False"
     command = [sys.executable, "-m", "distributed.cli.dask_worker", chosen.scheduler, "--no-dashboard"]
     # The worker itself needs no memory worth watching: its trials are processes of their own.
-    command += ["--nthreads", at_once, "--memory-limit", "0", "--resources", f"{remote.resource()}={at_once}"]
+    command += ["--nthreads", at_once, "--memory-limit", "0", "--resources", f"{cluster_worker.resource()}={at_once}"]
     os.execv(sys.executable, command)

@@ -10,9 +10,9 @@ import signal
 import sys
 from pathlib import Path
 
+from contracts.errors import UserError
+from contracts.settings.load import load_params
 from pipeline.environment import prepare_environment
-from pipeline.errors import UserError
-from pipeline.params import load_params
 from pipeline.paths import Paths
 
 STAGES = ("fetch", "preprocess", "train", "select", "evaluate", "package")

@@ -2,13 +2,14 @@
 
 import json
 
-from pipeline import plots, tracking
-from pipeline.baselines import baseline_predictions
-from pipeline.digest import md5
-from pipeline.metrics import bootstrap_intervals, metrics_of
-from pipeline.params import Params
+from contracts.files import md5
+from contracts.metrics import bootstrap_intervals, metrics_of
+from contracts.settings.load import Params
+from pipeline.data.splits import read_part
+from pipeline.evaluation import plots
+from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.paths import Paths
-from pipeline.splits import read_part
+from pipeline.tracking import runs
 from serving.predictor import Predictor
 
 
@@ -43,15 +44,15 @@ def run(params: Params, paths: Paths) -> None:
         plots.save(curves, paths.model_plots / "learning_curves.png"),
         plots.save(errors(schema, y, predictions), paths.model_plots / f"{errors.__name__}.png"),
     ]
-    client, experiment = tracking.connect(params.dataset)
+    client, experiment = runs.connect(params.dataset)
     run_id = manifest.mlflow_run_id
-    if not tracking.run_exists(client, run_id):
-        run_id = tracking.new_run(client, experiment, f"trial {manifest.trial}")
+    if not runs.run_exists(client, run_id):
+        run_id = runs.new_run(client, experiment, f"trial {manifest.trial}")
     values = {f"{part}.{name}": v for part, of_part in report.items() for name, v in of_part.items()}
-    tracking.log_metrics(client, run_id, values)
-    tracking.log_files(client, run_id, pictures)
+    runs.log_metrics(client, run_id, values)
+    runs.log_files(client, run_id, pictures)
     test_file = paths.prepared / "test.parquet"
-    tracking.log_inputs(client, run_id, {"test": (test_file, md5(test_file))})
+    runs.log_inputs(client, run_id, {"test": (test_file, md5(test_file))})
     first = reported[0].name
     low, high = ends[first]
     interval = f"{settings.confidence:.0%} interval {low:.4g} to {high:.4g}"

@@ -1,9 +1,9 @@
 """fetch: bring a dataset here, verified, as one table."""
 
-from pipeline.catalog import load_raw
-from pipeline.params import Params
+from contracts.settings.load import Params
 from pipeline.paths import Paths, var
-from pipeline.splits import write_rows
+from pipeline.sources.readers import load_raw
+from pipeline.tables import write_rows
 
 
 def run(params: Params, paths: Paths) -> None:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import bentoml
 
-from pipeline import provenance
-from pipeline.code import copy_code
-from pipeline.params import Params
+from contracts.files import copy_modules
+from contracts.settings.load import Params
 from pipeline.paths import Paths
+from pipeline.tracking import provenance
 
 NOT_SERVED = ("mlflow_model.py", "batch.py")  # need MLflow, and PyArrow
 CODE = (
-    "pipeline/__init__.py", "pipeline/schema.py",
+    *(f"contracts/{name}.py" for name in ("__init__", "bundle", "encoding", "files", "schema")),
     *(str(path) for path in sorted(Path("serving").rglob("*"))
       if path.suffix in (".py", ".html", ".css", ".js") and path.name not in NOT_SERVED),
 )  # fmt: skip
@@ -32,7 +32,7 @@ def run(params: Params, paths: Paths) -> None:
     version = json.loads(paths.selection.read_text())["version"]
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
-        copy_code(CODE, context)
+        copy_modules(CODE, context)
         shutil.copytree(paths.bundle, context / "bundle")
         settings = {"workers": params.package.workers, "version": version, "expected": _sample_prediction(context)}
         (context / "settings.json").write_text(json.dumps(settings))
@@ -60,6 +60,6 @@ def run(params: Params, paths: Paths) -> None:
 
 def _sample_prediction(context: Path) -> list[float]:
     """What the travelling code says for the schema's sample: the service must say the same when it starts."""
-    command = [sys.executable, "-m", "serving.sample", "bundle"]
+    command = [sys.executable, "-m", "serving.predict_sample", "bundle"]
     output = subprocess.run(command, cwd=context, check=True, capture_output=True, text=True, timeout=60).stdout
     return json.loads(output)

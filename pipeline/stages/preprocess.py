@@ -3,11 +3,12 @@
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipeline.digest import md5
-from pipeline.inference import infer_schema
-from pipeline.params import Params
+from contracts.files import md5
+from contracts.settings.load import Params
+from pipeline.data.schema_inference import infer_schema
+from pipeline.data.splits import split_rows
 from pipeline.paths import Paths
-from pipeline.splits import IS_TEST, TARGET, split_rows, write_rows
+from pipeline.tables import IS_TEST, TARGET, write_rows
 
 
 def run(params: Params, paths: Paths) -> None:

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import tracking
-from pipeline.baselines import baseline_predictions
-from pipeline.errors import UserError
-from pipeline.metrics import BY_NAME
-from pipeline.params import Params
+from contracts.bundle import BundleDamaged, Manifest
+from contracts.errors import UserError
+from contracts.metrics import BY_NAME
+from contracts.schema import Schema, load_schema
+from contracts.settings.load import Params
+from pipeline.data.splits import read_part
+from pipeline.evaluation.baselines import baseline_predictions
+from pipeline.evaluation.selection import Competitor, NothingToServe, as_report, decide
 from pipeline.paths import Paths
-from pipeline.registry import register_bundle
-from pipeline.schema import Schema, load_schema
-from pipeline.selection import Competitor, NothingToServe, as_report, decide
-from pipeline.splits import read_part
-from serving.bundle import BundleDamaged, Manifest
+from pipeline.tracking import runs
+from pipeline.tracking.registry import register_bundle
 from serving.predictor import Predictor
 
 
@@ -38,16 +38,16 @@ def run(params: Params, paths: Paths) -> None:
     candidates: list[tuple[Competitor, Manifest]] = []
     for folder in sorted((path for path in paths.candidates.iterdir() if path.is_dir()), key=lambda p: int(p.name)):
         candidates.append(competitor(f"candidate {folder.name}", folder))
-    client, _ = tracking.connect(params.dataset)
-    version = tracking.champion(client, params.dataset)
+    client, _ = runs.connect(params.dataset)
+    version = runs.champion(client, params.dataset)
     with tempfile.TemporaryDirectory() as scratch:
         champion, home = None, Path()
         if version is not None:
             name = f"version {version}"
             try:
-                home = tracking.download_bundle(params.dataset, version, Path(scratch))
+                home = runs.download_bundle(params.dataset, version, Path(scratch))
                 champion, _ = competitor(name, home)
-            except (BundleDamaged, OSError, tracking.MlflowException) as error:
+            except (BundleDamaged, OSError, runs.MlflowException) as error:
                 champion = Competitor(name, float("nan"), 0, 0, f"its bundle cannot be read: {error}")
         baseline = metric.compute(y, baseline_predictions(schema, len(y)))
         rivals = [candidate for candidate, _ in candidates]
@@ -61,7 +61,7 @@ def run(params: Params, paths: Paths) -> None:
     report = as_report(metric, rivals, champion, baseline, decision)
     if decision.is_new:
         version = register_bundle(client, params.dataset, paths.bundle)
-        tracking.crown(client, params.dataset, version)
+        runs.set_champion_alias(client, params.dataset, version)
     report["version"] = version
     paths.selection.write_text(json.dumps(_without_nan(report), indent=2) + "\n", encoding="utf-8")
     print(f"  {params.dataset}: {decision.winner} is served as version {version}: {decision.reason}")

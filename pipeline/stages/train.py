@@ -2,10 +2,10 @@
 
 import contextlib
 
-from models.pool import Pool
-from pipeline import storage
-from pipeline.params import Params
+from contracts.settings.load import Params
+from models.search.pool import Pool
 from pipeline.paths import Paths
+from pipeline.tracking import databases
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -13,12 +13,12 @@ def run(params: Params, paths: Paths) -> None:
     with contextlib.ExitStack() as stack:
         cluster = None
         if params.search.scheduler is not None:  # first, so that nothing is begun where it does not answer
-            from models.cluster import Cluster
+            from models.search.cluster import Cluster
 
             cluster = stack.enter_context(Cluster(params.search.scheduler))
         pool = stack.enter_context(Pool(ahead=cluster is None))
         # Imported only now, while the pool's own process imports TensorFlow: each takes many seconds.
-        from pipeline.training import search_and_export
+        from pipeline.search.train import search_and_export
 
-        stack.enter_context(storage.failures_explained())
+        stack.enter_context(databases.failures_explained())
         search_and_export(params, paths, pool, cluster)

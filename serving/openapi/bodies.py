@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from pipeline.schema import CategoricalFeature, Feature, ImageFeature
+from contracts.schema import CategoricalFeature, Feature, ImageFeature
 from serving.model import Model
-from serving.protocols.inference import metadata, output_names
-from serving.readable import described
+from serving.protocols.answers import described
+from serving.protocols.open_inference import metadata, output_names
 
 NUMBER = {"type": "number"}
 PIXELS = "{height} rows of {width} numbers from 0 to {maximum:g}; or a PNG or JPEG in base64"

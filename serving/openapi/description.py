@@ -5,7 +5,7 @@ from typing import Any
 from serving.model import Model
 from serving.openapi import bodies
 from serving.openapi.problem import PROBLEM, REASONS
-from serving.protocols.catalog import gets, posts
+from serving.protocols.routes import gets, posts
 
 SUMMARIES = {
     "/livez": "Is the process alive?",

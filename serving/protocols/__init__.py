@@ -1,1 +1,1 @@
-"""One module a protocol: from the bytes of a request to the bytes of its answer."""
+"""One module a protocol: from the bytes of a request to the bytes of its answer. Imports `serving.validation`."""

@@ -7,9 +7,9 @@ import numpy as np
 from python_multipart import parse_form
 from python_multipart.exceptions import FormParserError
 
-from serving.door import Door, Rows
-from serving.pictures import NotAPicture, pixels
-from serving.problems import Problem, Wrong, refuse
+from serving.errors import Problem, Wrong, refuse
+from serving.parsing.pictures import NotAPicture, pixels
+from serving.validation.rows import Door, Rows
 
 
 def picture_rows(door: Door, body: bytes, content_type: str) -> Rows:

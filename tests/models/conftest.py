@@ -10,12 +10,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from models.spec import Spec
-from models.trial import Data, Split
-from pipeline.inference import infer_schema
-from pipeline.params import Image, Source
-from pipeline.schema import ClassTarget, NumericFeature, Schema, encode, encode_target
-from pipeline.splits import IMAGE, TARGET, images_to_column
+from contracts.encoding import encode, encode_target
+from contracts.schema import ClassTarget, NumericFeature, Schema
+from contracts.settings.load import Image, Source
+from contracts.spec import Spec
+from models.training.data import Data, Split
+from pipeline.data.schema_inference import infer_schema
+from pipeline.tables import IMAGE, TARGET, images_to_column
 
 ROWS = 96
 

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from models.pool import Done, Progress, Stopped
-from models.search import Objective, open_study, run_study
-from models.trial import Data, TrialResult
-from pipeline.params import Search, load_params
+from contracts.settings.load import Search, load_params
+from models.search.pool import Done, Progress, Stopped
+from models.search.study import Objective, open_study, run_study
+from models.search.trial import TrialResult
+from models.training.data import Data
 
 ROOT = Path(__file__).parents[2]
 SMALL = {

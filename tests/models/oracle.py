@@ -5,8 +5,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from models.spec import Spec
-from pipeline.schema import CategoricalFeature, NumericFeature, NumericTarget, Schema
+from contracts.schema import CategoricalFeature, NumericFeature, NumericTarget, Schema
+from contracts.spec import Spec
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 

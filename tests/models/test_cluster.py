@@ -8,12 +8,12 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from models import remote
-from models.cluster import Cluster
-from models.pool import Done, Failed, Progress, Stopped
-from models.search import finished_trials
-from models.trial import Data
-from pipeline.errors import UserError
+from contracts.errors import UserError
+from models.search import cluster_worker
+from models.search.cluster import Cluster
+from models.search.pool import Done, Failed, Progress, Stopped
+from models.search.study import finished_trials
+from models.training.data import Data
 from tests.models.test_pool import a_task, follow, params, search
 
 AT_ONCE = 2
@@ -27,7 +27,7 @@ def workers(**resources: int) -> LocalCluster:
 
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:
-    with workers(**{remote.resource(): AT_ONCE}) as local:
+    with workers(**{cluster_worker.resource(): AT_ONCE}) as local:
         yield local.scheduler_address
 
 
@@ -56,13 +56,13 @@ def test_a_trial_reports_its_epochs_and_brings_its_network(cluster: Cluster, dat
 def test_a_worker_that_does_not_see_the_rows_is_sent_them(
     cluster: Cluster, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "_sees", lambda data, digest: False)
+    monkeypatch.setattr(cluster_worker, "_sees", lambda data, digest: False)
     cluster.start("job", "train", a_task(data), tmp_path / "model.keras")
     assert isinstance(follow(cluster)[1], Done)
-    digest = remote.digest_of(data)
+    digest = cluster_worker.digest_of(data)
     (folder,) = cluster.client.run(lambda dask_worker: dask_worker.local_directory).values()
     copy = Path(folder) / f"rows-{digest}"
-    assert remote.digest_of(Data(copy, copy / "schema.json")) == digest
+    assert cluster_worker.digest_of(Data(copy, copy / "schema.json")) == digest
 
 
 def test_a_trial_that_is_told_to_stop_stops(cluster: Cluster, data: Data, tmp_path: Path) -> None:
@@ -113,18 +113,18 @@ def test_a_worker_with_other_code_is_refused(capsys: pytest.CaptureFixture, monk
         with pytest.raises(UserError, match="no worker"):
             Cluster(local.scheduler_address)
         assert "was not started by `make worker SCHEDULER=" in capsys.readouterr().out
-        theirs = {**remote.code(), "models/fit.py": "edited", "keras": "3.0.0"}
+        theirs = {**cluster_worker.code(), "models/training/fit.py": "edited", "keras": "3.0.0"}
         monkeypatch.setattr(Cluster, "_code_of", lambda self, worker: theirs)
         with pytest.raises(UserError, match="no worker"):
             Cluster(local.scheduler_address)
         said = capsys.readouterr().out
         assert "another version of keras" in said
-        assert "models/fit.py" in said
+        assert "models/training/fit.py" in said
         assert "same commit" in said
 
 
 def test_a_scheduler_that_goes_away_is_told(data: Data, tmp_path: Path) -> None:
-    local = workers(**{remote.resource(): AT_ONCE})
+    local = workers(**{cluster_worker.resource(): AT_ONCE})
     with Cluster(local.scheduler_address) as cluster:
         cluster.start("job", "train", a_task(data), tmp_path / "model.keras")
         local.close()

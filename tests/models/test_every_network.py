@@ -6,9 +6,9 @@ import onnxruntime
 import pytest
 from oracle import forward
 
-from models import mlp
-from models.export import ExportFailed, export, served
-from models.fit import fit
+from models.network import build
+from models.training.export import ExportFailed, export, served
+from models.training.fit import fit
 
 HEADS = {
     "multiclass": ("multiclass", {}),
@@ -97,7 +97,7 @@ def test_every_encoding_and_layer_is_the_same_by_hand_in_keras_and_in_onnx(insid
 def test_images_are_shares_of_the_brightest_or_standardised(numeric, spec_of, data_of, tmp_path):
     schema, split = data_of("multiclass", images=True)
     assert agree(spec_of(numeric=numeric), schema, split, tmp_path) <= 1e-5
-    encoded = mlp.build(spec_of(numeric=numeric, depth=0), schema).layers[1](split.features)
+    encoded = build.build(spec_of(numeric=numeric, depth=0), schema).layers[1](split.features)
     assert (abs(np.mean(encoded)) < 1e-5 and np.std(encoded) == pytest.approx(1)) == (numeric == "standardise")
 
 
@@ -105,14 +105,14 @@ def test_augmented_images_are_left_alone_outside_training(spec_of, data_of, tmp_
     schema, split = data_of("multiclass", images=True)
     spec = spec_of(shift=1, flip=True, noise=0.1)
     assert agree(spec, schema, split, tmp_path) <= 1e-5
-    network = mlp.build(spec, schema)
+    network = build.build(spec, schema)
     assert not np.allclose(network(split.features, training=True), network(split.features))
 
 
 def test_a_graph_that_predicts_something_else_is_not_exported(spec_of, data_of, tmp_path, monkeypatch):
     schema, split = data_of("binary")
-    network = mlp.build(spec_of(), schema)
-    other = mlp.build(spec_of(), schema)
+    network = build.build(spec_of(), schema)
+    other = build.build(spec_of(), schema)
     monkeypatch.setattr(network, "export", other.export)
     other(split.features)
     with pytest.raises(ExportFailed, match="differs from the network"):
@@ -120,7 +120,7 @@ def test_a_graph_that_predicts_something_else_is_not_exported(spec_of, data_of, 
 
 
 def test_the_material_s_networks_have_as_many_parameters_as_it_prints(spec_of):
-    from pipeline.schema import ClassTarget, ImageFeature, NumericFeature, Schema
+    from contracts.schema import ClassTarget, ImageFeature, NumericFeature, Schema
 
     number = {"minimum": 0, "maximum": 1, "mean": 0, "std": 1, "median": 0, "missing": False}
 
@@ -131,8 +131,8 @@ def test_the_material_s_networks_have_as_many_parameters_as_it_prints(spec_of):
 
     flowers = schema(tuple(NumericFeature(name=name, **number) for name in "abcd"), 3)
     clothes = schema((ImageFeature(name="image", height=28, width=28, maximum=255),), 10)
-    assert mlp.build(spec_of(width=(4, 128)), flowers).count_params() == 1_047
-    assert mlp.build(spec_of(width=(300, 100)), clothes).count_params() == 266_610
+    assert build.build(spec_of(width=(4, 128)), flowers).count_params() == 1_047
+    assert build.build(spec_of(width=(300, 100)), clothes).count_params() == 266_610
 
 
 def test_a_number_that_is_missing_where_training_saw_none_is_filled(spec_of, data_of):
@@ -140,5 +140,5 @@ def test_a_number_that_is_missing_where_training_saw_none_is_filled(spec_of, dat
     complete = [f.model_copy(update={"missing": False}) if f.kind == "numeric" else f for f in schema.features]
     rows = split.features.copy()
     rows[:, 0] = np.nan
-    network = mlp.build(spec_of(), schema.model_copy(update={"features": tuple(complete)}))
+    network = build.build(spec_of(), schema.model_copy(update={"features": tuple(complete)}))
     assert np.isfinite(np.asarray(network(rows))).all()

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from models.fit import fit
-from models.lr_range import BELOW, lr_range, suggestion
+from models.training.fit import fit
+from models.training.lr_range import BELOW, lr_range, suggestion
 
 
 def test_the_suggested_rate_learns_and_the_turning_point_is_above_it(spec_of, data_of):

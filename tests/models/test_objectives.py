@@ -12,19 +12,19 @@ import optuna
 import pytest
 from ruamel.yaml import YAML
 
-from models.best import best_trials, front
-from models.finalists import by_mean, said_of_seeds, with_seeds
-from models.pool import Done, Pool, Progress
-from models.search import Objective, task_for
-from models.trial import TrialTask
-from pipeline.errors import UserError
-from pipeline.folds import prepare_folds
-from pipeline.params import Params, load_params
+from contracts.bundle import open_bundle
+from contracts.errors import UserError
+from contracts.schema import load_schema
+from contracts.settings.load import Params, load_params
+from models.search.finalists import describe_finalists, rank_by_mean, with_seeds
+from models.search.pool import Done, Pool, Progress
+from models.search.ranking import best_trials, front
+from models.search.study import Objective, task_for
+from models.search.trial import TrialTask
+from pipeline.data.folds import prepare_folds
 from pipeline.paths import Paths
-from pipeline.schema import load_schema
+from pipeline.search.train import prepare_data, search_and_export
 from pipeline.stages import fetch, preprocess, select
-from pipeline.training import prepare_data, search_and_export
-from serving.bundle import open_bundle
 
 ROOT = Path(__file__).parents[2]
 SPACE = {"depth": 1, "width": {"type": "int", "low": 8, "high": 32}, "dropout": 0.0, "optimizer": "adam",
@@ -155,7 +155,7 @@ def test_a_trial_of_folds_goes_on_after_the_last_whole_fold(pool, folder, load, 
 
 def test_folds_and_further_seeds_decide_the_order_of_the_bundles(searched, load) -> None:
     study, client, paths = searched(load(n_trials=2, folds=2, finalist_seeds=1))
-    best = by_mean(study, best_trials(study, 2))
+    best = rank_by_mean(study, best_trials(study, 2))
     assert [len(with_seeds(study, trial)) for trial in best] == [2, 2]
     assert statistics.fmean(with_seeds(study, best[0])) <= statistics.fmean(with_seeds(study, best[1]))
     for rank, trial in enumerate(best, 1):
@@ -176,20 +176,20 @@ def test_finalists_are_ordered_by_their_mean_and_those_that_failed_come_last() -
     study = optuna.create_study()
     for value in (0.1, 0.2, 0.3):
         study.add_trial(optuna.trial.create_trial(value=value))
-    assert [trial.number for trial in by_mean(study, study.trials)] == [0, 1, 2]
+    assert [trial.number for trial in rank_by_mean(study, study.trials)] == [0, 1, 2]
     study.set_user_attr("finalist 0", [0.5, 0.6])
     study.set_user_attr("finalist 1", [0.2, None])
-    assert [trial.number for trial in by_mean(study, study.trials)] == [2, 0, 1]
-    said = [said_of_seeds(study, trial, "log_loss") for trial in study.trials]
+    assert [trial.number for trial in rank_by_mean(study, study.trials)] == [2, 0, 1]
+    said = [describe_finalists(study, trial, "log_loss") for trial in study.trials]
     assert said[0] == "trial 0: log_loss 0.4000 ± 0.26 over 3 seeds"
     assert said[1] == "trial 1: log_loss 0.2000 ± 0 over 2 seeds, 1 failed"
     upwards = optuna.create_study(direction="maximize")
     upwards.add_trials(study.trials)
-    assert [trial.number for trial in by_mean(upwards, upwards.trials)] == [2, 1, 0]
+    assert [trial.number for trial in rank_by_mean(upwards, upwards.trials)] == [2, 1, 0]
 
 
 def test_a_test_over_folds_needs_folds_and_is_the_choice_for_many(load) -> None:
-    from models.pruners import chosen
+    from models.search.pruners import chosen
 
     with pytest.raises(UserError, match="folds above 1 for pruner: wilcoxon"):
         load(pruner="wilcoxon")

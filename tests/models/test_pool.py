@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from models.best import best_trials
-from models.pool import Done, Failed, Pool, Progress, Stopped
-from models.search import (
+from contracts.settings.load import Params, load_params
+from models.search.pool import Done, Failed, Pool, Progress, Stopped
+from models.search.ranking import best_trials
+from models.search.study import (
     ABANDONED,
     RESUMES,
     Objective,
@@ -25,8 +26,8 @@ from models.search import (
     task_for,
     to_go_on_with,
 )
-from models.trial import Data, TrialResult
-from pipeline.params import Params, load_params
+from models.search.trial import TrialResult
+from models.training.data import Data
 
 REAL = Path(__file__).parent.parent.parent / "params.yaml"
 
@@ -164,9 +165,9 @@ def test_a_job_ends_with_its_parent(data: Data, tmp_path: Path) -> None:
     """Or it would go on writing to the checkpoint that the next search takes over."""
     script = f"""
 import sys
-from models.pool import Pool
+from models.search.pool import Pool
 from tests.models.test_pool import a_task
-from models.trial import Data
+from models.training.data import Data
 from pathlib import Path
 pool = Pool()
 pool.start("hung", "train", a_task(Data(Path({str(data.folder)!r}), Path({str(data.schema)!r}))), Path("unused.keras"))

@@ -6,17 +6,17 @@ from importlib.util import find_spec
 import pytest
 from ruamel.yaml import YAML
 
-from models.best import best_trials, front
-from models.configurations import default_configuration, n_configurations
-from models.duplicates import DUPLICATES
-from models.samplers import chosen, notes
-from models.search import (
+from contracts.errors import UserError
+from contracts.settings.load import load_params
+from models.search.configurations import default_configuration, n_configurations
+from models.search.duplicates import DUPLICATES
+from models.search.ranking import best_trials, front
+from models.search.samplers import chosen, notes
+from models.search.study import (
     finished_trials,
     n_different_of,
     tried,
 )
-from pipeline.errors import UserError
-from pipeline.params import load_params
 from tests.models.instant import MIXED, PLAIN, ROOT, SMALL, Instant, search
 
 GP = pytest.param("gp", marks=pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch, an extra, is missing"))
@@ -214,7 +214,7 @@ def test_a_pruner_ends_bad_trials_and_keeps_the_best(tmp_path, load, pruner, end
 def test_auto_prunes_by_brackets_only_where_there_are_many_trials(load) -> None:
     from optuna.pruners import HyperbandPruner, MedianPruner
 
-    from models.pruners import pruner_of
+    from models.search.pruners import pruner_of
 
     assert isinstance(pruner_of(load(PLAIN, n_trials=99), 100), MedianPruner)
     assert isinstance(pruner_of(load(PLAIN, n_trials=100), 100), HyperbandPruner)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from models.search import RESUMES, Objective, abandon, finished_trials, open_study
-from models.trial import Data
-from pipeline.params import load_params
+from contracts.settings.load import load_params
+from models.search.study import RESUMES, Objective, abandon, finished_trials, open_study
+from models.training.data import Data
 
 ROOT = Path(__file__).parents[2]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from models.spec import misfits_of_schema
-from pipeline.errors import UserError
-from pipeline.params import load_params
-from pipeline.plausible import check
-from serving.bundle import Manifest, seal
+from contracts.bundle import Manifest, seal
+from contracts.errors import UserError
+from contracts.settings.load import load_params
+from models.network.compatibility import misfits_of_schema
+from pipeline.search.plan import check
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 

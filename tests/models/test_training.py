@@ -1,18 +1,21 @@
 """A training is Keras' own, only faster: the same weights, the same losses, and it can be gone on with."""
 
 import keras
+import models.training.fit
 import numpy as np
 import pytest
 import tensorflow as tf
 
-import models.fit
-from models import checkpoint, heads, mlp, worker
-from models.export import export
-from models.fit import TrialDiverged, compiled, fit, orders
-from models.optimizers import optimizer
-from models.trial import Data, Split, TrialTask
-from models.weights import start_from, weighted
-from pipeline.params import Train
+from contracts.settings.load import Train
+from models.network import build, heads
+from models.search import worker
+from models.search.trial import TrialTask
+from models.training import checkpoint
+from models.training.data import Data, Split
+from models.training.export import export
+from models.training.fit import TrialDiverged, compiled, fit, shuffled_row_indices
+from models.training.optimizers import optimizer
+from models.training.weights import start_from, weighted
 
 LOSS = {"monitor": "log_loss", "higher_is_better": False}
 
@@ -24,16 +27,18 @@ def flowers(data_of):
 
 @pytest.mark.parametrize("compiled_from", [0, 100])
 def test_a_fused_epoch_ends_with_the_weights_of_keras_own_fit(compiled_from, spec_of, flowers, monkeypatch):
-    monkeypatch.setattr(models.fit, "STEPS_WORTH_COMPILING", compiled_from)
+    monkeypatch.setattr(models.training.fit, "STEPS_WORTH_COMPILING", compiled_from)
     schema, split = flowers
     spec = spec_of(batch_size=36)  # 96 rows: two full batches and a partial one
     keras.utils.set_random_seed(0)
-    ours, theirs = mlp.build(spec, schema), mlp.build(spec, schema)
+    ours, theirs = build.build(spec, schema), build.build(spec, schema)
     theirs.set_weights(ours.get_weights())
-    compiled(ours, spec, schema, split, split, 2).fit(orders(96, 3), steps_per_epoch=1, epochs=2, verbose=0)
+    compiled(ours, spec, schema, split, split, 2).fit(
+        shuffled_row_indices(96, 3), steps_per_epoch=1, epochs=2, verbose=0
+    )
     theirs.compile("adam", heads.loss(spec, schema))
     theirs.optimizer.learning_rate = spec.learning_rate
-    for order in orders(96, 3).take(2):
+    for order in shuffled_row_indices(96, 3).take(2):
         rows = order.numpy()
         theirs.fit(split.features[rows], split.target[rows], batch_size=36, shuffle=False, verbose=0)
     for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
@@ -46,8 +51,8 @@ def test_rows_in_a_file_are_not_copied_and_training_does_not_change_them(spec_of
     data = Data(tmp_path, tmp_path / "schema.json")
     data.save("train", split)
     mapped, before = data.split("train"), (tmp_path / "train.features.npy").read_bytes()
-    trainer = compiled(mlp.build(spec_of(), schema), spec_of(), schema, mapped, mapped, 1)
-    history = trainer.fit(orders(96, 3), steps_per_epoch=1, epochs=2, verbose=0).history
+    trainer = compiled(build.build(spec_of(), schema), spec_of(), schema, mapped, mapped, 1)
+    history = trainer.fit(shuffled_row_indices(96, 3), steps_per_epoch=1, epochs=2, verbose=0).history
     assert history["loss"][1] < history["loss"][0]
     assert (tmp_path / "train.features.npy").read_bytes() == before
     np.testing.assert_array_equal(mapped.features, split.features)
@@ -58,7 +63,7 @@ def test_rows_in_a_file_are_not_copied_and_training_does_not_change_them(spec_of
 
 def test_the_orders_of_the_rows_are_not_tuned_by_a_thread_that_the_end_of_a_training_would_wait_for():
     """With it, a training of s seconds beside another one ended up to s seconds late."""
-    assert orders(96, 3).options().autotune.enabled is False
+    assert shuffled_row_indices(96, 3).options().autotune.enabled is False
 
 
 def test_a_network_that_starts_from_zeros_does_not_learn_and_one_from_glorot_does(spec_of, flowers):
@@ -81,7 +86,7 @@ def test_weights_of_rows_and_of_classes_are_multiplied_and_weigh_the_loss(spec_o
     factors = np.array([of_classes.get(schema.classes[code], 1.0) for code in split.target])
     np.testing.assert_allclose(counted.weight, rows * factors)
     spec = spec_of()
-    network = mlp.build(spec, schema)
+    network = build.build(spec, schema)
     trainer = compiled(network, spec, schema, counted, split, 1)
     loss = float(trainer.compute_loss(None, tf.constant(split.target), network(split.features), counted.weight))
     of_truth = np.asarray(network(split.features))[np.arange(len(split.target)), split.target]
@@ -107,7 +112,7 @@ def test_an_auxiliary_output_shares_the_loss_as_its_weight_says(spec_of, flowers
 def test_each_member_of_an_ensemble_has_a_loss_of_its_own(spec_of, flowers):
     schema, split = flowers
     spec = spec_of(family="ensemble", members=3)
-    network = mlp.build(spec, schema)
+    network = build.build(spec, schema)
     trainer = compiled(network, spec, schema, split, split, 1)
     members = network(split.features, training=True)
     assert members.shape == (96, 3, 3)
@@ -158,7 +163,7 @@ def test_a_loss_that_is_no_number_ends_the_training_with_its_reason(spec_of, dat
 @pytest.mark.parametrize("frozen", [True, False])
 def test_lower_layers_start_from_another_bundle_and_move_only_if_not_frozen(frozen, spec_of, flowers, tmp_path):
     schema, split = flowers
-    source = mlp.build(spec_of(), schema)
+    source = build.build(spec_of(), schema)
     source.save(tmp_path / "model.keras")
     theirs = source.get_layer("hidden_1").get_weights()[0]
     fitted = fit(spec_of(), schema, split, split, epochs=1, patience=1, seed=9, **LOSS,
@@ -171,9 +176,9 @@ def test_lower_layers_start_from_another_bundle_and_move_only_if_not_frozen(froz
 
 def test_layers_of_another_width_are_refused(spec_of, flowers, tmp_path):
     schema, _ = flowers
-    mlp.build(spec_of(width=5), schema).save(tmp_path / "model.keras")
+    build.build(spec_of(width=5), schema).save(tmp_path / "model.keras")
     with pytest.raises(ValueError, match="expected weights of"):
-        start_from(mlp.build(spec_of(), schema), tmp_path, 1, False)
+        start_from(build.build(spec_of(), schema), tmp_path, 1, False)
 
 
 @pytest.mark.parametrize(

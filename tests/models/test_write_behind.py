@@ -8,7 +8,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from models.write_behind import WriteBehind
+from models.search.write_behind import WriteBehind
 
 
 def database(file: Path, timeout: float = 60) -> optuna.storages.RDBStorage:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.catalog import load_raw
-from pipeline.errors import UserError
-from pipeline.params import Fetch, Source, load_params
-from pipeline.splits import IMAGE, IS_TEST, TARGET, column_to_images
+from contracts.errors import UserError
+from contracts.settings.load import Fetch, Source, load_params
+from pipeline.sources.readers import load_raw
+from pipeline.tables import IMAGE, IS_TEST, TARGET, column_to_images
 
 REAL = Path(__file__).parent.parent.parent / "params.yaml"
 FETCH = Fetch(timeout=5.0, attempts=1)

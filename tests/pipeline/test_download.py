@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.download import fetch_file
-from pipeline.errors import UserError
+from contracts.errors import UserError
+from pipeline.sources.download import fetch_file
 
 CONTENT = b"a,b\n1,2\n" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.catalog import load_raw
-from pipeline.params import load_params
-from pipeline.splits import IS_TEST, TARGET
+from contracts.settings.load import load_params
+from pipeline.sources.readers import load_raw
+from pipeline.tables import IS_TEST, TARGET
 
 REAL = Path(__file__).parent.parent.parent / "params.yaml"
 pytestmark = pytest.mark.skipif("DATA_MIRROR" not in os.environ, reason="DATA_MIRROR names no mirror")

@@ -8,12 +8,12 @@ import mlflow
 import optuna
 import pytest
 
-from models.search import SECONDS
-from pipeline import tracking
-from pipeline.metrics import BY_NAME
-from pipeline.params import load_params
-from pipeline.progress import TrialProgress, duration
-from pipeline.training import nothing_trained
+from contracts.metrics import BY_NAME
+from contracts.settings.load import load_params
+from models.search.study import SECONDS
+from pipeline.search.progress import TrialProgress, duration
+from pipeline.search.train import nothing_trained
+from pipeline.tracking import runs
 
 PARAMS = load_params(Path(__file__).parents[2] / "params.yaml", "iris")
 
@@ -81,7 +81,7 @@ def test_the_last_lines_say_what_came_of_it_and_where_to_compare(study, capsys) 
 def test_runs_are_compared_where_mlflow_shows_them(monkeypatch, server: str, page: str) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
     asked = "runs=%5B%22a%22%2C%22b%22%5D&experiments=%5B%227%22%5D"
-    assert tracking.comparison("7", ["a", "b"]) == f"{page}/#/compare-runs?{asked}"
+    assert runs.comparison("7", ["a", "b"]) == f"{page}/#/compare-runs?{asked}"
 
 
 def test_the_page_that_is_linked_is_one_of_mlflows() -> None:

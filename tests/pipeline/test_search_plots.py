@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import optuna
 import pytest
 
-from pipeline import search_plots
-from pipeline.metrics import BY_NAME
+from contracts.metrics import BY_NAME
+from pipeline.search import study_plots
 
 ACCURACY, LOSS = BY_NAME["accuracy"], BY_NAME["log_loss"]
 
@@ -49,29 +49,29 @@ def labels(figure) -> list[str]:
 
 
 def test_a_line_passes_through_what_was_asked_and_below_what_was_not() -> None:
-    figure = search_plots.parallel_coordinates(TWO, ACCURACY)
+    figure = study_plots.parallel_coordinates(TWO, ACCURACY)
     assert labels(figure) == ["rate", "optimizer", "momentum", "validationaccuracy"]  # depth and batch are the same
     worse, better = [heights for _, heights in sorted(lines(figure).items())]
-    assert worse[:3] == pytest.approx([0, 0, search_plots.NOT_ASKED])
+    assert worse[:3] == pytest.approx([0, 0, study_plots.NOT_ASKED])
     assert better[:3] == pytest.approx([0.5, 1, 0.5]), "1e-3 is half-way from 1e-4 to 1e-2"
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["not asked"]
 
 
 def test_nothing_is_said_of_conditions_where_there_are_none() -> None:
-    figure = search_plots.parallel_coordinates(trials((0.8, one(depth=1)), (0.9, one(depth=3))), ACCURACY)
+    figure = study_plots.parallel_coordinates(trials((0.8, one(depth=1)), (0.9, one(depth=3))), ACCURACY)
     assert labels(figure) == ["depth", "validationaccuracy"]
     assert figure.axes[0].get_yticklabels() == []
 
 
 @pytest.mark.parametrize(("metric", "best"), [(ACCURACY, "trial 1, accuracy 0.9"), (LOSS, "trial 0, log_loss 0.8")])
 def test_the_best_is_named_whichever_way_the_metric_goes(metric, best: str) -> None:
-    legend = search_plots.parallel_coordinates(TWO, metric).axes[0].get_legend()
+    legend = study_plots.parallel_coordinates(TWO, metric).axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == [f"best: {best}"]
-    assert best in search_plots.slices(TWO, metric).get_suptitle()
+    assert best in study_plots.slices(TWO, metric).get_suptitle()
 
 
 def test_a_slice_shows_the_trials_that_were_asked() -> None:
-    rate, optimizer, momentum = [axis for axis in search_plots.slices(TWO, ACCURACY).axes if axis.get_xlabel()]
+    rate, optimizer, momentum = [axis for axis in study_plots.slices(TWO, ACCURACY).axes if axis.get_xlabel()]
     assert [label.get_text() for label in rate.get_xticklabels()] == ["0.0001", "0.001", "0.01"]
     assert [label.get_text() for label in optimizer.get_xticklabels()] == ["adam", "sgd"]
     assert momentum.get_xlabel() == "momentum, 1 of 2 trials"
@@ -83,7 +83,7 @@ def test_one_bad_trial_does_not_flatten_the_others() -> None:
     several = [(0.90 + depth / 100, one(depth=depth)) for depth in (1, 2, 3)]
     for values, beyond in ((several, ""), ([*several, (0.1, one())], "1 worse one beyond the edge")):
         history = [(number, value, "complete") for number, (value, _) in enumerate(values)]
-        for figure in (search_plots.slices(trials(*values), ACCURACY), search_plots.trial_history(history, ACCURACY)):
+        for figure in (study_plots.slices(trials(*values), ACCURACY), study_plots.trial_history(history, ACCURACY)):
             low, high = figure.axes[0].get_ylim()
             assert 0.8 < low < 0.91
             assert 0.93 < high < 1
@@ -92,7 +92,7 @@ def test_one_bad_trial_does_not_flatten_the_others() -> None:
 
 @pytest.mark.parametrize("few", [[], TWO[:1]])
 def test_too_few_trials_are_told(few: list) -> None:
-    pictures = search_plots.slices(few, LOSS), search_plots.parallel_coordinates(few, LOSS)
-    for figure in (*pictures, search_plots.importance({}, LOSS)):
+    pictures = study_plots.slices(few, LOSS), study_plots.parallel_coordinates(few, LOSS)
+    for figure in (*pictures, study_plots.importance({}, LOSS)):
         assert [text.get_text() for text in figure.axes[0].texts] == ["too few different trials to tell"]
-    assert search_plots.trial_history([], LOSS).axes[0].get_xlabel() == "trial"
+    assert study_plots.trial_history([], LOSS).axes[0].get_xlabel() == "trial"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipeline.metrics import BY_NAME
-from pipeline.selection import Competitor, NothingToServe, as_report, decide
+from contracts.metrics import BY_NAME
+from pipeline.evaluation.selection import Competitor, NothingToServe, as_report, decide
 
 ACCURACY, RMSE = BY_NAME["accuracy"], BY_NAME["rmse"]
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import UserError
-from pipeline.splits import split_rows
+from contracts.errors import UserError
+from pipeline.data.splits import split_rows
 
 LABELS = np.array(["a"] * 60 + ["b"] * 30 + ["c"] * 10)
 

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 import requests
 
-from models.search import ABANDONED
-from pipeline import studies
+from contracts.errors import UserError
+from models.search.study import ABANDONED
 from pipeline.commands import __main__ as commands
-from pipeline.errors import UserError
+from pipeline.search import studies
 
 ROOT = Path(__file__).parents[2]
 NAME = "iris-0123456789"

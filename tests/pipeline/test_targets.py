@@ -5,15 +5,17 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pipeline import bins
-from pipeline.baselines import baseline_predictions
-from pipeline.errors import UserError
-from pipeline.inference import infer_schema
-from pipeline.metrics import BY_NAME
-from pipeline.params import Source
-from pipeline.references import fit_and_score, references
-from pipeline.schema import encode_target, load_schema
-from pipeline.splits import TARGET, read_part, read_weights, write_rows
+from contracts.encoding import encode_target
+from contracts.errors import UserError
+from contracts.metrics import BY_NAME
+from contracts.schema import load_schema
+from contracts.settings.load import Source
+from pipeline.data import bins
+from pipeline.data.schema_inference import infer_schema
+from pipeline.data.splits import read_part, read_weights
+from pipeline.evaluation.baselines import baseline_predictions
+from pipeline.evaluation.references import fit_and_score, references
+from pipeline.tables import TARGET, write_rows
 
 
 def table(target):

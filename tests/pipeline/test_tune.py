@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from contracts.errors import UserError
+from contracts.settings.load import load_params
 from pipeline.commands.tune import budget
-from pipeline.errors import UserError
-from pipeline.params import load_params
 
 SEARCH = load_params(Path(__file__).parents[2] / "params.yaml", "iris").search
 

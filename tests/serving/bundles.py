@@ -6,7 +6,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from pipeline.schema import (
+from contracts.bundle import Manifest, seal
+from contracts.schema import (
     CategoricalFeature,
     ClassTarget,
     ImageFeature,
@@ -14,7 +15,6 @@ from pipeline.schema import (
     NumericTarget,
     Schema,
 )
-from serving.bundle import Manifest, seal
 
 TICKETS = Schema(
     dataset="tickets",

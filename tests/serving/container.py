@@ -6,7 +6,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 PORT = "3000"
-OWN = {"serving", "pipeline"}
+OWN = {"serving", "contracts"}
 
 
 def image_problems(bento: Path) -> list[str]:

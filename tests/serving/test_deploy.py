@@ -23,7 +23,7 @@ def test_the_image_has_what_serving_needs_and_nothing_of_training(bento: Path) -
     for heavy in ("tensorflow", "keras", "mlflow", "dvc", "pandas", "optuna", "scikit-learn"):
         assert heavy not in required
     files = {str(path.relative_to(bento / "src")) for path in (bento / "src").rglob("*") if path.is_file()}
-    assert {"bundle/model.onnx", "serving/page_files/page.js", "pipeline/schema.py", "settings.json"} <= files
+    assert {"bundle/model.onnx", "serving/page/files/page.js", "contracts/schema.py", "settings.json"} <= files
     assert not [name for name in files if name.startswith("pipeline/stages") or name.endswith("mlflow_model.py")]
 
 

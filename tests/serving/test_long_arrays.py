@@ -14,17 +14,17 @@ from test_catalogue import NOT_JSON, ROWS
 from test_catalogue_of_forms import IMAGES
 from test_fuzz import garble, mutate
 
-from pipeline.schema import encode
-from serving import long_arrays, strict_json
-from serving.long_arrays import read_array
-from serving.meters import Meters
+from contracts.encoding import encode
+from serving.errors import Problem
+from serving.metrics import Meters
 from serving.model import Model
+from serving.parsing import json_arrays, json_body
+from serving.parsing.json_arrays import read_array
+from serving.parsing.json_integers import read_small_numbers
 from serving.predictor import Predictor
-from serving.problems import Problem
-from serving.protocols import mlflow, ours, tensorflow
-from serving.small_numbers import read_small_numbers
+from serving.protocols import mlflow_scoring, predict, tensorflow_serving
 
-PROTOCOLS = {"ours": ours.predict, "tensorflow": tensorflow.predict, "mlflow": mlflow.invocations}
+PROTOCOLS = {"ours": predict.predict, "tensorflow": tensorflow_serving.predict, "mlflow": mlflow_scoring.invocations}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
 @pytest.fixture(params=[0, 2**60], ids=["as long", "as short"])
 def read_as(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of the two ways to find the shape, whatever the length of the text."""
-    monkeypatch.setattr(long_arrays, "SHORT", request.param)
+    monkeypatch.setattr(json_arrays, "SHORT", request.param)
 
 
 @pytest.mark.usefixtures("read_as")
@@ -75,7 +75,7 @@ def test_a_regular_array_has_its_numbers_and_its_shape(text: str, shape: tuple[i
 )  # fmt: skip
 @pytest.mark.parametrize("piece", [1, 10_000], ids=["in pieces", "whole"])
 def test_anything_else_is_left_to_the_slower_way(monkeypatch: pytest.MonkeyPatch, text: str, piece: int) -> None:
-    monkeypatch.setattr(long_arrays, "PIECE", piece)
+    monkeypatch.setattr(json_arrays, "PIECE", piece)
     assert read_array(text.encode()) is None
 
 
@@ -124,8 +124,8 @@ def same(monkeypatch: pytest.MonkeyPatch, model: Model, protocol: str, body: byt
     """The answer or the complaint, which must be the same on all ways."""
     answers = []
     for long, short in ((0, 0), (0, 2**60), (2**60, 0)):
-        monkeypatch.setattr(strict_json, "LONG", long)
-        monkeypatch.setattr(long_arrays, "SHORT", short)
+        monkeypatch.setattr(json_body, "LONG", long)
+        monkeypatch.setattr(json_arrays, "SHORT", short)
         try:
             answers.append(PROTOCOLS[protocol](model, body, "application/json").body.decode())
         except Problem as problem:
@@ -198,7 +198,7 @@ def test_what_stands_around_the_array_is_answered_alike(
 
 def test_what_nobody_would_send_is_answered_alike(monkeypatch: pytest.MonkeyPatch, models: dict[str, Model]) -> None:
     chance = random.Random(3)
-    monkeypatch.setattr(long_arrays, "PIECE", 300)  # so that short arrays come in pieces too
+    monkeypatch.setattr(json_arrays, "PIECE", 300)  # so that short arrays come in pieces too
     answered = 0
     for number in range(6000):
         protocol = chance.choice(list(PROTOCOLS))
@@ -217,10 +217,10 @@ def test_what_nobody_would_send_is_answered_alike(monkeypatch: pytest.MonkeyPatc
 def test_the_fast_way_is_taken_and_is_fast() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (500, 28, 28))
     body = json.dumps({"signature_name": "x", "instances": pixels.tolist()}).encode()
-    document = strict_json.parse_object(body, ("instances",))
+    document = json_body.parse_object(body, ("instances",))
     assert isinstance(document["instances"], np.ndarray)
     assert np.array_equal(document["instances"], pixels)
-    assert isinstance(strict_json.parse_object(body)["instances"], list)  # nobody asked for arrays
+    assert isinstance(json_body.parse_object(body)["instances"], list)  # nobody asked for arrays
 
     def seconds(read) -> float:  # type: ignore[no-untyped-def]
         times = []
@@ -237,7 +237,7 @@ def test_the_fast_way_is_taken_and_is_fast() -> None:
 def test_a_single_image_takes_the_fast_way_too() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (1, 28, 28))
     body = json.dumps({"instances": pixels.tolist()}).encode()
-    document = strict_json.parse_object(body, ("instances",))
+    document = json_body.parse_object(body, ("instances",))
     assert isinstance(document["instances"], np.ndarray)
     assert np.array_equal(document["instances"], pixels)
 
@@ -247,7 +247,7 @@ def test_memory_does_not_grow_with_the_text() -> None:
     text = json.dumps(np.zeros((3000, 28, 28), int).tolist()).encode()
     first = read_array(text)
     assert first is not None
-    parser = long_arrays._own.parser
+    parser = json_arrays._own.parser
     assert read_array(text) is not None
-    assert long_arrays._own.parser is parser
-    assert max(map(len, long_arrays._pieces(text))) < 2 * long_arrays.PIECE
+    assert json_arrays._own.parser is parser
+    assert max(map(len, json_arrays._pieces(text))) < 2 * json_arrays.PIECE

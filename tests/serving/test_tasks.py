@@ -8,10 +8,11 @@ import pytest
 from bundles import PRICES, make_bundle
 from starlette.testclient import TestClient
 
-from pipeline.schema import LabelsTarget, NumericTarget, NumericTargets, encode
-from serving.app import make_app
+from contracts.encoding import encode
+from contracts.schema import LabelsTarget, NumericTarget, NumericTargets
 from serving.batch import predict_file
-from serving.meters import Meters
+from serving.http.app import make_app
+from serving.metrics import Meters
 from serving.model import Model
 from serving.predictor import Predictor
 from serving.settings import Settings

@@ -1,0 +1,81 @@
+"""What leaves training: a folder with a model, its schema, and a manifest that vouches for both.
+
+model.onnx      what serving runs
+model.keras     what training can resume, fine-tune and export again
+schema.json     the frozen schema
+history.csv     every epoch's losses and metrics
+manifest.json   where it comes from, how good it is on validation, the sha256 of every other file
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from contracts.files import sha256
+
+if TYPE_CHECKING:
+    from contracts.schema import Schema
+
+MANIFEST = "manifest.json"
+
+
+class Manifest(BaseModel):
+    """Provenance of a bundle. `files` maps each file to the sha256 of its content."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    task: str
+    metric: str
+    validation: dict[str, float]
+    hyperparameters: dict[str, Any]
+    seed: int
+    threads: int
+    trial: int
+    study: str
+    best_epoch: int
+    n_parameters: int
+    train_md5: str
+    validation_md5: str
+    git_revision: str
+    mlflow_run_id: str
+    versions: dict[str, str]
+    files: dict[str, str] = {}
+
+
+class BundleDamaged(Exception):
+    """A file of the bundle is missing or is not the one that was sealed."""
+
+
+def seal(folder: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest, with the hash of every file beside it."""
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    sealed = manifest.model_copy(update={"files": files})
+    (folder / MANIFEST).write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return sealed
+
+
+def open_bundle(folder: Path) -> "tuple[Manifest, Schema]":
+    """Read a bundle after checking every file in it.
+
+    Raises:
+        BundleDamaged: naming the file that is missing or was changed.
+    """
+    from contracts.schema import load_schema  # NumPy: who only checks need not wait for it
+
+    return check_bundle(folder), load_schema(folder / "schema.json")
+
+
+def check_bundle(folder: Path) -> Manifest:
+    """The manifest, after checking every file that it vouches for; raises as `open_bundle` does."""
+    try:
+        manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError) as error:
+        raise BundleDamaged(f"{folder / MANIFEST} cannot be read: {error}") from error
+    for name, expected in manifest.files.items():
+        if not (folder / name).is_file():
+            raise BundleDamaged(f"{folder / name} is missing")
+        if (received := sha256(folder / name)) != expected:
+            raise BundleDamaged(f"{folder / name} was changed: expected sha256 {expected}, received {received}")
+    return manifest

@@ -1,0 +1,44 @@
+"""Files: written atomically, named by their content, copied as modules."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def write_atomically(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it takes the place of `path` once the block has ended and it is on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    try:
+        yield unfinished
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def md5(path: Path) -> str:
+    """The hash that DVC uses, so that a digest is found again in `dvc.lock`."""
+    return _digest(path, "md5")
+
+
+def sha256(path: Path) -> str:
+    return _digest(path, "sha256")
+
+
+def copy_modules(modules: tuple[str, ...], target: Path) -> list[Path]:
+    """Copy modules, with their packages' folders, below `target`; return the packages' folders."""
+    for module in modules:
+        (target / module).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(module, target / module)
+    return sorted({target / Path(module).parts[0] for module in modules})
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()

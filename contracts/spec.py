@@ -1,0 +1,150 @@
+"""What a network and its training are, as data. Nothing here imports TensorFlow."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Width = Annotated[int, Field(ge=1, le=65_536)]
+Names = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+Initializer = Literal[
+    "uniform", "lecun_uniform", "normal", "zero", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform"
+]
+# The first of each is what `auto` means.
+OUTPUTS = {
+    "multiclass": ("softmax",),
+    "binary": ("sigmoid",),
+    "multilabel": ("sigmoid",),
+    "regression": ("linear", "relu", "softplus", "sigmoid", "tanh"),
+}
+LOSSES = {
+    "multiclass": ("cross_entropy",),
+    "binary": ("cross_entropy",),
+    "multilabel": ("cross_entropy",),
+    "regression": ("mse", "mae", "huber"),
+}
+NUMBERS_OF_SCHEDULES = {
+    "constant": (),
+    "time": ("decay",),
+    "exponential": ("decay",),
+    "cosine": (),
+    "plateau": ("decay", "plateau_patience"),
+}
+
+
+class Spec(BaseModel):
+    """The hyperparameters of a multilayer perceptron: what a search may set or vary.
+
+    Whatever a choice does not use is ignored (momentum under Adam), so that choices can be searched.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+    # The network
+    family: Literal["sequential", "wide_deep", "ensemble"] = "sequential"
+    depth: Annotated[int, Field(ge=0, le=32)]
+    width: Width | Annotated[tuple[Width, ...], Field(strict=False)]
+    activation: Literal["relu", "selu", "gelu", "silu", "tanh", "sigmoid"]
+    initializer: Initializer = "glorot_uniform"
+    normalization: Literal["none", "batch", "layer"] = "none"
+    dropout: Fraction
+    l2: NotNegative = 0.0
+    max_norm: Positive | None = None
+    residual: bool = False
+    members: Annotated[int, Field(ge=2, le=256)] = 16
+    wide: Names | None = None
+    deep: Names | None = None
+    auxiliary_weight: Fraction = 0.0
+    output: Literal["auto", "linear", "relu", "softplus", "sigmoid", "tanh", "softmax"] = "auto"
+    bounds: Annotated[tuple[float, float], Field(strict=False)] | None = None
+
+    # The inputs
+    numeric: Literal["auto", "none", "standardise", "quantile", "piecewise", "periodic"] = "auto"
+    frequencies: Annotated[int, Field(ge=1, le=1024)] = 16
+    frequency_scale: Positive = 0.1
+    numeric_embedding: Annotated[int, Field(ge=0, le=1024)] = 0
+    categorical: Literal["one_hot", "embedding"] = "one_hot"
+    embedding: Annotated[int, Field(ge=1, le=1024)] = 8
+    shift: Annotated[int, Field(ge=0)] = 0
+    flip: bool = False
+    noise: NotNegative = 0.0
+
+    # The training
+    loss: Literal["auto", "cross_entropy", "mse", "mae", "huber"] = "auto"
+    label_smoothing: Fraction = 0.0
+    optimizer: Literal["adam", "rmsprop", "sgd", "nadam", "adamw"]
+    learning_rate: Positive
+    momentum: Fraction = 0.9
+    nesterov: bool = False
+    weight_decay: NotNegative = 0.01
+    ema: Fraction = 0.0
+    schedule: Literal["constant", "time", "exponential", "cosine", "plateau"] = "constant"
+    decay: Positive | None = None
+    plateau_patience: Annotated[int, Field(ge=1)] | None = None
+    warmup: NotNegative = 0.0
+    batch_size: Annotated[int, Field(ge=1)]
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Units of each hidden layer."""
+        return (self.width,) * self.depth if isinstance(self.width, int) else self.width
+
+    @model_validator(mode="after")
+    def fits_together(self) -> "Spec":
+        for problem in _misfits(self):
+            raise ValueError(problem)
+        return self
+
+
+def _misfits(spec: Spec) -> list[str]:
+    """What one hyperparameter lacks in another, as `name: expected …, received …`."""
+    problems = []
+    if len(spec.widths) != spec.depth:
+        problems.append(f"width: expected {spec.depth} widths, one for each of depth, received {len(spec.widths)}")
+    for name in NUMBERS_OF_SCHEDULES[spec.schedule]:
+        if getattr(spec, name) is None:
+            problems.append(f"{name}: expected a number for schedule: {spec.schedule}, received nothing")
+    if spec.schedule == "plateau" and spec.decay is not None and spec.decay >= 1:
+        problems.append(f"decay: expected a factor below 1 for schedule: plateau, received {spec.decay:g}")
+    if spec.bounds is not None and not spec.bounds[0] < spec.bounds[1]:
+        problems.append(f"bounds: expected low below high, received {list(spec.bounds)}")
+    if (spec.wide is None) != (spec.deep is None):
+        missing = "wide" if spec.wide is None else "deep"
+        problems.append(f"{missing}: expected a list of features, because the other path has one, received nothing")
+    if (spec.wide or spec.auxiliary_weight) and spec.family != "wide_deep":
+        which = "wide" if spec.wide else "auxiliary_weight"
+        problems.append(f"{which}: expected only with family: wide_deep, received family: {spec.family}")
+    if spec.flip and spec.family == "wide_deep" and spec.wide:
+        problems.append("flip: expected false with paths over named features, received true")
+    return problems
+
+
+def misfits_of_task(spec: Spec, task: str) -> list[str]:
+    """Why a network cannot have such a task, as `name: expected …, received …`."""
+    problems = []
+    if spec.output != "auto" and spec.output not in OUTPUTS[task]:
+        problems.append(f"output: expected {_either(OUTPUTS[task])} for {task}, received {spec.output!r}")
+    if spec.loss != "auto" and spec.loss not in LOSSES[task]:
+        problems.append(f"loss: expected {_either(LOSSES[task])} for {task}, received {spec.loss!r}")
+    if spec.label_smoothing and task == "regression":
+        problems.append(f"label_smoothing: expected 0 for regression, received {spec.label_smoothing:g}")
+    if task == "regression" and spec.output in ("sigmoid", "tanh") and spec.bounds is None:
+        problems.append(f"bounds: expected [low, high] for output: {spec.output}, received nothing")
+    return problems
+
+
+def hyperparameters() -> tuple[str, ...]:
+    return tuple(Spec.model_fields)
+
+
+def needed() -> tuple[str, ...]:
+    """The hyperparameters without a default."""
+    return tuple(name for name, field in Spec.model_fields.items() if field.is_required())
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return " or ".join(names)

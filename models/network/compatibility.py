@@ -1,0 +1,33 @@
+"""Whether a network can be built for given data, told before anything is trained."""
+
+import difflib
+
+from contracts.schema import NumericFeature, Schema
+from contracts.spec import Spec
+
+
+def misfits_of_schema(spec: Spec, schema: Schema) -> list[str]:
+    """Why a network cannot be built for such data, as `name: expected …, received …`."""
+    names = [feature.name for feature in schema.features]
+    problems = []
+    for path in ("wide", "deep"):
+        for name in getattr(spec, path) or ():
+            if name not in names:
+                problems.append(f"{path}: expected features of {schema.dataset}{_nearest(name, names)}")
+    if schema.image is None and (spec.shift or spec.flip):
+        problems.append(
+            f"{'shift' if spec.shift else 'flip'}: expected only with images, which {schema.dataset} has not"
+        )
+    numbers = [feature for feature in schema.features if isinstance(feature, NumericFeature)]
+    if schema.image is not None and spec.numeric not in ("auto", "none", "standardise"):
+        problems.append(f"numeric: expected auto, none or standardise for images, received {spec.numeric!r}")
+    if schema.image is not None and spec.numeric == "standardise" and schema.image.std is None:
+        problems.append("numeric: expected a schema with the mean of the pixels for standardise: preprocess again")
+    if spec.numeric in ("quantile", "piecewise") and any(not feature.tree_bins for feature in numbers):
+        problems.append(f"numeric: expected preprocess.bins above 0 for {spec.numeric!r}, so that they are fitted")
+    return problems
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    return f", received {name!r}" + (f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(names)}")

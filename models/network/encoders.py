@@ -1,0 +1,84 @@
+"""From an encoded row to numbers that a network learns well from, inside the graph."""
+
+import keras
+
+from contracts.schema import CategoricalFeature, Feature, NumericFeature, Schema
+from contracts.spec import Spec
+from models.network import layers
+
+
+def encode(
+    spec: Spec, schema: Schema, rows: keras.KerasTensor, features: tuple[Feature, ...] = ()
+) -> keras.KerasTensor:
+    """Columns of `features` (default: those of the schema), (n_rows, len(features)) → (n_rows, n_encoded).
+
+    First the numbers as `spec.numeric` says, then an indicator for each that training saw missing, then
+    the codes of each category as `spec.categorical` says. Images become pixels from 0 to 1, or standardised.
+    """
+    if schema.image is not None:
+        encoded = _image(spec, schema, rows)
+    else:
+        features = features or schema.features
+        numeric = [(i, f) for i, f in enumerate(features) if isinstance(f, NumericFeature)]
+        categorical = [(i, f) for i, f in enumerate(features) if isinstance(f, CategoricalFeature)]
+        parts = _numeric(spec, rows, numeric, len(features)) if numeric else []
+        for column, feature in categorical:
+            codes = layers.Columns([column])(rows)
+            n_codes = len(feature.categories) + 1
+            if spec.categorical == "one_hot":
+                parts.append(layers.OneHot(n_codes)(codes))
+            else:
+                parts.append(keras.layers.Flatten()(keras.layers.Embedding(n_codes, spec.embedding)(codes)))
+        encoded = keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
+    return keras.layers.GaussianNoise(spec.noise)(encoded) if spec.noise else encoded
+
+
+def _image(spec: Spec, schema: Schema, rows: keras.KerasTensor) -> keras.KerasTensor:
+    image = schema.image
+    assert image is not None
+    if spec.numeric == "standardise":
+        assert image.mean is not None
+        assert image.std is not None
+        scaled = keras.layers.Rescaling(1 / image.std, -image.mean / image.std)
+    else:
+        scaled = keras.layers.Rescaling(1 / image.maximum)
+    pixels = scaled(rows)
+    if spec.shift or spec.flip:
+        pixels = layers.ShiftAndFlip(image.height, image.width, spec.shift, spec.flip)(pixels)
+    return pixels
+
+
+def _numeric(
+    spec: Spec, rows: keras.KerasTensor, numeric: list[tuple[int, NumericFeature]], n_columns: int
+) -> list[keras.KerasTensor]:
+    features = [feature for _, feature in numeric]
+    numbers = rows if len(numeric) == n_columns else layers.Columns([column for column, _ in numeric])(rows)
+    missing = [i for i, feature in enumerate(features) if feature.missing]
+    # Also where training saw none missing: rows to evaluate may lack what those of training had.
+    filled = layers.Impute([feature.median for feature in features])(numbers)
+    encoded = _encoding(spec, features, filled)
+    if len(encoded.shape) == 3:
+        if spec.numeric_embedding:
+            shape = (len(features), spec.numeric_embedding)
+            encoded = keras.layers.EinsumDense("nfb,fbd->nfd", shape, activation="relu", bias_axes="fd")(encoded)
+        encoded = keras.layers.Flatten()(encoded)
+    if not missing:
+        return [encoded]
+    absent = numbers if len(missing) == len(features) else layers.Columns(missing)(numbers)
+    return [encoded, layers.IsMissing()(absent)]
+
+
+def _encoding(spec: Spec, features: list[NumericFeature], numbers: keras.KerasTensor) -> keras.KerasTensor:
+    match spec.numeric:
+        case "none":
+            return numbers
+        case "quantile":
+            return layers.Quantile([list(feature.quantiles) for feature in features])(numbers)
+        case "piecewise":
+            return layers.PiecewiseLinear([list(feature.tree_bins) for feature in features])(numbers)
+    scales = [1 / feature.std for feature in features]
+    offsets = [-feature.mean / feature.std for feature in features]
+    standardised = keras.layers.Rescaling(scales, offsets)(numbers)
+    if spec.numeric == "periodic":
+        return layers.Periodic(spec.frequencies, spec.frequency_scale)(standardised)
+    return standardised

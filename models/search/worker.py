@@ -1,0 +1,121 @@
+"""What runs in the process of one trial. Importing this module imports TensorFlow, quietly."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from models.training.runtime import use_threads  # first: imports TensorFlow quietly  # isort: skip
+import keras
+import numpy as np
+
+from contracts.files import write_atomically
+from contracts.schema import load_schema
+from contracts.spec import Spec
+from models.search.trial import TrialResult, TrialTask
+from models.training.data import Data
+from models.training.export import export
+from models.training.fit import Fitted, fit
+from models.training.latency import latency
+from models.training.weights import start_from, weighted
+
+SEEDS_APART = 1_000_003  # between the initialisations of a trial, further than any two trials are
+
+
+def train(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float], None]) -> TrialResult:
+    """Train one configuration and save the network of its best epoch."""
+    use_threads(task.threads)
+    started = time.perf_counter()
+    attempts = [_fit(task, restart, on_epoch) for restart in range(task.train.restarts)]
+    values = [fitted.history[f"val_{task.monitor}"][fitted.best_epoch] for fitted in attempts]
+    best = (np.argmax if task.higher_is_better else np.argmin)(values)
+    fitted = attempts[best]
+    with write_atomically(save_to) as unfinished:
+        fitted.network.save(unfinished)
+    return TrialResult(
+        value=values[best],
+        best_epoch=fitted.best_epoch,
+        history=fitted.history,
+        n_parameters=fitted.network.count_params(),
+        seconds=time.perf_counter() - started,
+        threads=task.threads,
+        values_of_restarts=tuple(values),
+        latency=_latency(task, fitted),
+    )
+
+
+def train_folds(task: TrialTask, save_to: Path, on_epoch: Callable[[int, float], None]) -> TrialResult:
+    """Train one configuration once for each fold, and tell `on_epoch` each fold. Nothing is saved.
+
+    Folds that a crash left behind in the checkpoint are told again and not trained again.
+    """
+    use_threads(task.threads)
+    started = time.perf_counter()
+    checkpoint = task.checkpoint and task.checkpoint.with_name(f"{task.checkpoint.name}_folds.json")
+    ended = json.loads(checkpoint.read_text()) if checkpoint and checkpoint.exists() else []
+    for number in range(task.folds):
+        if number == len(ended):
+            fitted = _fit(replace(task, data=task.data.fold(number)), number, lambda epoch, value: None)
+            ended.append((float(fitted.history[f"val_{task.monitor}"][fitted.best_epoch]), fitted.best_epoch))
+            if checkpoint and len(ended) < task.folds:  # never the last one, whose network tells the size
+                with write_atomically(checkpoint) as unfinished:
+                    unfinished.write_text(json.dumps(ended))
+        values, epochs = zip(*ended[: number + 1], strict=True)
+        on_epoch(number, float(np.mean(values)) if task.reports_mean else values[-1])
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    return TrialResult(
+        value=float(np.mean(values)),
+        best_epoch=round(np.mean(epochs)),
+        history={},
+        n_parameters=fitted.network.count_params(),
+        seconds=time.perf_counter() - started,
+        threads=task.threads,
+        values_of_restarts=(),
+        values_of_folds=values,
+        latency=_latency(task, fitted),
+    )
+
+
+def _latency(task: TrialTask, fitted: Fitted) -> float | None:
+    if not task.measures_latency:
+        return None
+    return latency(fitted.network, np.array(task.data.split("validation").features[:256]))
+
+
+def _fit(task: TrialTask, restart: int, on_epoch: Callable[[int, float], None]) -> Fitted:
+    """Train from one initialisation. Only the first is reported, because a trial can be pruned only once."""
+    schema = load_schema(task.data.schema)
+    settings = task.train
+
+    def prepare(network: keras.Model) -> None:
+        if settings.fine_tune is not None:
+            start_from(network, Path(settings.fine_tune.bundle), settings.fine_tune.layers, settings.fine_tune.frozen)
+
+    def report(epoch: int, value: float) -> None:
+        if restart == 0 and epoch % task.report_every == 0:
+            on_epoch(epoch, value)
+
+    return fit(
+        Spec(**task.hyperparameters),
+        schema,
+        weighted(task.data.split("train"), schema, settings.class_weights),
+        task.data.split("validation"),
+        monitor=task.monitor,
+        higher_is_better=task.higher_is_better,
+        epochs=settings.epochs,
+        patience=settings.patience,
+        seed=task.seed + SEEDS_APART * restart,
+        on_epoch=report,
+        prepare=prepare,
+        checkpoint=task.checkpoint and task.checkpoint.with_name(f"{task.checkpoint.name}_{restart}.npz"),
+    )
+
+
+def export_all(saved: list[Path], folders: list[Path], data: Data, on_epoch: Callable[[int, float], None]) -> None:
+    """Export trained networks; the graphs are compared on the first validation rows."""
+    use_threads(0)
+    rows = np.array(data.split("validation").features[:256])
+    for path, folder in zip(saved, folders, strict=True):
+        export(keras.models.load_model(path, compile=False), folder, rows)

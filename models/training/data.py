@@ -1,0 +1,50 @@
+"""The rows of a training, where the processes that train map them into memory."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Split(NamedTuple):
+    """Encoded features of shape (n_rows, input_width), targets of shape (n_rows,) or (n_rows, n_outputs), and
+    weights of shape (n_rows,) where rows do not all count the same.
+    """
+
+    features: np.ndarray
+    target: np.ndarray
+    weight: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where a trial finds its data: `{train,validation}.{features,target,weight}.npy`, and the schema.
+
+    In a fold, train rows take the place of validation: `held_out` says which, bool of shape (n_rows,).
+    """
+
+    folder: Path
+    schema: Path
+    held_out: Path | None = None
+
+    def save(self, name: str, split: Split) -> None:
+        for part, values in split._asdict().items():
+            if values is not None:
+                np.save(self._file(name, part), values)
+
+    def split(self, name: str) -> Split:
+        paths = [self._file("train" if self.held_out else name, part) for part in Split._fields]
+        split = Split(*(np.load(path, mmap_mode="c") for path in paths if path.exists()))
+        if self.held_out is None:
+            return split
+        rows = np.load(self.held_out) == (name == "validation")
+        return Split(*(values[rows] for values in split if values is not None))
+
+    def fold(self, number: int) -> "Data":
+        """The data of one fold, as `pipeline.data.folds` has prepared it."""
+        schema, held_out = self.folder / f"fold_{number}.json", self.folder / f"fold_{number}.npy"
+        return replace(self, schema=schema, held_out=held_out)
+
+    def _file(self, name: str, part: str) -> Path:
+        return self.folder / f"{name}.{part}.npy"

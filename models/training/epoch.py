@@ -1,0 +1,138 @@
+"""An epoch as one compiled program, inside Keras' own `fit`."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from contracts.schema import Schema
+from contracts.spec import Spec
+from models.network import heads
+from models.network.build import AUXILIARY, MAIN
+from models.training.data import Split
+
+VALIDATION_ROWS = 8192  # rows per validation step; large ones are cheap, endless ones are not
+
+
+class EpochTrainer(keras.Model):
+    """Trains `network` with the data on the device and all steps of an epoch in one compiled program.
+
+    Keras' `fit` calls into TensorFlow once a batch, which costs more than the batch itself for a small
+    network. Here `fit` is given the order of the rows, and `train_step` runs through all batches of an
+    epoch, the last partial one too, with Keras' own step for each: losses, metrics, callbacks and history
+    are those of plain `fit` on the same order of batches.
+
+    Args:
+        uses_xla: compiles the full batches with XLA. Not the last partial one nor the validation, a call of each
+            an epoch: compiling them costs a third of a second each, and wins nothing.
+    """
+
+    def __init__(
+        self, network: keras.Model, spec: Spec, schema: Schema, train: Split, validation: Split, uses_xla: bool
+    ) -> None:
+        super().__init__()
+        self.uses_xla = uses_xla
+        self.network = network
+        self.loss_of_rows = heads.loss(spec, schema)
+        self.units = heads.loss_units(schema)
+        self.auxiliary_weight = spec.auxiliary_weight
+        self.batch_size = spec.batch_size
+        self.data = _on_device(schema, train)
+        self.validation = _on_device(schema, validation)
+        names = (MAIN, AUXILIARY) if spec.auxiliary_weight else ()
+        self.output_losses = {name: keras.metrics.Mean(f"{name}_loss") for name in names}
+
+    def make_variables(self) -> None:
+        """Create the variables of optimizer and metrics, which would otherwise cost a second tracing."""
+        self.optimizer.build(self.network.trainable_variables)
+        features, labels = self.data[0][:1], self.data[1][:1]
+        predictions = self(features)
+        self.compute_metrics(features, labels, predictions)
+        self.reset_metrics()
+
+    def call(self, features: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        return self.network(features, training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # type: ignore[no-untyped-def]
+        """Mean over the rows of weight times loss, and what regularises the weights.
+
+        Each member of an ensemble has a loss of its own, of which the mean is taken; the losses of two
+        outputs are added as `auxiliary_weight` says.
+        """
+        outputs = y_pred if isinstance(y_pred, dict) else {MAIN: y_pred}
+        shares = {MAIN: 1 - self.auxiliary_weight, AUXILIARY: self.auxiliary_weight}
+        total = tf.add_n([0.0, *self.losses])
+        for name, output in outputs.items():
+            target = y
+            if len(output.shape) == 3:  # of members
+                target = tf.repeat(tf.expand_dims(y, 1), output.shape[1], axis=1)
+            if self.units is not None:
+                target, output = target / self.units, output / self.units
+            loss = self.loss_of_rows(target, output, sample_weight)
+            if self.output_losses:
+                self.output_losses[name].update_state(loss)
+            total += shares[name] * loss
+        return total
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):  # type: ignore[no-untyped-def]
+        prediction = y_pred[MAIN] if isinstance(y_pred, dict) else y_pred
+        if len(prediction.shape) == 3:
+            prediction = tf.reduce_mean(prediction, axis=1)
+        return super().compute_metrics(x, y, prediction)
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Keras' own wraps loops around a step, for many steps a call: here a call is an epoch."""
+        self.train_function = tf.function(lambda orders: self.train_step(next(orders)), autograph=False)
+
+    def train_step(self, order: tf.Tensor) -> dict[str, tf.Tensor]:
+        n_rows = order.shape[0]
+        n_full = n_rows // self.batch_size
+        batches = tf.reshape(order[: n_full * self.batch_size], (n_full, self.batch_size))
+        step = super().train_step
+
+        def train_on(rows: tf.Tensor) -> None:
+            step(tuple(tf.gather(part, rows) for part in self.data))
+
+        def body(number: tf.Tensor) -> tuple[tf.Tensor]:
+            train_on(batches[number])
+            return (number + 1,)
+
+        @tf.function(jit_compile=self.uses_xla, autograph=False)
+        def train_on_full() -> None:
+            tf.while_loop(lambda number: number < n_full, body, (tf.constant(0),), parallel_iterations=1)
+
+        if n_full:
+            train_on_full()
+        if n_rows % self.batch_size:
+            train_on(order[n_full * self.batch_size :])
+        return self.get_metrics_result()
+
+    def evaluate(self, x=None, y=None, callbacks=None, **_):  # type: ignore[no-untyped-def]
+        """Validate on the data on the device, as `fit` asks after each epoch.
+
+        Keras makes a new iterator for each validation, which costs more than validating a small network.
+        """
+        if getattr(self, "test_function", None) is None:
+            self.test_function = tf.function(self.test_step, autograph=False)
+        callbacks.on_test_begin()
+        self.reset_metrics()
+        for first in range(0, len(self.validation[0]), VALIDATION_ROWS):
+            rows = slice(first, first + VALIDATION_ROWS)
+            self.test_function(tuple(part[rows] for part in self.validation))
+        logs = {name: float(value) for name, value in self.get_metrics_result().items()}
+        callbacks.on_test_end(logs)
+        return logs
+
+
+def _on_device(schema: Schema, split: Split) -> tuple[tf.Tensor, ...]:
+    """Features, labels, and weights where rows have them."""
+    parts = [split.features, heads.labels(schema, np.asarray(split.target))]
+    if split.weight is not None:
+        parts.append(split.weight)
+    return tuple(_tensor(part) for part in parts)
+
+
+def _tensor(values: np.ndarray) -> tf.Tensor:
+    """A copy; on a CPU a mapped file as it is, whose pages all trials on the machine share."""
+    if isinstance(values, np.memmap) and not tf.config.list_physical_devices("GPU"):
+        return tf.experimental.dlpack.from_dlpack(values.__dlpack__())
+    return tf.constant(values)

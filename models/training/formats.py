@@ -1,0 +1,36 @@
+"""A trained network and its curves in the formats of other tools."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from models.training.runtime import use_threads  # first: imports TensorFlow quietly  # isort: skip
+import keras
+import tensorflow as tf
+
+from models.training.export import served
+
+
+def write_formats(model: Path, folder: Path) -> None:
+    """Write `saved_model/` for other servers, `model.weights.h5`, the weights alone, and `architecture.json`, the
+    network without them, of a `.keras` file.
+    """
+    use_threads(0)
+    network = served(keras.models.load_model(model, compile=False))
+    folder.mkdir(parents=True, exist_ok=True)
+    network.export(folder / "saved_model", format="tf_saved_model", verbose=False)
+    network.save_weights(folder / "model.weights.h5")
+    (folder / "architecture.json").write_text(network.to_json(), encoding="utf-8")
+
+
+def write_events(curves: Mapping[str, Sequence[tuple[int, float]]], folder: Path) -> None:
+    """Write TensorBoard's event files `train/` and `validation/`, which it shows beside each other.
+
+    Args:
+        curves: per metric (those of validation begin with `val_`) the epoch and the value of each point.
+    """
+    for part, prefix in (("train", ""), ("validation", "val_")):
+        with tf.summary.create_file_writer(str(folder / part)).as_default():
+            for key, points in curves.items():
+                if key.startswith("val_") == bool(prefix):
+                    for epoch, value in points:
+                        tf.summary.scalar(key.removeprefix(prefix), value, epoch)

@@ -1,0 +1,49 @@
+"""The learning rate range test: which learning rate to begin with (Smith, 2017, arXiv 1506.01186)."""
+
+import keras
+import numpy as np
+
+from contracts.schema import Schema
+from contracts.spec import Spec
+from models.network import build
+from models.training.data import Split
+from models.training.epoch import EpochTrainer
+from models.training.fit import compiled
+
+LOW, HIGH, STEPS = 1e-5, 10.0, 300
+SMOOTHING = 0.95  # how much of the mean so far each loss keeps: single batches are noisy
+BELOW = 10  # the suggestion is so many times below where the loss turns (Géron, chapter 11)
+
+
+def lr_range(spec: Spec, schema: Schema, train: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Train with a learning rate that is multiplied by a constant each step.
+
+    Returns:
+        learning rates and smoothed losses, both of shape (n_steps,); the steps end where the loss explodes.
+    """
+    keras.utils.set_random_seed(seed)
+    network = build.build(spec, schema)
+    trainer = compiled(network, spec.model_copy(update={"schedule": "constant"}), schema, train, train, 1)
+    generator = np.random.default_rng(seed)
+    size = min(spec.batch_size, len(train.target))
+    rates, losses, mean = np.geomspace(LOW, HIGH, STEPS), [], 0.0
+    for step, rate in enumerate(rates):
+        trainer.optimizer.learning_rate = rate
+        loss = _one_step(trainer, generator.choice(len(train.target), size, replace=False))
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
+        losses.append(mean / (1 - SMOOTHING ** (step + 1)))
+        if not np.isfinite(losses[-1]) or losses[-1] > 4 * losses[0]:
+            losses.pop()
+            break
+    return rates[: len(losses)], np.array(losses)
+
+
+def suggestion(rates: np.ndarray, losses: np.ndarray) -> float:
+    """Ten times below the rate at which the loss is lowest, after which it turns up."""
+    return float(rates[int(np.argmin(losses))] / BELOW)
+
+
+def _one_step(trainer: EpochTrainer, rows: np.ndarray) -> float:
+    batch = tuple(part.numpy()[rows] for part in trainer.data)
+    trainer.reset_metrics()
+    return float(keras.Model.train_step(trainer, batch)["loss"])

@@ -1,0 +1,1 @@
+"""From a raw table to splits, schema and encoded rows. What `preprocess` does."""

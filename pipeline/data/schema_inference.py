@@ -1,0 +1,160 @@
+"""Infer a schema, with the constants that the graph needs, from the train split alone."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from contracts.encoding import encode_target
+from contracts.errors import UserError
+from contracts.schema import (
+    CategoricalFeature,
+    ClassTarget,
+    Feature,
+    ImageFeature,
+    LabelsTarget,
+    NumericFeature,
+    NumericTarget,
+    NumericTargets,
+    Schema,
+)
+from contracts.settings.load import Source
+from pipeline.data import bins as edges
+from pipeline.tables import IMAGE, TARGET, column_to_images
+
+
+def infer_schema(dataset: str, source: Source, train: pa.Table, raw_md5: str, bins: int = 0) -> Schema:
+    """What the train split shows: kinds, ranges, categories, classes and their constants.
+
+    Args:
+        bins: intervals fitted for each number at most, or 0 for none.
+
+    Raises:
+        UserError: where a column cannot be a feature, or the target does not fit the task.
+    """
+    features: tuple[Feature, ...]
+    if source.image is not None:
+        image = source.image
+        pixels = column_to_images(train[IMAGE], image.height, image.width)
+        mean, std = _mean_and_std(pixels)
+        features = (
+            ImageFeature(name=IMAGE, height=image.height, width=image.width, maximum=image.maximum, mean=mean, std=std),
+        )
+        sample = {IMAGE: pixels[0].tolist()}
+    else:
+        frame = train.drop_columns([TARGET]).to_pandas()
+        if source.weight is not None:
+            _check_weights(frame, source.weight)
+            frame = frame.drop(columns=source.weight)
+        features = tuple(_feature(frame[name]) for name in frame)
+        complete = frame.dropna()
+        row = (complete if len(complete) else frame).iloc[0]
+        sample = {
+            name: None if pd.isna(value) else getattr(value, "item", lambda v=value: v)() for name, value in row.items()
+        }
+    schema = Schema(
+        dataset=dataset,
+        raw_md5=raw_md5,
+        task=source.task,
+        features=features,
+        target=_target(source, train),
+        sample=sample,
+        weight=source.weight,
+    )
+    if not bins or source.image is not None:
+        return schema
+    target = encode_target(schema, train[TARGET].to_pylist())
+    return schema.model_copy(update={"features": tuple(_binned(f, frame, target, source, bins) for f in features)})
+
+
+def _mean_and_std(pixels: np.ndarray) -> tuple[float, float]:
+    """Of whole numbers, from how often each occurs: a copy of all pixels in 64 bits would fill the memory."""
+    counts = np.bincount(pixels.reshape(-1))
+    values = np.arange(len(counts))
+    mean = np.average(values, weights=counts)
+    return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=counts))) or 1.0
+
+
+def _binned(feature: Feature, frame: pd.DataFrame, target: np.ndarray, source: Source, bins: int) -> Feature:
+    if not isinstance(feature, NumericFeature):
+        return feature
+    values = frame[feature.name].to_numpy(np.float64)
+    present = ~np.isnan(values)
+    classes = source.task in ("multiclass", "binary")
+    found = {
+        "quantiles": edges.quantiles(values[present], bins),
+        "tree_bins": edges.tree_bins(values[present], target[present], bins, classes),
+    }
+    return feature.model_copy(update=found)
+
+
+def _check_weights(frame: pd.DataFrame, name: str) -> None:
+    if name not in frame:
+        raise UserError(
+            f"catalog weight: expected a column of the data ({', '.join(map(str, frame))}), received {name!r}"
+        )
+    weights = frame[name]
+    if not pd.api.types.is_numeric_dtype(weights) or not (weights >= 0).all() or not weights.sum() > 0:
+        raise UserError(f"column {name!r}: expected weights, none missing or below 0 and not all 0")
+
+
+def _feature(column: pd.Series) -> Feature:
+    present = column.dropna()
+    if present.empty:
+        raise UserError(f"column {column.name!r}: expected values, received none in the train split")
+    missing = len(present) < len(column)
+    if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
+        return CategoricalFeature(
+            name=str(column.name), categories=tuple(sorted(str(value) for value in present.unique())), missing=missing
+        )
+    values = present.to_numpy(np.float64)
+    return NumericFeature(
+        name=str(column.name),
+        minimum=values.min(),
+        maximum=values.max(),
+        mean=values.mean(),
+        std=values.std() or 1.0,  # a constant column is centred and left at that
+        median=float(np.median(values)),
+        missing=missing,
+    )
+
+
+def _target(source: Source, train: pa.Table) -> ClassTarget | LabelsTarget | NumericTarget | NumericTargets:
+    if pa.types.is_struct(train.schema.field(TARGET).type):
+        return _several(source, pd.DataFrame(train[TARGET].to_pylist()))
+    values = train[TARGET].to_pandas()
+    name = source.target or TARGET
+    if values.isna().any():
+        raise UserError(f"target {name!r}: expected a value in every row, received {int(values.isna().sum())} missing")
+    if source.task == "regression":
+        if not pd.api.types.is_numeric_dtype(values):
+            raise UserError(f"target {name!r}: expected numbers for a regression, received {values.iloc[0]!r}")
+        return NumericTarget(name=name, mean=float(values.mean()), std=float(values.std(ddof=0)) or 1.0)
+    counts = values.astype(str).value_counts()
+    classes = source.classes or tuple(sorted(counts.index))
+    if (source.task == "binary" and len(classes) != 2) or len(classes) < 2:
+        raise UserError(
+            f"target {name!r}: expected {'2 classes' if source.task == 'binary' else '2 classes or more'}"
+            f" for the task {source.task}, received {len(classes)}"
+        )
+    return ClassTarget(
+        name=name, classes=classes, frequencies=tuple(float(counts.get(c, 0)) / len(values) for c in classes)
+    )
+
+
+def _several(source: Source, values: pd.DataFrame) -> LabelsTarget | NumericTargets:
+    """A target with a column for each label or number."""
+    name = source.target or TARGET
+    if source.task not in ("multilabel", "regression"):
+        raise UserError(f"target {name!r}: expected one class per row for {source.task}, received several columns")
+    if values.isna().any(axis=None):
+        raise UserError(f"target {name!r}: expected a value in every row and column, received missing ones")
+    if source.task == "multilabel":
+        shares = values.mean().to_dict()
+        return LabelsTarget(
+            name=name, classes=tuple(map(str, shares)), frequencies=tuple(map(float, shares.values())), multilabel=True
+        )
+    numbers = [
+        NumericTarget(name=str(column), mean=float(values[column].mean()), std=float(values[column].std(ddof=0)) or 1.0)
+        for column in values
+    ]
+    return NumericTargets(name=name, targets=tuple(numbers))

@@ -1,0 +1,1 @@
+"""How good models are: baselines, references, intervals, selection, pictures. Imports `pipeline.data`."""

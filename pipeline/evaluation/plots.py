@@ -1,0 +1,98 @@
+"""The pictures of a model, for `dvc plots show` and for its run in MLflow."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from contracts.schema import Schema
+
+
+def read_history(path: Path) -> dict[str, list[float]]:
+    """Every epoch's losses and metrics, by name, from the `history.csv` of a bundle."""
+    frame = pd.read_csv(path).drop(columns="epoch")
+    return {str(name): frame[name].tolist() for name in frame}
+
+
+def learning_curves(history: Mapping[str, list[float]], metric: str, best_epoch: int) -> Figure:
+    """Loss and metric per epoch. The training curve is shifted left by half an epoch: it is a running
+    mean over the epoch, while validation is measured at its end (Géron, chapter 10).
+    """
+    names = list(dict.fromkeys(["loss", metric]))
+    figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 3.6), layout="constrained", squeeze=False)
+    for axis, name in zip(axes[0], names, strict=True):
+        epochs = np.arange(1, len(history[name]) + 1)
+        axis.plot(epochs - 0.5, history[name], label="train")
+        axis.plot(epochs, history[f"val_{name}"], label="validation")
+        axis.axvline(best_epoch + 1, color="grey", linestyle=":", label=f"kept: epoch {best_epoch + 1}")
+        axis.set(xlabel="epoch", ylabel=name)
+        axis.grid(alpha=0.3)
+    axes[0][0].legend()
+    return figure
+
+
+def confusion(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
+    """Counts of actual against predicted classes."""
+    n_classes = len(schema.classes)
+    counts = np.zeros((n_classes, n_classes), dtype=int)
+    np.add.at(counts, (y, predictions.argmax(axis=1)), 1)
+    size = max(4.0, 0.6 * n_classes + 1.5)
+    figure, axis = plt.subplots(figsize=(size, size), layout="constrained")
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row in range(n_classes):
+        for column in range(n_classes):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
+    ticks = range(n_classes)
+    axis.set_xticks(ticks, schema.classes, rotation=45, ha="right")
+    axis.set_yticks(ticks, schema.classes)
+    axis.set(xlabel="predicted", ylabel="actual", title=f"{schema.dataset}, test: {len(y)} rows")
+    return figure
+
+
+def label_errors(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
+    """Per label, the rows in which it was missed and those in which it was given wrongly."""
+    given = predictions >= 0.5
+    figure, axis = plt.subplots(figsize=(7, 0.6 * len(schema.classes) + 1.5), layout="constrained")
+    missed, wrong = ((y == 1) & ~given).sum(axis=0), ((y == 0) & given).sum(axis=0)
+    axis.barh(schema.classes, missed, label="missed")
+    axis.barh(schema.classes, wrong, left=missed, label="given wrongly")
+    axis.set(xlabel="rows", title=f"{schema.dataset}, test: {len(y)} rows")
+    axis.legend()
+    return figure
+
+
+def residuals(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
+    """Predicted against actual values, and how the errors are distributed."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+    left.scatter(y, predictions, s=8, alpha=0.4, linewidths=0)
+    ends = [min(y.min(), predictions.min()), max(y.max(), predictions.max())]
+    left.plot(ends, ends, color="grey", linestyle=":")
+    left.set(xlabel=f"actual {schema.target.name}", ylabel="predicted", title=f"{schema.dataset}, test: {len(y)} rows")
+    right.hist(predictions - y, bins="auto")
+    right.axvline(0, color="grey", linestyle=":")
+    right.set(xlabel="predicted − actual", ylabel="rows")
+    return figure
+
+
+def lr_range(rates: np.ndarray, losses: np.ndarray, suggested: float) -> Figure:
+    """The loss while the learning rate grows, and where to begin."""
+    figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    axis.plot(rates, losses)
+    axis.axvline(suggested, color="grey", linestyle=":", label=f"suggested: {suggested:.2g}")
+    axis.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed")
+    axis.legend()
+    axis.grid(alpha=0.3)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure without the date, so that the same picture is the same file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    plt.close(figure)
+    return path

@@ -1,0 +1,115 @@
+"""What a search shows while it runs: a line per trial, and where there is a terminal how far it is."""
+
+import time
+from collections import Counter
+from types import TracebackType
+from typing import Any
+
+import optuna
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from contracts.metrics import Metric
+from contracts.settings.sections import Search
+from models.search.ranking import best_trials
+from models.search.study import finished_trials, seconds_searched
+
+STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+
+
+class TrialProgress:
+    """Counts the finished trials of a study by how they ended, up to its budget, and knows the best so far."""
+
+    def __init__(self, dataset: str, metric: Metric, search: Search, study: optuna.Study) -> None:
+        self.dataset, self.metric, self.search = dataset, metric, search
+        self.counts = Counter(STATES[trial.state.name] for trial in finished_trials(study))
+        best = best_trials(study, 1)
+        self.best = best[0].values[0] if best else None
+        self.already, self.before, self.began = self.counts.total(), seconds_searched(study), time.monotonic()
+        self.last, self.ended = self.began, 0.0
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.live = Live(console=self.console, get_renderable=self._live, refresh_per_second=2, transient=True)
+        budget_used = f"{self.already} trials after {duration(self.before)} of search"
+        if self._share() >= 1:
+            self.console.print(f"  {dataset}: the study has its budget already, {budget_used}; nothing to train")
+        elif self.already:
+            self.console.print(f"  {dataset}: continuing a study with {self.already} finished trials")
+
+    def __enter__(self) -> "TrialProgress":
+        # Without a terminal it would only be printed once more at the end.
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ended = time.monotonic()
+        self.live.stop()
+
+    def trial(self, trial: optuna.Trial, state: str, result: Any, reason: str) -> None:
+        self.counts["complete" if state == "duplicate" else state] += 1
+        self.last = time.monotonic()
+        settings = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
+        if result is None:
+            outcome = state if not reason else f"{state}: {reason}"
+        else:
+            mark = ""
+            if self.best is None or self.metric.better(result.value, self.best):
+                self.best, mark = result.value, " [green]best so far[/green]"
+            outcome = f"{self.metric.name} {result.value:.4f}{mark} in {result.seconds:.1f} s"
+        self.console.print(f"  trial {self._done()}: {outcome} ({settings})")
+
+    def end(self, comparison: str) -> None:
+        """The last lines: what came of the search, and where its best runs stand side by side."""
+        self.console.print(f"  {self.line()}\n  the best of them side by side: {comparison}")
+
+    def say(self, note: str) -> None:
+        self.console.print(f"  {self.dataset}: {note}")
+
+    def line(self) -> str:
+        """How far the search is: trials done, the best so far, how the others ended, and the time."""
+        best = "no value yet" if self.best is None else f"best {self.metric.name} {self.best:.4f}"
+        ends = f"{self.counts['pruned']} pruned, {self.counts['failed']} failed"
+        return f"{self.dataset}: {self._done()} trials · {best} · {ends} · {duration(self._seconds())}"
+
+    def left(self) -> float | None:
+        """Seconds until the budget is used up, or nothing where they cannot be told yet."""
+        left = [] if self.search.timeout is None else [self.search.timeout - self._seconds()]
+        here = self.counts.total() - self.already
+        if self.search.n_trials is not None and here:
+            each = (self.last - self.began) / here
+            left.append(each * (self.search.n_trials - self.counts.total()) - (time.monotonic() - self.last))
+        return max(0.0, min(left)) if left else None
+
+    def _live(self) -> Table:
+        left, row = self.left(), Table.grid(padding=(0, 1))
+        line = self.line() if left is None else f"{self.line()} · about {duration(left)} left"
+        row.add_row(" ", ProgressBar(total=1, completed=min(1.0, self._share()), width=20), line)
+        return row
+
+    def _done(self) -> str:
+        total = self.counts.total()
+        return str(total) if self.search.n_trials is None else f"{total}/{self.search.n_trials}"
+
+    def _seconds(self) -> float:
+        return self.before + (self.ended or time.monotonic()) - self.began
+
+    def _share(self) -> float:
+        """How much of the budget is used up, 1 for all."""
+        trials = self.counts.total() / self.search.n_trials if self.search.n_trials else 0.0
+        return max(trials, self._seconds() / self.search.timeout if self.search.timeout else 0.0)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    minutes, hours = round(seconds) // 60, round(seconds) // 3600
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {round(seconds) % 60} s" if minutes else f"{seconds:.0f} s"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,99 @@
+"""The studies of the storage, as they are: read without a search, for `make studies` and what is like it."""
+
+import difflib
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+
+from contracts.errors import UserError
+from models.search.study import ABANDONED
+from pipeline.tracking.provenance import optuna_storage
+
+
+def open_storage() -> optuna.storages.RDBStorage:
+    """The storage of all studies, which must exist.
+
+    Raises:
+        UserError: when there is none, or none that Optuna can read.
+    """
+    address = optuna_storage()
+    file = address.removeprefix("sqlite:///")
+    if file != address and not Path(file).exists():  # opening it would make it
+        raise UserError(f"there are no studies yet in {file}: run `make repro` first")
+    try:
+        return optuna.storages.RDBStorage(address)
+    except Exception as error:  # of the database's driver, whichever it is
+        where = file if file != address else "OPTUNA_STORAGE"
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{where}: expected a database of Optuna's studies that can be read: {reason}") from None
+
+
+def load(storage: optuna.storages.RDBStorage, name: str) -> optuna.Study:
+    """The study of that name.
+
+    Raises:
+        UserError: when there is none, with the nearest name.
+    """
+    names = optuna.get_all_study_names(storage)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "`make studies` lists them"
+        raise UserError(f"expected a study of the storage, received {name!r}; {hint}")
+    return optuna.load_study(study_name=name, storage=storage)
+
+
+def dataset_of(study: optuna.Study) -> str:
+    return study.study_name.rpartition("-")[0]
+
+
+def states(study: optuna.Study) -> Counter[str]:
+    """How many trials are in which state; those that a search did not get to the end of are none."""
+    trials = study.get_trials(deepcopy=False)
+    return Counter(trial.state.name.lower() for trial in trials if ABANDONED not in trial.user_attrs)
+
+
+def best_values(study: optuna.Study) -> list[float]:
+    """The best value; of several objectives, the best of each."""
+    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    if not complete:
+        return []
+    of_each = zip(*(trial.values for trial in complete), strict=True)
+    return [
+        max(values) if direction is StudyDirection.MAXIMIZE else min(values)
+        for direction, values in zip(study.directions, of_each, strict=True)
+    ]
+
+
+def changed(study: optuna.Study) -> Any:
+    """When a trial of it last began or ended, as a local time; nothing where there is none."""
+    trials: list[FrozenTrial] = study.get_trials(deepcopy=False)
+    times = [time for trial in trials for time in (trial.datetime_start, trial.datetime_complete) if time is not None]
+    return max(times, default=None)
+
+
+def table(study: optuna.Study) -> pd.DataFrame:
+    """A row per trial: its number, value and state, when and how long, its hyperparameters and what is noted of it.
+
+    What is neither a number nor a text is written as JSON, so that every kind of file can hold it.
+    """
+    value = "value" if len(study.directions) == 1 else "values"
+    frame = study.trials_dataframe(
+        ("number", value, "datetime_start", "datetime_complete", "duration", "params", "user_attrs", "state")
+    )
+    if "duration" in frame:
+        frame["duration"] = frame["duration"].dt.total_seconds()
+    for name in frame.columns:
+        kinds = {type(value) for value in frame[name] if value is not None and value == value}
+        if kinds & {dict, list, tuple} or len(kinds) > 1:
+            frame[name] = [None if value is None or value != value else _text(value) for value in frame[name]]
+    return frame
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

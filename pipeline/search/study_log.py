@@ -1,0 +1,181 @@
+"""A study in MLflow: the study as parent run, each trial as child run."""
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from contracts.bundle import open_bundle
+from contracts.files import md5
+from contracts.metrics import BY_NAME
+from contracts.settings.load import Params
+from models.search.duplicates import DUPLICATES
+from models.search.finalists import with_seeds
+from models.search.ranking import front
+from models.search.study import abandon
+from models.search.trial import TrialResult
+from pipeline.evaluation import plots
+from pipeline.paths import Paths
+from pipeline.search import study_plots
+from pipeline.tracking import runs
+
+
+class StudyLog:
+    """Writes a study to MLflow while it runs; opens its parent run, which `finish` closes.
+
+    As a context it closes the run and what runs of the study when the search ends in any other way.
+    """
+
+    def __init__(self, params: Params, paths: Paths, study: optuna.Study) -> None:
+        self.params, self.paths, self.study = params, paths, study
+        self.metric = BY_NAME[params.metric]
+        self.client, self.experiment = runs.connect(params.dataset)
+        known = study.user_attrs.get("mlflow_run_id")
+        self.parent = runs.study_run(self.client, self.experiment, study.study_name, known)
+        if self.parent != known:
+            study.set_user_attr("mlflow_run_id", self.parent)
+
+    def __enter__(self) -> "StudyLog":
+        try:
+            self._log_inputs(self.parent)
+        except BaseException as error:
+            self.__exit__(type(error))
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            return
+        # What cannot be closed because a store has failed, the next search closes.
+        with contextlib.suppress(Exception):
+            abandon(self.study, "its search was ended", self.abandoned)
+        with contextlib.suppress(Exception):
+            self.client.set_terminated(self.parent, "FAILED" if issubclass(kind, Exception) else "KILLED")
+
+    def abandoned(self, number: int) -> None:
+        """A trial may have been logged, or half logged, whose end the study was not told any more."""
+        runs.abandon_trial(self.client, self.experiment, self.parent, number)
+
+    def trial(self, trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
+        """Log a trial before the study is told of it, so that the study can point to the run."""
+        metrics = {"seconds": result.seconds, "n_parameters": float(result.n_parameters)} if result else {}
+        if result:
+            metrics |= {**_spread("restarts", result.values_of_restarts), **_spread("folds", result.values_of_folds)}
+            metrics |= {f"fold.{number}": value for number, value in enumerate(result.values_of_folds, 1)}
+            metrics |= {} if result.latency is None else {"latency": result.latency}
+            metrics |= {} if result.history else {f"best.val_{self.metric.name}": result.value}
+            metrics |= {f"best.{name}": values[result.best_epoch] for name, values in result.history.items()}
+        elif state == "duplicate":
+            twin = self.study.trials[trial.user_attrs[DUPLICATES]]
+            metrics |= {f"best.val_{self.metric.name}": twin.values[0]} if twin.values else {}
+        elif state == "pruned":
+            reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
+            metrics |= {f"last.val_{self.metric.name}": reported[max(reported)]} if reported else {}
+        assert trial.datetime_start is not None
+        run = runs.log_trial(
+            self.client,
+            self.experiment,
+            self.parent,
+            name=f"trial {trial.number}",
+            state=state,
+            started=int(trial.datetime_start.timestamp() * 1000),
+            params={**trial.user_attrs["hyperparameters"], "seed": trial.user_attrs["seed"]},
+            history=result.history if result else {},
+            metrics=metrics,
+            tags={
+                "trial.number": str(trial.number),
+                "study": self.study.study_name,
+                "trial.reason": reason[:4000],
+                **({"trial.duplicates": str(trial.user_attrs[DUPLICATES])} if state == "duplicate" else {}),
+            },
+        )
+        trial.set_user_attr("mlflow_run_id", run)
+
+    def pictures(self, best: FrozenTrial) -> None:
+        """How the search went: every trial's value, what each hyperparameter matters, and which values were good."""
+        values = [
+            (t.number, value, t.state.name.lower())
+            for t in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+            if (value := t.values[0] if t.values else _last(t)) is not None
+        ]
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        pictures = {
+            "trial_history": study_plots.trial_history(values, self.metric),
+            "importance": study_plots.importance(_importance(self.study), self.metric),
+            "parallel_coordinates": study_plots.parallel_coordinates(complete, self.metric),
+            "slices": study_plots.slices(complete, self.metric),
+        }
+        if len(self.study.directions) > 1:
+            second = self.params.search.second_objective
+            pictures["front"] = study_plots.front(complete, front(self.study), best, self.metric, second)
+        folder = self.paths.search_plots
+        files = [plots.save(figure, folder / f"{name}.png") for name, figure in pictures.items()]
+        runs.log_files(self.client, self.parent, files)
+
+    def finish(self, best: list[FrozenTrial], bundles: list[Path]) -> None:
+        """Bundles and learning curves of the best, the table of trials, and the end of the parent run."""
+        for trial, bundle in zip(best, bundles, strict=True):
+            run = trial.user_attrs["mlflow_run_id"]
+            if not runs.run_exists(self.client, run):
+                continue  # the store was emptied since
+            history = plots.read_history(bundle / "history.csv")
+            figure = plots.learning_curves(history, self.metric.name, open_bundle(bundle)[0].best_epoch)
+            with tempfile.TemporaryDirectory() as folder:
+                runs.log_files(self.client, run, [plots.save(figure, Path(folder) / "learning_curves.png")])
+            runs.log_files(self.client, run, sorted(bundle.iterdir()), "bundle")
+        runs.log_files(self.client, self.parent, [self.paths.candidates / "trials.csv"])
+        states = [t.state.name.lower() for t in self.study.get_trials(deepcopy=False)]
+        counts = {f"trials.{state}": float(states.count(state)) for state in ("complete", "pruned", "fail")}
+        runs.log_metrics(
+            self.client,
+            self.parent,
+            {f"best.val_{self.metric.name}": best[0].values[0], **counts},
+            {
+                "best.trial": str(best[0].number),
+                "best.run": best[0].user_attrs["mlflow_run_id"],
+                "front": ", ".join(str(trial.number) for trial in front(self.study)),
+            },
+        )
+        self.client.set_terminated(self.parent, "FINISHED")
+
+    def finalists(self, best: list[FrozenTrial]) -> None:
+        """Mean and spread over the seeds that the best were trained with."""
+        for trial in best:
+            if runs.run_exists(self.client, trial.user_attrs["mlflow_run_id"]):
+                values = tuple(with_seeds(self.study, trial))
+                runs.log_metrics(self.client, trial.user_attrs["mlflow_run_id"], _spread("seeds", values))
+
+    def comparison(self, best: list[FrozenTrial]) -> str:
+        """Where MLflow shows the runs of these trials side by side."""
+        return runs.comparison(self.experiment, [trial.user_attrs["mlflow_run_id"] for trial in best])
+
+    def _log_inputs(self, run: str) -> None:
+        files = {part: self.paths.prepared / f"{part}.parquet" for part in ("train", "validation")}
+        runs.log_inputs(self.client, run, {part: (path, md5(path)) for part, path in files.items()})
+
+
+def _spread(name: str, values: tuple[float, ...]) -> dict[str, float]:
+    """Mean and standard deviation of several values, for they say nothing of one."""
+    if len(values) < 2:
+        return {}
+    return {f"{name}.mean": float(np.mean(values)), f"{name}.spread": float(np.std(values, ddof=1))}
+
+
+def _last(trial: FrozenTrial) -> float | None:
+    reported = trial.intermediate_values
+    return reported[max(reported)] if reported else None
+
+
+def _importance(study: optuna.Study) -> dict[str, float]:
+    """fANOVA (Hutter et al., 2014), or nothing where the trials do not differ enough to tell."""
+    try:
+        return optuna.importance.get_param_importances(
+            study,
+            evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0),
+            target=lambda trial: trial.values[0],
+        )
+    except (ValueError, RuntimeError):
+        return {}

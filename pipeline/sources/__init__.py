@@ -1,0 +1,1 @@
+"""Where datasets come from: readers and downloads. What `fetch` does."""

@@ -1,0 +1,135 @@
+"""The datasets: what each source delivers, as one table with one row per example."""
+
+import gzip
+import hashlib
+import os
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from contracts.errors import UserError
+from contracts.settings.load import Fetch, Source
+from pipeline.sources.download import content_digest, fetch_file
+from pipeline.tables import IMAGE, IS_TEST, TARGET, images_to_column
+
+
+def load_raw(dataset: str, source: Source, fetch: Fetch, downloads: Path) -> pa.Table:
+    """All rows of a dataset: its features, or `image`; `target`; and `is_test` where the source has one.
+
+    Args:
+        downloads: folder for verified files; what is there already is not fetched again.
+
+    Raises:
+        UserError: where a file cannot be had, or does not hold what it should.
+    """
+    digest = _housing_digest if source.source == "statlib_housing" else content_digest
+    mirror = os.environ.get("DATA_MIRROR")
+    files = {}
+    for name, sha256 in source.files.items():
+        sources = [address.replace("{file}", name) for address in source.addresses]
+        if mirror:
+            sources.insert(0, f"{mirror.rstrip('/')}/{dataset}/{name}")
+        files[name] = fetch_file(
+            name, sha256, downloads / dataset / name, sources, fetch.timeout, fetch.attempts, digest
+        )
+    match source.source:
+        case "scikit-learn":
+            return _scikit_learn(dataset, source)
+        case "idx":
+            return _idx(files, source)
+        case "statlib_housing":
+            return _statlib_housing(next(iter(files.values())))
+        case "csv":
+            return _csv(next(iter(files.values())), source)
+
+
+def _scikit_learn(dataset: str, source: Source) -> pa.Table:
+    from sklearn import datasets
+
+    if dataset == "digit_properties":
+        return _digit_properties(datasets.load_digits())
+    loaded = getattr(datasets, f"load_{dataset}")(**({"scaled": False} if dataset == "diabetes" else {}))
+    if loaded.target.ndim > 1:
+        rows = [dict(zip(loaded.target_names, row, strict=True)) for row in loaded.target.tolist()]
+        table = pa.Table.from_pandas(pd.DataFrame(loaded.data, columns=loaded.feature_names), preserve_index=False)
+        return table.append_column(TARGET, pa.array(rows))
+    target = loaded.target if source.task == "regression" else loaded.target_names[loaded.target].astype(str)
+    if source.image is not None:
+        return _image_table(loaded.images.astype(np.uint8), target)
+    table = pd.DataFrame(loaded.data, columns=list(loaded.feature_names)).assign(**{TARGET: target})
+    return pa.Table.from_pandas(table, preserve_index=False)
+
+
+def _digit_properties(digits: Any) -> pa.Table:
+    """The bundled digits with labels of which several can be true: what is said of a digit, not which it is."""
+    properties = {"even": {0, 2, 4, 6, 8}, "prime": {2, 3, 5, 7}, "above four": {5, 6, 7, 8, 9}, "loop": {0, 6, 8, 9}}
+    rows = [{name: digit in members for name, members in properties.items()} for digit in digits.target.tolist()]
+    return _image_table(digits.images.astype(np.uint8), rows)
+
+
+def _image_table(images: np.ndarray, labels: Any) -> pa.Table:
+    return pa.table({IMAGE: images_to_column(images), TARGET: pa.array(labels)})
+
+
+def _idx(files: dict[str, Path], source: Source) -> pa.Table:
+    """The format of MNIST: a magic number, big-endian sizes, then bytes (yann.lecun.com/exdb/mnist)."""
+    parts = []
+    for prefix, is_test in (("train", False), ("t10k", True)):
+        images = _read_idx(files[f"{prefix}-images-idx3-ubyte.gz"])
+        labels = _read_idx(files[f"{prefix}-labels-idx1-ubyte.gz"])
+        names = np.array(source.classes or [str(digit) for digit in range(10)])
+        part = _image_table(images, names[labels])
+        parts.append(part.append_column(IS_TEST, pa.array(np.full(len(labels), is_test))))
+    return pa.concat_tables(parts)
+
+
+def _read_idx(path: Path) -> np.ndarray:
+    content = gzip.decompress(path.read_bytes())
+    dimensions = content[3]
+    shape = np.frombuffer(content, ">u4", count=dimensions, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+def _housing_numbers(path: Path) -> np.ndarray:
+    """The 9 columns of StatLib's California housing (Pace and Barry, 1997), shape (20640, 9)."""
+    try:
+        with tarfile.open(path) as archive:
+            member = archive.extractfile("CaliforniaHousing/cal_housing.data")
+            if member is None:
+                raise ValueError("no data in the archive")
+            return np.loadtxt(member, delimiter=",")
+    except (tarfile.TarError, KeyError) as error:
+        raise ValueError(str(error)) from None
+
+
+def _housing_digest(path: Path) -> str:
+    """Of the numbers, not of their spelling; none of them has more than four decimals."""
+    return hashlib.sha256(_housing_numbers(path).round(4).astype("<f8").tobytes()).hexdigest()
+
+
+def _statlib_housing(path: Path) -> pa.Table:
+    """Features as scikit-learn's `fetch_california_housing` derives them; target in $100,000."""
+    longitude, latitude, age, rooms, bedrooms, population, households, income, value = _housing_numbers(path).T
+    table = {
+        "MedInc": income,
+        "HouseAge": age,
+        "AveRooms": rooms / households,
+        "AveBedrms": bedrooms / households,
+        "Population": population,
+        "AveOccup": population / households,
+        "Latitude": latitude,
+        "Longitude": longitude,
+        TARGET: value / 100_000,
+    }
+    return pa.table(table)
+
+
+def _csv(path: Path, source: Source) -> pa.Table:
+    table = pd.read_csv(path)
+    if source.target not in table:
+        raise UserError(f"{path.name}: expected a column {source.target!r}, received {', '.join(table.columns)}")
+    return pa.Table.from_pandas(table.rename(columns={source.target: TARGET}), preserve_index=False)

@@ -1,0 +1,1 @@
+"""The ASGI application: routes, limits, keys, bodies, connections, log. Imports all parts but `serving.service`."""

@@ -1,0 +1,1 @@
+"""The page on which a prediction can be tried. Imports `serving.model`."""

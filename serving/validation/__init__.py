@@ -1,0 +1,1 @@
+"""From values to encoded rows, with every problem named. Imports `serving.parsing`."""
