@@ -184,7 +184,7 @@ def log_files(client: MlflowClient, run_id: str, paths: Iterable[Path], folder: 
 def champion(client: MlflowClient, dataset: str) -> str | None:
     """The version that has the alias `champion`, if any."""
     try:
-        return client.get_model_version_by_alias(dataset, CHAMPION).version
+        return str(client.get_model_version_by_alias(dataset, CHAMPION).version)
     except MlflowException:
         return None
 
