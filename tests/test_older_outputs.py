@@ -41,9 +41,7 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }  # fmt: skip
     with sqlite3.connect(folder / "mlflow.db") as store:
         for table, column in places.items():
-            store.execute(
-                f"update {table} set {column} = replace({column}, 'file:///@STORE@', ?)", (folder.as_uri(),)
-            )
+            store.execute(f"update {table} set {column} = replace({column}, 'file:///@STORE@', ?)", (folder.as_uri(),))
     store.close()
     return folder
 
