@@ -1,4 +1,4 @@
-"""Rows to numbers: the only preprocessing outside the graph, one function for training and serving."""
+"""Rows to numbers: the only preprocessing outside the Keras graph, shared by training and serving."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,15 +7,15 @@ import numpy as np
 
 from contracts.schema import CategoricalFeature, ClassTarget, NumericTarget, Schema
 
-UNKNOWN = 0  # the code of a category that training never saw, and of a missing one
+UNKNOWN = 0  # the code of a category that is missing or absent from the train split
 
 
 def encode(schema: Schema, columns: Mapping[str, Any]) -> np.ndarray:
-    """Turn columns into what the graph reads: numbers as they are, categories as codes.
+    """Turn columns into the input of the network: numbers unchanged, categories as codes.
 
     Args:
-        columns: for every feature its values: array-like of shape (n_rows,), with None or NaN where one
-            is missing; for an image array-like of shape (n_rows, height, width). A DataFrame will do.
+        columns: the values of each feature, for example a DataFrame: array-like of shape (n_rows,), None or NaN
+            where a value is missing; for an image of shape (n_rows, height, width).
 
     Returns:
         float32 array of shape (n_rows, input_width), NaN where a number is missing.
@@ -32,9 +32,9 @@ def encode(schema: Schema, columns: Mapping[str, Any]) -> np.ndarray:
 
 
 def encode_target(schema: Schema, values: Sequence[Any]) -> np.ndarray:
-    """Class names as int32 codes, or numbers as float32; array of shape (n_rows,).
+    """Class names as int32 codes, or numbers as float32; both of shape (n_rows,).
 
-    Labels and several numbers come as a mapping per row and become float32 of shape (n_rows, n_outputs).
+    For labels and several numbers `values` has a mapping per row; the result is float32 of shape (n_rows, n_outputs).
     """
     if isinstance(schema.target, NumericTarget):
         return np.asarray(values, dtype=np.float32)

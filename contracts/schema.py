@@ -1,6 +1,6 @@
 """The frozen schema of a dataset: its features, their ranges and categories, and its target.
 
-`preprocess` infers it on the train split. The Keras input, the service's validation, the MLflow signature and the
+`preprocess` infers it from the train split. The Keras input, the validation of requests, the MLflow signature and the
 OpenAPI examples are derived from it.
 """
 
@@ -15,9 +15,9 @@ class _Frozen(BaseModel):
 
 
 class NumericFeature(_Frozen):
-    """A number. The constants are those of the train split, missing values left out.
+    """A numeric column, with statistics of the train split, in which missing values do not count.
 
-    `quantiles` and `tree_bins` are rising edges of intervals; both are empty where none were asked for.
+    `quantiles` and `tree_bins` are rising edges of intervals, empty where `preprocess.bins` is 0.
     """
 
     kind: Literal["numeric"] = "numeric"
@@ -33,7 +33,7 @@ class NumericFeature(_Frozen):
 
 
 class CategoricalFeature(_Frozen):
-    """One of `categories`; category i has the code i + 1."""
+    """A column with one of `categories`; category i has the code i + 1."""
 
     kind: Literal["categorical"] = "categorical"
     name: str
@@ -42,14 +42,14 @@ class CategoricalFeature(_Frozen):
 
 
 class ImageFeature(_Frozen):
-    """A grey image as rows of pixels between 0 and `maximum`; mean and deviation are those of all train pixels."""
+    """A grey image: rows of pixels from 0 to `maximum`. `mean` and `std` are those of all train pixels."""
 
     kind: Literal["image"] = "image"
     name: str
     height: int
     width: int
     maximum: float
-    mean: float | None = None  # in schemas of older bundles
+    mean: float | None = None  # None in schemas of older bundles
     std: float | None = None
 
 
@@ -57,7 +57,7 @@ Feature = Annotated[NumericFeature | CategoricalFeature | ImageFeature, Field(di
 
 
 class ClassTarget(_Frozen):
-    """Two or more classes; class i is encoded as i. `frequencies` are those of the train split."""
+    """Two or more classes; class i has the code i. `frequencies` are those of the train split."""
 
     name: str
     classes: tuple[str, ...]
@@ -65,7 +65,7 @@ class ClassTarget(_Frozen):
 
 
 class NumericTarget(_Frozen):
-    """A number; the constants are those of the train split."""
+    """A number, with statistics of the train split."""
 
     name: str
     mean: float
@@ -73,25 +73,25 @@ class NumericTarget(_Frozen):
 
 
 class LabelsTarget(_Frozen):
-    """Labels of which each is true or not; `frequencies` are the shares of true ones in the train split."""
+    """Labels, each true or false. `frequencies` are the shares of true values in the train split."""
 
     name: str
     classes: tuple[str, ...]
     frequencies: tuple[float, ...]
-    multilabel: Literal[True]  # tells it from a ClassTarget when it is read
+    multilabel: Literal[True]  # distinguishes the JSON from that of a ClassTarget
 
 
 class NumericTargets(_Frozen):
-    """Several numbers, predicted together."""
+    """Several numbers that one network predicts together."""
 
     name: str
     targets: tuple[NumericTarget, ...]
 
 
 class Schema(_Frozen):
-    """What a row of a dataset is: its features in order, its target, and a sample to try.
+    """The features of a row in order, its target, and a sample row.
 
-    `raw_md5` names the raw data it was inferred from; `weight` the column of example weights, if any.
+    `raw_md5` is the hash of the raw data; `weight` names the column of sample weights, if there is one.
     """
 
     dataset: str
@@ -104,7 +104,7 @@ class Schema(_Frozen):
 
     @property
     def image(self) -> ImageFeature | None:
-        """The image, for a dataset whose only feature is one."""
+        """The image feature of a dataset of images, else None."""
         first = self.features[0]
         return first if isinstance(first, ImageFeature) else None
 
@@ -120,12 +120,12 @@ class Schema(_Frozen):
 
     @property
     def picks_one(self) -> bool:
-        """Whether exactly one of the classes is right, so that the most probable one is the prediction."""
+        """Whether a row has exactly one class, so that the most probable class is the prediction."""
         return isinstance(self.target, ClassTarget)
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """What the columns of a prediction are called: classes, labels, or the names of the numbers."""
+        """The names of the columns of a prediction: classes, labels, or the names of the numbers."""
         match self.target:
             case NumericTarget():
                 return (self.target.name,)

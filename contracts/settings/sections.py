@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from contracts.settings.pruners import Pruner
 from contracts.settings.space import SearchSpace, Section, continuous
-from contracts.spec import needed
+from contracts.spec import required_hyperparameters
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
 Sampler = Literal["auto", "grid", "random", "tpe", "cmaes", "qmc", "gp", "nsga2"]
@@ -110,7 +110,7 @@ class Search(Section):
 
     @model_validator(mode="after")
     def is_complete(self) -> "Search":
-        missing = [name for name in needed() if name not in self.space]
+        missing = [name for name in required_hyperparameters() if name not in self.space]
         if missing:
             raise ValueError(
                 f"a distribution or a value for each hyperparameter without a default, missing {', '.join(missing)}"

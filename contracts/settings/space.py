@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from contracts.settings.conditions import condition, demands, holds, in_order, problems_of_conditions
-from contracts.spec import Spec, misfits_of_task
+from contracts.spec import Spec, task_problems
 
 
 class Section(BaseModel):
@@ -203,7 +203,7 @@ def _ends(value: Any) -> list[Any]:
 
 def _problems(hyperparameters: Mapping[str, Any], task: str) -> list[str]:
     try:
-        return misfits_of_task(Spec(**hyperparameters), task)
+        return task_problems(Spec(**hyperparameters), task)
     except ValidationError as error:
         return [_problem(item) for item in error.errors()]
 

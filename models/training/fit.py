@@ -85,7 +85,7 @@ def fit(
     if checkpoint is not None:
         history = saver.history
         checkpoint.unlink(missing_ok=True)
-    return Fitted(build.in_32_bits(network, spec, schema), history, int(stopping.best_epoch))
+    return Fitted(build.to_float32(network, spec, schema), history, int(stopping.best_epoch))
 
 
 def compiled(

@@ -8,7 +8,7 @@ from contracts.schema import Schema
 from contracts.settings.load import FineTune, Params
 from contracts.settings.space import specs_tried
 from contracts.spec import Spec
-from models.network.compatibility import misfits_of_schema
+from models.network.compatibility import schema_problems
 
 
 def check(params: Params, schema: Schema) -> None:
@@ -18,7 +18,7 @@ def check(params: Params, schema: Schema) -> None:
         UserError: with every problem, each as `section.key: expected …, received …`.
     """
     specs = specs_tried(params.search.space)
-    problems = [f"search.space.{problem}" for spec in specs for problem in misfits_of_schema(spec, schema)]
+    problems = [f"search.space.{problem}" for spec in specs for problem in schema_problems(spec, schema)]
     problems += _class_weight_problems(params.train.class_weights, schema)
     if params.train.fine_tune is not None:
         problems += _fine_tune_problems(params.train.fine_tune, specs, schema)

@@ -3,7 +3,7 @@
 import json
 
 from contracts.files import md5
-from contracts.metrics import bootstrap_intervals, metrics_of
+from contracts.metrics import bootstrap_intervals, task_metrics
 from contracts.settings.load import Params
 from pipeline.data.splits import read_part
 from pipeline.evaluation import plots
@@ -19,7 +19,7 @@ def run(params: Params, paths: Paths) -> None:
     schema, manifest = predictor.schema, predictor.manifest
     rows, y = read_part(paths.prepared / "test.parquet", schema)
     predictions, settings = predictor.predict(rows), params.evaluate
-    reported = metrics_of(schema)
+    reported = task_metrics(schema.task)
     test = {metric.name: metric.compute(y, predictions) for metric in reported}
     ends = bootstrap_intervals(
         reported, y, predictions, settings.bootstrap_samples, settings.confidence, params.preprocess.seed

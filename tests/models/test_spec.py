@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 from contracts.bundle import Manifest, seal
 from contracts.errors import UserError
 from contracts.settings.load import load_params
-from models.network.compatibility import misfits_of_schema
+from models.network.compatibility import schema_problems
 from pipeline.search.plan import check
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -74,18 +74,18 @@ def test_a_network_that_can_be_is_accepted(load, dataset, space):
 def test_names_that_the_data_does_not_have_are_refused_with_the_nearest(load, data_of, spec_of):
     schema, _ = data_of("multiclass")
     spec = spec_of(family="wide_deep", wide=("a", "color"), deep=("b",))
-    assert misfits_of_schema(spec, schema) == [
+    assert schema_problems(spec, schema) == [
         "wide: expected features of tiny, received 'color'; did you mean 'colour'?"
     ]
-    assert misfits_of_schema(spec.model_copy(update={"wide": ("a", "colour")}), schema) == []
+    assert schema_problems(spec.model_copy(update={"wide": ("a", "colour")}), schema) == []
 
 
 def test_pixels_are_standardised_only_where_the_schema_knows_their_mean(data_of, spec_of):
     schema, _ = data_of("multiclass", images=True)
     old = schema.model_copy(update={"features": (schema.image.model_copy(update={"std": None}),)})
-    assert misfits_of_schema(spec_of(numeric="standardise"), schema) == []
-    assert "preprocess again" in misfits_of_schema(spec_of(numeric="standardise"), old)[0]
-    assert misfits_of_schema(spec_of(), old) == []
+    assert schema_problems(spec_of(numeric="standardise"), schema) == []
+    assert "preprocess again" in schema_problems(spec_of(numeric="standardise"), old)[0]
+    assert schema_problems(spec_of(), old) == []
 
 
 def test_weights_for_a_class_that_does_not_exist_are_refused(load, data_of):
