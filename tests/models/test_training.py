@@ -1,11 +1,11 @@
 """A training is Keras' own, only faster: the same weights, the same losses, and it can be gone on with."""
 
 import keras
-import models.training.fit
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import models.training.fit
 from contracts.settings.load import Train
 from models.network import build, heads
 from models.search import worker
