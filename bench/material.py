@@ -27,7 +27,7 @@ Rows = dict[str, np.ndarray]  # row numbers by the name of the part
 
 @cache
 def raw(dataset: str) -> pa.Table:
-    """All rows of a dataset in their original order, downloaded once or taken from the mirror."""
+    """All rows of a dataset in their original order, downloaded once, or from the mirror."""
     use_threads(0)
     params = load_params(Path("params.yaml"), dataset)
     return load_raw(dataset, params.source, params.fetch, var() / "downloads")
