@@ -30,7 +30,8 @@ from contracts.settings.sections import (
     Task,
     Train,
 )
-from contracts.settings.space import Choices, FloatRange, IntRange, SearchSpace, problems_of_space
+from contracts.settings.space import Choices, FloatRange, IntRange, SearchSpace
+from contracts.settings.space_problems import problems_of_space
 from contracts.spec import hyperparameters
 
 __all__ = [

@@ -110,7 +110,9 @@ class Search(Section):
 
     @model_validator(mode="after")
     def is_complete(self) -> "Search":
-        missing = [name for name in required_hyperparameters() if name not in self.space]
+        missing = [
+            name for name in required_hyperparameters() if name not in self.space and f"{name}_1" not in self.space
+        ]
         if missing:
             raise ValueError(
                 f"a distribution or a value for each hyperparameter without a default, missing {', '.join(missing)}"

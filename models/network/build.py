@@ -85,8 +85,8 @@ def head(spec: Spec, schema: Schema, name: str, values: keras.KerasTensor) -> ke
 
 
 def _wide_deep(spec: Spec, schema: Schema, rows: keras.KerasTensor) -> keras.Model:
-    """A wide and deep network (Cheng et al., 2016, arXiv 1606.07792): the head reads the encoded inputs and the output of
-    the hidden layers.
+    """A wide and deep network (Cheng et al., 2016, arXiv 1606.07792): the head reads the encoded inputs and the
+    output of the hidden layers.
 
     With paths over named features the inner network has the two inputs `wide` and `deep`; the outer one has the same
     single input as every other network, and selects their columns.

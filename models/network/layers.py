@@ -16,7 +16,7 @@ def serializable(layer: type) -> type:
 
 @keras.saving.register_keras_serializable(package="mlp")
 def gelu(x):  # type: ignore[no-untyped-def]
-    """The tanh approximation of GELU (Hendrycks and Gimpel, 2016): the exact form needs erf, which ONNX export lacks."""
+    """The tanh approximation of GELU (Hendrycks and Gimpel, 2016): the exact one needs erf, which ONNX export lacks."""
     return keras.activations.gelu(x, approximate=True)
 
 

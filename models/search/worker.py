@@ -15,7 +15,7 @@ from contracts.schema import load_schema
 from contracts.spec import Spec
 from models.search.trial import TrialResult, TrialTask
 from models.training.data import Data
-from models.training.export import export
+from models.training.export import ExportFailed, export
 from models.training.fit import Fitted, fit
 from models.training.latency import latency
 from models.training.weights import start_from, weighted
@@ -113,9 +113,22 @@ def _fit(task: TrialTask, restart: int, on_epoch: Callable[[int, float], None]) 
     )
 
 
-def export_all(saved: list[Path], folders: list[Path], data: Data, on_epoch: Callable[[int, float], None]) -> None:
-    """Export trained networks; the graphs are compared on the first validation rows."""
+def export_all(
+    saved: list[Path], folders: list[Path], data: Data, on_epoch: Callable[[int, float], None]
+) -> list[str | None]:
+    """Export trained networks; the graphs are compared on the first validation rows.
+
+    Returns:
+        for each network why it cannot be exported, or None.
+    """
     use_threads(0)
     rows = np.array(data.split("validation").features[:256])
-    for path, folder in zip(saved, folders, strict=True):
-        export(keras.models.load_model(path, compile=False), folder, rows)
+    return [_export(path, folder, rows) for path, folder in zip(saved, folders, strict=True)]
+
+
+def _export(saved: Path, folder: Path, rows: np.ndarray) -> str | None:
+    try:
+        export(keras.models.load_model(saved, compile=False), folder, rows)
+    except ExportFailed as error:
+        return str(error)
+    return None

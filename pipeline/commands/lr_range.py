@@ -19,15 +19,15 @@ def run(chosen: argparse.Namespace) -> None:
     if not (paths.prepared / "schema.json").exists():
         raise UserError(f"{paths.prepared} is missing: run `dvc repro preprocess@{chosen.dataset}` first")
     from models.training.runtime import use_threads  # first: imports TensorFlow quietly  # isort: skip
-    from contracts.settings.space import specs_tried
+    from contracts.settings.space_problems import corner_specs
     from models.training.lr_range import lr_range, suggestion
+    from pipeline.data.training_data import write_training_data
     from pipeline.evaluation import plots
-    from pipeline.search.train import prepare_data
 
     use_threads(0)
-    spec = specs_tried(params.search.space)[0]
+    spec = corner_specs(params.search.space)[0]
     with tempfile.TemporaryDirectory() as folder:
-        train = prepare_data(paths, Path(folder)).split("train")
+        train = write_training_data(paths, Path(folder)).split("train")
         schema = load_schema(paths.prepared / "schema.json")
         rates, losses = lr_range(spec, schema, train, params.search.seed)
     best = suggestion(rates, losses)

@@ -2,6 +2,7 @@
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from contracts.errors import UserError
@@ -20,8 +21,8 @@ def run(chosen: argparse.Namespace) -> int:
         from contracts.bundle import BundleDamaged, open_bundle
         from contracts.files import md5
         from contracts.metrics import BY_NAME
-        from models.search.study import Objective, task_for
-        from pipeline.search.train import prepare_data
+        from pipeline.data.training_data import write_training_data
+        from pipeline.search.plan import make_plan
 
         try:
             manifest, _ = open_bundle(paths.bundle)
@@ -33,9 +34,9 @@ def run(chosen: argparse.Namespace) -> int:
                 f"run `dvc repro package@{chosen.dataset}` first"
             )
         metric = BY_NAME[manifest.metric]
-        data = prepare_data(paths, Path(folder))
-        objective = Objective(data, metric.name, metric.higher_is_better, params.train)
-        task = task_for(objective, manifest.hyperparameters, manifest.seed, manifest.threads)
+        plan = replace(make_plan(params, paths), metric=metric)
+        data = write_training_data(paths, Path(folder))
+        task = plan.task(data, manifest.hyperparameters, manifest.seed, manifest.threads)
         print(f"Training trial {manifest.trial} of {manifest.study} again …", flush=True)
         pool.start(None, "train", task, Path(folder) / "model.keras")
         again = pool.result().value

@@ -54,10 +54,10 @@ def run(chosen: argparse.Namespace) -> None:
 
 def _current() -> set[str]:
     """The studies that a search would continue now, of the datasets that are prepared."""
-    from pipeline.tracking.provenance import study_name
+    from pipeline.search.plan import make_plan
 
     datasets = [name for name in load_datasets(Path("params.yaml")) if _is_prepared(Paths(name))]
-    return {study_name(load_params(Path("params.yaml"), name), Paths(name)) for name in datasets}
+    return {make_plan(load_params(Path("params.yaml"), name), Paths(name)).study for name in datasets}
 
 
 def _is_prepared(paths: Paths) -> bool:

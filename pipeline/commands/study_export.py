@@ -25,10 +25,10 @@ def run(chosen: argparse.Namespace) -> None:
     if chosen.study is None and not (paths.prepared / "train.parquet").exists():
         raise UserError(f"{paths.prepared} is missing: name a study (`make studies` lists them): {example} STUDY=…")
     from pipeline.search import studies
-    from pipeline.tracking.provenance import study_name
+    from pipeline.search.plan import make_plan
 
     storage = studies.open_storage()
-    name = chosen.study or study_name(params, paths)
+    name = chosen.study or make_plan(params, paths).study
     if chosen.study is None and name not in studies.optuna.get_all_study_names(storage):
         raise UserError(
             f"{chosen.dataset} has not been searched with these settings and data (study {name}): run `make tune "

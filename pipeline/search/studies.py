@@ -1,8 +1,10 @@
 """The studies of the storage, as they are: read without a search, for `make studies` and what is like it."""
 
+import contextlib
 import difflib
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,25 @@ from optuna.trial import FrozenTrial
 
 from contracts.errors import UserError
 from models.search.study import ABANDONED
+from pipeline.tracking import databases, provenance
 from pipeline.tracking.provenance import optuna_storage
+
+
+def create_storage(address: str) -> optuna.storages.RDBStorage:
+    """The storage at an address, made where it is missing."""
+    file = address.removeprefix("sqlite:///")
+    if file == address:
+        return optuna.storages.RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
+    databases.write_ahead(Path(file))
+    return optuna.storages.RDBStorage(address, engine_kwargs={"connect_args": {"timeout": 60}})
+
+
+@contextlib.contextmanager
+def hold_study(address: str, study: str) -> Iterator[None]:
+    """Hold a study for one search at a time: on any machine where it is in PostgreSQL, else on this one."""
+    busy = f"study {study} is being searched"
+    with databases.study_lock(address, study), provenance.file_lock(study, busy):
+        yield
 
 
 def open_storage() -> optuna.storages.RDBStorage:

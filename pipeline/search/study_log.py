@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from contracts.bundle import open_bundle
-from contracts.files import md5
-from contracts.metrics import BY_NAME
-from contracts.settings.load import Params
 from models.search.duplicates import DUPLICATES
-from models.search.finalists import with_seeds
-from models.search.ranking import front
-from models.search.study import abandon
+from models.search.finalists import values_of_seeds
+from models.search.plan import Plan
+from models.search.ranking import pareto_front
+from models.search.study import abandon_running
 from models.search.trial import TrialResult
 from pipeline.evaluation import plots
 from pipeline.paths import Paths
@@ -29,10 +28,9 @@ class StudyLog:
     As a context it closes the run and what runs of the study when the search ends in any other way.
     """
 
-    def __init__(self, params: Params, paths: Paths, study: optuna.Study) -> None:
-        self.params, self.paths, self.study = params, paths, study
-        self.metric = BY_NAME[params.metric]
-        self.client, self.experiment = runs.connect(params.dataset)
+    def __init__(self, plan: Plan, paths: Paths, study: optuna.Study) -> None:
+        self.plan, self.paths, self.study, self.metric = plan, paths, study, plan.metric
+        self.client, self.experiment = runs.connect(plan.dataset)
         known = study.user_attrs.get("mlflow_run_id")
         self.parent = runs.study_run(self.client, self.experiment, study.study_name, known)
         if self.parent != known:
@@ -51,7 +49,7 @@ class StudyLog:
             return
         # What cannot be closed because a store has failed, the next search closes.
         with contextlib.suppress(Exception):
-            abandon(self.study, "its search was ended", self.abandoned)
+            abandon_running(self.study, "its search was ended", self.abandoned)
         with contextlib.suppress(Exception):
             self.client.set_terminated(self.parent, "FAILED" if issubclass(kind, Exception) else "KILLED")
 
@@ -94,8 +92,8 @@ class StudyLog:
         )
         trial.set_user_attr("mlflow_run_id", run)
 
-    def pictures(self, best: FrozenTrial) -> None:
-        """How the search went: every trial's value, what each hyperparameter matters, and which values were good."""
+    def _log_pictures(self, best: FrozenTrial) -> None:
+        """The value of every trial, how much each hyperparameter matters, and which values are good."""
         values = [
             (t.number, value, t.state.name.lower())
             for t in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -109,15 +107,17 @@ class StudyLog:
             "slices": study_plots.slices(complete, self.metric),
         }
         if len(self.study.directions) > 1:
-            second = self.params.search.second_objective
-            pictures["front"] = study_plots.front(complete, front(self.study), best, self.metric, second)
+            second = self.plan.second_objective
+            pictures["front"] = study_plots.front(complete, pareto_front(self.study), best, self.metric, second)
         folder = self.paths.search_plots
         files = [plots.save(figure, folder / f"{name}.png") for name, figure in pictures.items()]
         runs.log_files(self.client, self.parent, files)
 
-    def finish(self, best: list[FrozenTrial], bundles: list[Path]) -> None:
-        """Bundles and learning curves of the best, the table of trials, and the end of the parent run."""
-        for trial, bundle in zip(best, bundles, strict=True):
+    def finish(self, bundles: Mapping[Path, FrozenTrial]) -> None:
+        """Log bundles and learning curves of the best trials, pictures and the table of all, and end the parent run."""
+        best = list(bundles.values())
+        self._log_pictures(best[0])
+        for bundle, trial in bundles.items():
             run = trial.user_attrs["mlflow_run_id"]
             if not runs.run_exists(self.client, run):
                 continue  # the store was emptied since
@@ -136,7 +136,7 @@ class StudyLog:
             {
                 "best.trial": str(best[0].number),
                 "best.run": best[0].user_attrs["mlflow_run_id"],
-                "front": ", ".join(str(trial.number) for trial in front(self.study)),
+                "front": ", ".join(str(trial.number) for trial in pareto_front(self.study)),
             },
         )
         self.client.set_terminated(self.parent, "FINISHED")
@@ -145,7 +145,7 @@ class StudyLog:
         """Mean and spread over the seeds that the best were trained with."""
         for trial in best:
             if runs.run_exists(self.client, trial.user_attrs["mlflow_run_id"]):
-                values = tuple(with_seeds(self.study, trial))
+                values = tuple(values_of_seeds(self.study, trial))
                 runs.log_metrics(self.client, trial.user_attrs["mlflow_run_id"], _spread("seeds", values))
 
     def comparison(self, best: list[FrozenTrial]) -> str:
@@ -153,8 +153,8 @@ class StudyLog:
         return runs.comparison(self.experiment, [trial.user_attrs["mlflow_run_id"] for trial in best])
 
     def _log_inputs(self, run: str) -> None:
-        files = {part: self.paths.prepared / f"{part}.parquet" for part in ("train", "validation")}
-        runs.log_inputs(self.client, run, {part: (path, md5(path)) for part, path in files.items()})
+        parts = {part: self.paths.prepared / f"{part}.parquet" for part in ("train", "validation")}
+        runs.log_inputs(self.client, run, {part: (path, self.plan.data_md5[part]) for part, path in parts.items()})
 
 
 def _spread(name: str, values: tuple[float, ...]) -> dict[str, float]:

@@ -1,37 +1,14 @@
 """Where a result comes from: its study, its code, its machine."""
 
 import contextlib
-import hashlib
-import json
 import os
 import subprocess
 from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from contracts.files import md5
-from contracts.settings.load import Params
-from pipeline.paths import Paths, var
-
-
-def study_name(params: Params, paths: Paths) -> str:
-    """The dataset and a hash of all that makes trials comparable: data, space, objective, code.
-
-    The budget is no part of it: more trials continue the same study.
-    """
-    code = {path.name: md5(path) for path in sorted(Path("models").rglob("*.py"))}
-    search = params.search.model_dump(
-        mode="json", include={"space", "seed", "sampler", "pruner", "folds", "second_objective", "warmup_epochs"}
-    )
-    comparable = {
-        "data": [md5(paths.prepared / name) for name in ("train.parquet", "validation.parquet")],
-        "objective": [params.metric, params.train.model_dump(mode="json"), search],
-        "code": code,
-    }
-    digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()
-    return f"{params.dataset}-{digest[:10]}"
+from pipeline.paths import var
 
 
 def optuna_storage() -> str:

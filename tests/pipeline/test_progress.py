@@ -8,14 +8,13 @@ import mlflow
 import optuna
 import pytest
 
-from contracts.metrics import BY_NAME
-from contracts.settings.load import load_params
 from models.search.study import SECONDS
-from pipeline.search.progress import TrialProgress, duration
+from pipeline.search.progress import SearchProgress, duration
 from pipeline.search.train import nothing_trained
 from pipeline.tracking import runs
+from tests.models.instant import iris, plan_of
 
-PARAMS = load_params(Path(__file__).parents[2] / "params.yaml", "iris")
+PLAN = plan_of(iris())
 
 
 @pytest.fixture
@@ -30,11 +29,13 @@ def study() -> optuna.Study:
     return made
 
 
-def progress(study: optuna.Study, **search) -> TrialProgress:
-    return TrialProgress("iris", BY_NAME["log_loss"], PARAMS.search.model_copy(update=search), study)
+def progress(study: optuna.Study, **search) -> SearchProgress:
+    return SearchProgress(plan_of(iris(**search)), study)
 
 
-def finish(shown: TrialProgress, study: optuna.Study, state: str, value: float | None = None, reason: str = "") -> None:
+def finish(
+    shown: SearchProgress, study: optuna.Study, state: str, value: float | None = None, reason: str = ""
+) -> None:
     result = None if value is None else SimpleNamespace(value=value, seconds=1.0)
     shown.trial(study.ask({"rate": optuna.distributions.FloatDistribution(0.1, 0.1)}), state, result, reason)
 
@@ -124,7 +125,7 @@ def test_seconds_are_said_as_a_person_says_them(seconds: float, said: str) -> No
 def test_a_search_whose_time_was_too_short_for_one_trial_says_so(study) -> None:
     empty = optuna.create_study()
     empty.set_user_attr(SECONDS, 30.2)
-    short = PARAMS.model_copy(update={"search": PARAMS.search.model_copy(update={"timeout": 30.0})})
+    short = plan_of(iris(timeout=30.0))
     assert "the 30 s of search.timeout are over" in str(nothing_trained(short, empty))
     assert "make tune DATASET=iris TIMEOUT=60" in str(nothing_trained(short, empty))
-    assert "timeout" not in str(nothing_trained(PARAMS, empty))
+    assert "timeout" not in str(nothing_trained(PLAN, empty))

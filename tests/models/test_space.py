@@ -1,14 +1,36 @@
 """Search spaces with conditions: what is asked for, and what is refused before anything runs."""
 
+from pathlib import Path
+
 import optuna
 import pytest
+from ruamel.yaml import YAML
 
-from contracts.settings.space import specs_tried
-from models.search.suggest import suggest
+from contracts.errors import UserError
+from contracts.settings.load import load_params
+from contracts.settings.space_problems import corner_specs
+from models.search.space import suggest
 
+REAL = Path(__file__).parents[2] / "params.yaml"
 SGD = {"type": "categorical", "choices": ["adam", "sgd"]}
 MOMENTUM = {"type": "float", "low": 0.0, "high": 0.99, "when": {"optimizer": "sgd"}}
 WIDTH = {"type": "int", "low": 16, "high": 256, "log": True}
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Params of iris with some hyperparameters, and settings of the search, changed."""
+
+    def changed(search=None, **space):
+        document = YAML(typ="safe", pure=True).load(REAL.read_text())
+        document["overrides"]["iris"]["search"] = {**(search or {}), "space": space}
+        path = tmp_path / "params.yaml"
+        with path.open("w") as file:
+            YAML().dump(document, file)
+        return load_params(path, "iris")
+
+    changed.error = UserError
+    return changed
 
 
 def asked(space, **values) -> tuple[dict, dict]:
@@ -36,26 +58,23 @@ def test_a_condition_may_name_several_values_and_wait_for_a_conditional_one(load
     assert asked(space, optimizer="sgd", momentum=0.9, nesterov=True)[0]["nesterov"] is True
     assert "nesterov" not in asked(space, optimizer="sgd", momentum=0.0)[0]
     assert "nesterov" not in asked(space, optimizer="adam")[0]
-    tried = specs_tried(space)
+    tried = corner_specs(space)
     assert any(spec.nesterov and spec.momentum == 0.9 for spec in tried), "the chain is followed to its end"
 
 
 @pytest.mark.parametrize(
-    ("layers", "told", "width"),
+    ("layers", "values", "width"),
     [
         ("equal", {"depth": 2, "width": 64}, 64),
         ("own", {"depth": 2, "width_1": 64, "width_2": 16}, [64, 16]),
         ("own", {"depth": 1, "width_1": 64}, [64]),
-        ("either", {"depth": 1, "width": 64}, 64),
-        ("either", {"depth": 3, "width_layers": "equal", "width": 64}, 64),
-        ("either", {"depth": 2, "width_layers": "own", "width_1": 64, "width_2": 16}, [64, 16]),
     ],
 )
-def test_a_width_for_each_layer_is_asked_for_only_when_they_are_not_equal(load, layers, told, width) -> None:
+def test_each_layer_has_its_own_width_where_they_are_not_equal(load, layers, values, width) -> None:
     fixed = {"optimizer": "adam", "dropout": 0.0, "learning_rate": 0.01}
     space = load(width={**WIDTH, "layers": layers}, depth={"type": "int", "low": 1, "high": 3}, **fixed).search.space
-    assert asked(space, **told) == ({**fixed, "depth": told["depth"], "width": width,
-                                     "activation": "relu", "batch_size": 32}, told)  # fmt: skip
+    assert asked(space, **values) == ({**fixed, "depth": values["depth"], "width": width,
+                                       "activation": "relu", "batch_size": 32}, values)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -70,7 +89,7 @@ def test_a_width_for_each_layer_is_asked_for_only_when_they_are_not_equal(load, 
         ({"momentum": {**MOMENTUM, "when": {"dropout": 0.25}}}, "expected a value that dropout can have here"),
         ({"momentum": {**MOMENTUM, "when": {"depth": True}}}, "expected a value that depth can have here"),
         ({"momentum": {**MOMENTUM, "when": {"ema": 0.5}}, "ema": {**MOMENTUM, "when": {"momentum": 0.5}}},
-         "expected no circle"),
+         "when: expected conditions without a circle, received momentum → ema → momentum"),
         ({"momentum": {**MOMENTUM, "when": {"optimizer": "adam", "nesterov": True}},
           "nesterov": {"type": "categorical", "choices": [True, False], "when": {"optimizer": "sgd"}}},
          "momentum.when: expected conditions that can hold together"),
@@ -81,7 +100,7 @@ def test_a_width_for_each_layer_is_asked_for_only_when_they_are_not_equal(load, 
         ({"width": {"type": "int", "low": 16, "high": 64, "step": 16, "default": 20}}, "default a step of 16 from 16"),
         ({"optimizer": {**SGD, "default": "nadam"}}, "default among the choices ['adam', 'sgd'], received 'nadam'"),
         ({"momentum": {**MOMENTUM, "layers": "own"}}, "momentum.layers: expected only for width"),
-        ({"width": {**WIDTH, "layers": "each"}}, "width.layers: expected one of equal, own, either"),
+        ({"width": {**WIDTH, "layers": "each"}}, "width.layers: expected one of equal, own"),
         ({"width": {**WIDTH, "step": 2}}, "either log or step"),
     ],
 )  # fmt: skip
