@@ -16,7 +16,7 @@ from contracts.settings.load import load_params
 from contracts.spec import Spec
 from models.network import build
 from models.training.data import Split
-from models.training.fit import compiled, shuffled_row_indices
+from models.training.fit import compile_trainer, shuffled_row_indices
 from pipeline.data.schema_inference import infer_schema
 from pipeline.paths import var
 from pipeline.sources.readers import load_raw
@@ -57,7 +57,7 @@ def train(spec: Spec, schema: Schema, train: Split, watched: Split, epochs: int,
     use_threads(0)
     keras.utils.set_random_seed(seed)
     network = build.build(spec, schema)
-    trainer = compiled(network, spec, schema, train, watched, epochs)
+    trainer = compile_trainer(network, spec, schema, train, watched, epochs)
     order = shuffled_row_indices(len(train.target), seed)
     trainer.fit(order, steps_per_epoch=1, epochs=epochs, validation_data=trainer.validation, shuffle=False, verbose=0)
     return network

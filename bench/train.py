@@ -31,7 +31,7 @@ from models.network import build, heads
 from models.training import optimizers
 from models.training.data import Split
 from models.training.epoch import EpochTrainer
-from models.training.fit import compiled, shuffled_row_indices
+from models.training.fit import compile_trainer, shuffled_row_indices
 
 RESULTS = Path("bench/results/train.json")
 SEEDS = (1, 2, 3, 4, 5)
@@ -167,7 +167,7 @@ def _ours(system: System, schema: Schema, train: Split, validation: Split, seed:
     """Our training: all batches of an epoch in one compiled call."""
     keras.utils.set_random_seed(seed)
     network = build.build(system.spec, schema)
-    trainer: EpochTrainer = compiled(network, system.spec, schema, train, validation, system.trained)
+    trainer: EpochTrainer = compile_trainer(network, system.spec, schema, train, validation, system.trained)
     begun = 0
 
     def run(epochs: int = 1, *callbacks: keras.callbacks.Callback) -> keras.callbacks.History:

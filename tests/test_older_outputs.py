@@ -71,7 +71,7 @@ def test_the_network_of_an_older_bundle_is_loaded_fine_tuned_and_exported(older:
 
     from models.network.build import build
     from models.training.export import export
-    from models.training.weights import start_from
+    from models.training.fine_tuning import reuse_layers
 
     use_threads(0)
     manifest, schema = open_bundle(older / "bundle")
@@ -79,7 +79,7 @@ def test_the_network_of_an_older_bundle_is_loaded_fine_tuned_and_exported(older:
     loaded = keras.models.load_model(older / "bundle/model.keras", compile=False)
     np.testing.assert_allclose(np.asarray(loaded(row))[0], expected, atol=1e-6)
     network = build(Spec(**manifest.hyperparameters), schema)
-    start_from(network, older / "bundle", layers=1, frozen=True)
+    reuse_layers(network, older / "bundle", layers=1, frozen=True)
     np.testing.assert_array_equal(network.get_layer("hidden_1").kernel, loaded.get_layer("hidden_1").kernel)
     export(loaded, tmp_path, row)
 

@@ -14,11 +14,12 @@ from contracts.files import write_atomically
 from contracts.schema import load_schema
 from contracts.spec import Spec
 from models.search.trial import TrialResult, TrialTask
+from models.training.class_weights import apply_class_weights
 from models.training.data import Data
 from models.training.export import ExportFailed, export
+from models.training.fine_tuning import reuse_layers
 from models.training.fit import Fitted, fit
 from models.training.latency import latency
-from models.training.weights import start_from, weighted
 
 SEEDS_APART = 1_000_003  # between the initialisations of a trial, further than any two trials are
 
@@ -91,7 +92,7 @@ def _fit(task: TrialTask, restart: int, on_epoch: Callable[[int, float], None]) 
 
     def prepare(network: keras.Model) -> None:
         if settings.fine_tune is not None:
-            start_from(network, Path(settings.fine_tune.bundle), settings.fine_tune.layers, settings.fine_tune.frozen)
+            reuse_layers(network, Path(settings.fine_tune.bundle), settings.fine_tune.layers, settings.fine_tune.frozen)
 
     def report(epoch: int, value: float) -> None:
         if restart == 0 and epoch % task.report_every == 0:
@@ -100,7 +101,7 @@ def _fit(task: TrialTask, restart: int, on_epoch: Callable[[int, float], None]) 
     return fit(
         Spec(**task.hyperparameters),
         schema,
-        weighted(task.data.split("train"), schema, settings.class_weights),
+        apply_class_weights(task.data.split("train"), schema, settings.class_weights),
         task.data.split("validation"),
         monitor=task.monitor,
         higher_is_better=task.higher_is_better,

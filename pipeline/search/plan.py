@@ -13,13 +13,12 @@ from contracts.metrics import BY_NAME
 from contracts.schema import Schema, load_schema
 from contracts.settings.load import FineTune, Params
 from contracts.settings.space_problems import corner_specs
-from contracts.spec import Spec
+from contracts.spec import NETWORK_VERSION, Spec
 from models.network.compatibility import schema_problems
 from models.search.plan import Plan, plan_search
 from pipeline.paths import Paths
 from pipeline.tracking import provenance
 
-NETWORK_VERSION = 1
 PREPARED = {"train": "train.parquet", "validation": "validation.parquet", "schema": "schema.json"}
 
 

@@ -13,7 +13,7 @@ import pytest
 from oracle import forward
 
 from models.network import build
-from models.training.export import ExportFailed, export, served
+from models.training.export import ExportFailed, export, inference_model
 from models.training.fit import fit
 
 HEADS = {
@@ -76,7 +76,7 @@ def difference_after_export(spec, schema, split, folder):
     assert np.isfinite(fitted.history["loss"]).all()
     export(fitted.network, folder, split.features)
     loaded = keras.models.load_model(folder / "model.keras", compile=False)
-    by_keras = np.asarray(served(loaded)(split.features))
+    by_keras = np.asarray(inference_model(loaded)(split.features))
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     (by_onnx,) = session.run(None, {session.get_inputs()[0].name: split.features})
     by_numpy = forward(spec, schema, weights_of(loaded), split.features)
@@ -113,7 +113,7 @@ def test_a_network_is_the_same_in_keras_and_in_numpy(combination, spec_of, data_
     network = build.build(spec, schema)
     generator = np.random.default_rng(0)  # biases are 0 and scales 1 at first, which would hide what they do
     network.set_weights([weights + generator.uniform(0, 0.2, weights.shape) for weights in network.get_weights()])
-    by_keras = np.asarray(served(network)(split.features))
+    by_keras = np.asarray(inference_model(network)(split.features))
     assert difference(by_keras, forward(spec, schema, weights_of(network), split.features)) <= 1e-5
 
 
@@ -133,14 +133,14 @@ def test_every_family_head_and_inside_is_trained_and_meets_every_other_one_untra
 
 
 @pytest.mark.parametrize("numeric", ["auto", "none", "standardise"])
-def test_images_are_shares_of_the_brightest_or_standardised(numeric, spec_of, data_of, tmp_path):
+def test_pixels_are_scaled_to_one_or_standardised(numeric, spec_of, data_of, tmp_path):
     schema, split = data_of("multiclass", images=True)
     assert difference_after_export(spec_of(numeric=numeric), schema, split, tmp_path) <= 1e-5
     encoded = build.build(spec_of(numeric=numeric, depth=0), schema).layers[1](split.features)
     assert (abs(np.mean(encoded)) < 1e-5 and np.std(encoded) == pytest.approx(1)) == (numeric == "standardise")
 
 
-def test_augmented_images_are_left_alone_outside_training(spec_of, data_of, tmp_path):
+def test_images_are_augmented_only_in_training(spec_of, data_of, tmp_path):
     schema, split = data_of("multiclass", images=True)
     spec = spec_of(shift=1, flip=True, noise=0.1)
     assert difference_after_export(spec, schema, split, tmp_path) <= 1e-5
@@ -148,7 +148,7 @@ def test_augmented_images_are_left_alone_outside_training(spec_of, data_of, tmp_
     assert not np.allclose(network(split.features, training=True), network(split.features))
 
 
-def test_a_graph_that_predicts_something_else_is_not_exported(spec_of, data_of, tmp_path, monkeypatch):
+def test_an_export_whose_predictions_differ_is_refused(spec_of, data_of, tmp_path, monkeypatch):
     schema, split = data_of("binary")
     network = build.build(spec_of(), schema)
     other = build.build(spec_of(), schema)
@@ -158,7 +158,8 @@ def test_a_graph_that_predicts_something_else_is_not_exported(spec_of, data_of, 
         export(network, tmp_path, split.features)
 
 
-def test_the_material_s_networks_have_as_many_parameters_as_it_prints(spec_of):
+def test_two_networks_of_the_textbook_have_its_numbers_of_parameters(spec_of):
+    """Géron, chapter 10."""
     from contracts.schema import ClassTarget, ImageFeature, NumericFeature, Schema
 
     number = {"minimum": 0, "maximum": 1, "mean": 0, "std": 1, "median": 0, "missing": False}
@@ -174,7 +175,7 @@ def test_the_material_s_networks_have_as_many_parameters_as_it_prints(spec_of):
     assert build.build(spec_of(width=(300, 100)), clothes).count_params() == 266_610
 
 
-def test_a_number_that_is_missing_where_training_saw_none_is_filled(spec_of, data_of):
+def test_a_missing_number_is_imputed_where_the_train_split_had_none(spec_of, data_of):
     schema, split = data_of("binary")
     complete = [f.model_copy(update={"missing": False}) if f.kind == "numeric" else f for f in schema.features]
     rows = split.features.copy()

@@ -11,7 +11,7 @@ from contracts.schema import CategoricalFeature, ClassTarget, NumericFeature, Sc
 from contracts.spec import NETWORK_VERSION, Spec
 from models.network import build
 from models.training.data import Split
-from models.training.fit import compiled, fit
+from models.training.fit import compile_trainer, fit
 
 STORED = Path(__file__).parents[1] / "files/network_version.json"
 FAMILIES = ("sequential", "wide_deep", "ensemble")
@@ -51,7 +51,7 @@ def numbers_of(family: str, numeric: str) -> list[list[float]]:
     keras.utils.set_random_seed(0)
     network = build.build(spec(family, numeric), SCHEMA)
     before = np.asarray(network(ROWS))
-    trainer = compiled(network, spec(family, numeric), SCHEMA, SPLIT, SPLIT, 1)
+    trainer = compile_trainer(network, spec(family, numeric), SCHEMA, SPLIT, SPLIT, 1)
     keras.Model.train_step(trainer, trainer.data)
     return np.concatenate([before, network(ROWS)]).astype(float).round(5).tolist()
 
