@@ -9,7 +9,8 @@ from contracts.bundle import Manifest, seal
 from contracts.errors import UserError
 from contracts.settings.load import load_params
 from models.network.compatibility import schema_problems
-from pipeline.search.plan import check
+from pipeline.paths import Paths
+from pipeline.search.plan import make_plan
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -28,6 +29,21 @@ def load(tmp_path):
         return load_params(path, dataset)
 
     return changed
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Plan a search on data of a schema."""
+
+    def planned(params, schema):
+        paths = Paths(params.dataset, tmp_path)
+        paths.prepared.mkdir(parents=True, exist_ok=True)
+        schema.save(paths.prepared / "schema.json")
+        for part in ("train", "validation"):
+            (paths.prepared / f"{part}.parquet").touch()
+        make_plan(params, paths)
+
+    return planned
 
 
 @pytest.mark.parametrize(
@@ -88,7 +104,7 @@ def test_pixels_are_standardised_only_where_the_schema_knows_their_mean(data_of,
     assert schema_problems(spec_of(), old) == []
 
 
-def test_weights_for_a_class_that_does_not_exist_are_refused(load, data_of):
+def test_weights_for_a_class_that_does_not_exist_are_refused(load, check, data_of):
     schema, _ = data_of("multiclass")
     with pytest.raises(UserError, match=r"train.class_weights: expected classes among .*did you mean 'middle'"):
         check(load(train={"class_weights": {"midle": 2.0}}), schema)
@@ -97,14 +113,14 @@ def test_weights_for_a_class_that_does_not_exist_are_refused(load, data_of):
         check(load(train={"class_weights": "balanced"}), data_of("multilabel")[0])
 
 
-def test_fine_tuning_from_what_is_no_bundle_is_refused(load, data_of, tmp_path):
+def test_fine_tuning_from_what_is_no_bundle_is_refused(load, check, data_of, tmp_path):
     fine_tune = {"bundle": str(tmp_path / "nowhere"), "layers": 1, "frozen": True}
     with pytest.raises(UserError, match=r"train.fine_tune.bundle: expected a bundle"):
         check(load(train={"fine_tune": fine_tune}), data_of("multiclass")[0])
 
 
 def test_fine_tuning_from_a_bundle_of_another_width_is_refused_and_from_one_of_the_same_is_not(
-    load, data_of, spec_of, tmp_path
+    load, check, data_of, spec_of, tmp_path
 ):
     schema, _ = data_of("multiclass")
     (tmp_path / "schema.json").write_text(schema.model_dump_json())
