@@ -1,4 +1,4 @@
-"""The studies of the storage, as they are: read without a search, for `make studies` and what is like it."""
+"""Optuna's storage: created for a search, opened for reading, and the studies in it."""
 
 import contextlib
 import difflib
@@ -31,9 +31,12 @@ def create_storage(address: str) -> optuna.storages.RDBStorage:
 @contextlib.contextmanager
 def hold_study(address: str, study: str) -> Iterator[None]:
     """Hold a study for one search at a time: on any machine where it is in PostgreSQL, else on this one."""
-    busy = f"study {study} is being searched"
-    with databases.study_lock(address, study), provenance.file_lock(study, busy):
-        yield
+    if address.startswith("postgresql"):
+        with databases.study_lock(address, study):
+            yield
+    else:
+        with provenance.file_lock(study, f"study {study} is being searched"):
+            yield
 
 
 def open_storage() -> optuna.storages.RDBStorage:
@@ -73,13 +76,13 @@ def dataset_of(study: optuna.Study) -> str:
 
 
 def states(study: optuna.Study) -> Counter[str]:
-    """How many trials are in which state; those that a search did not get to the end of are none."""
+    """How many trials are in each state; abandoned trials do not count."""
     trials = study.get_trials(deepcopy=False)
     return Counter(trial.state.name.lower() for trial in trials if ABANDONED not in trial.user_attrs)
 
 
 def best_values(study: optuna.Study) -> list[float]:
-    """The best value; of several objectives, the best of each."""
+    """The best value of each objective; empty where no trial is complete."""
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     if not complete:
         return []
@@ -91,16 +94,16 @@ def best_values(study: optuna.Study) -> list[float]:
 
 
 def changed(study: optuna.Study) -> Any:
-    """When a trial of it last began or ended, as a local time; nothing where there is none."""
+    """When a trial last started or ended, in local time; None without trials."""
     trials: list[FrozenTrial] = study.get_trials(deepcopy=False)
     times = [time for trial in trials for time in (trial.datetime_start, trial.datetime_complete) if time is not None]
     return max(times, default=None)
 
 
 def table(study: optuna.Study) -> pd.DataFrame:
-    """A row per trial: its number, value and state, when and how long, its hyperparameters and what is noted of it.
+    """A row per trial: number, value, state, times, hyperparameters and attributes.
 
-    What is neither a number nor a text is written as JSON, so that every kind of file can hold it.
+    Lists and mappings become JSON, so that CSV and Parquet can hold them.
     """
     value = "value" if len(study.directions) == 1 else "values"
     frame = study.trials_dataframe(

@@ -23,9 +23,9 @@ from pipeline.tracking import runs
 
 
 class StudyLog:
-    """Writes a study to MLflow while it runs; opens its parent run, which `finish` closes.
+    """Logs a study to MLflow while it runs. It opens the parent run; `finish` closes it.
 
-    As a context it closes the run and what runs of the study when the search ends in any other way.
+    When a search ends in any other way, leaving the context closes the parent run and the trials that run.
     """
 
     def __init__(self, plan: Plan, paths: Paths, study: optuna.Study) -> None:
@@ -47,18 +47,18 @@ class StudyLog:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             return
-        # What cannot be closed because a store has failed, the next search closes.
+        # Where a store has failed, the next search closes what stays open.
         with contextlib.suppress(Exception):
             abandon_running(self.study, "its search was ended", self.abandoned)
         with contextlib.suppress(Exception):
             self.client.set_terminated(self.parent, "FAILED" if issubclass(kind, Exception) else "KILLED")
 
     def abandoned(self, number: int) -> None:
-        """A trial may have been logged, or half logged, whose end the study was not told any more."""
+        """Mark the run of a trial as killed; it may have been logged, in part or whole, before its search ended."""
         runs.abandon_trial(self.client, self.experiment, self.parent, number)
 
     def trial(self, trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
-        """Log a trial before the study is told of it, so that the study can point to the run."""
+        """Log a trial that has ended, before the study knows its end, so that the study can name the run."""
         metrics = {"seconds": result.seconds, "n_parameters": float(result.n_parameters)} if result else {}
         if result:
             metrics |= {**_spread("restarts", result.values_of_restarts), **_spread("folds", result.values_of_folds)}
@@ -67,8 +67,8 @@ class StudyLog:
             metrics |= {} if result.history else {f"best.val_{self.metric.name}": result.value}
             metrics |= {f"best.{name}": values[result.best_epoch] for name, values in result.history.items()}
         elif state == "duplicate":
-            twin = self.study.trials[trial.user_attrs[DUPLICATES]]
-            metrics |= {f"best.val_{self.metric.name}": twin.values[0]} if twin.values else {}
+            earlier = self.study.trials[trial.user_attrs[DUPLICATES]]
+            metrics |= {f"best.val_{self.metric.name}": earlier.values[0]} if earlier.values else {}
         elif state == "pruned":
             reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
             metrics |= {f"last.val_{self.metric.name}": reported[max(reported)]} if reported else {}
@@ -120,7 +120,7 @@ class StudyLog:
         for bundle, trial in bundles.items():
             run = trial.user_attrs["mlflow_run_id"]
             if not runs.run_exists(self.client, run):
-                continue  # the store was emptied since
+                continue  # the store has been emptied
             history = plots.read_history(bundle / "history.csv")
             figure = plots.learning_curves(history, self.metric.name, open_bundle(bundle)[0].best_epoch)
             with tempfile.TemporaryDirectory() as folder:
@@ -142,14 +142,14 @@ class StudyLog:
         self.client.set_terminated(self.parent, "FINISHED")
 
     def finalists(self, best: list[FrozenTrial]) -> None:
-        """Mean and spread over the seeds that the best were trained with."""
+        """Log mean and standard deviation over the seeds of each finalist."""
         for trial in best:
             if runs.run_exists(self.client, trial.user_attrs["mlflow_run_id"]):
                 values = tuple(values_of_seeds(self.study, trial))
                 runs.log_metrics(self.client, trial.user_attrs["mlflow_run_id"], _spread("seeds", values))
 
     def comparison(self, best: list[FrozenTrial]) -> str:
-        """Where MLflow shows the runs of these trials side by side."""
+        """The address at which MLflow shows the runs of these trials side by side."""
         return runs.comparison(self.experiment, [trial.user_attrs["mlflow_run_id"] for trial in best])
 
     def _log_inputs(self, run: str) -> None:
@@ -158,7 +158,7 @@ class StudyLog:
 
 
 def _spread(name: str, values: tuple[float, ...]) -> dict[str, float]:
-    """Mean and standard deviation of several values, for they say nothing of one."""
+    """Mean and standard deviation of several values; nothing for one."""
     if len(values) < 2:
         return {}
     return {f"{name}.mean": float(np.mean(values)), f"{name}.spread": float(np.std(values, ddof=1))}
@@ -170,7 +170,7 @@ def _last(trial: FrozenTrial) -> float | None:
 
 
 def _importance(study: optuna.Study) -> dict[str, float]:
-    """fANOVA (Hutter et al., 2014), or nothing where the trials do not differ enough to tell."""
+    """Importances by fANOVA (Hutter et al., 2014); empty where the trials do not differ enough."""
     try:
         return optuna.importance.get_param_importances(
             study,

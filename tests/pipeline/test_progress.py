@@ -65,7 +65,7 @@ def test_the_last_lines_say_what_came_of_it_and_where_to_compare(study, capsys) 
     shown.end("http://there")
     assert capsys.readouterr().out.splitlines()[-2:] == [
         "  iris: 5/8 trials · best log_loss 0.1250 · 1 pruned, 1 failed · 1 min 30 s",
-        "  the best of them side by side: http://there",
+        "  compare the best: http://there",
     ]
     assert ended == shown.line()
 
@@ -112,7 +112,7 @@ def test_a_budget_of_seconds_is_counted_down_by_the_clock(study) -> None:
 @pytest.mark.parametrize(("search", "used"), [({"n_trials": 4}, True), ({"timeout": 30.0}, True), ({}, False)])
 def test_a_budget_that_is_used_up_is_told(study, capsys, search: dict, used: bool) -> None:
     progress(study, **search)
-    assert ("has its budget already, 4 trials after 30 s of search" in capsys.readouterr().out) == used
+    assert ("has used its budget, 4 trials after 30 s of search" in capsys.readouterr().out) == used
 
 
 @pytest.mark.parametrize(

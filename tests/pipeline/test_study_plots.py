@@ -48,16 +48,16 @@ def labels(figure) -> list[str]:
     return [label.get_text().replace("\n", "") for label in figure.axes[0].get_xticklabels()]
 
 
-def test_a_line_passes_through_what_was_asked_and_below_what_was_not() -> None:
+def test_a_line_passes_through_used_hyperparameters_and_below_unused_ones() -> None:
     figure = study_plots.parallel_coordinates(TWO, ACCURACY)
     assert labels(figure) == ["rate", "optimizer", "momentum", "validationaccuracy"]  # depth and batch are the same
     worse, better = [heights for _, heights in sorted(lines(figure).items())]
-    assert worse[:3] == pytest.approx([0, 0, study_plots.NOT_ASKED])
+    assert worse[:3] == pytest.approx([0, 0, study_plots.UNUSED])
     assert better[:3] == pytest.approx([0.5, 1, 0.5]), "1e-3 is half-way from 1e-4 to 1e-2"
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["not asked"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["not used"]
 
 
-def test_nothing_is_said_of_conditions_where_there_are_none() -> None:
+def test_no_axis_mentions_conditions_where_there_are_none() -> None:
     figure = study_plots.parallel_coordinates(trials((0.8, one(depth=1)), (0.9, one(depth=3))), ACCURACY)
     assert labels(figure) == ["depth", "validationaccuracy"]
     assert figure.axes[0].get_yticklabels() == []
@@ -70,7 +70,7 @@ def test_the_best_is_named_whichever_way_the_metric_goes(metric, best: str) -> N
     assert best in study_plots.slices(TWO, metric).get_suptitle()
 
 
-def test_a_slice_shows_the_trials_that_were_asked() -> None:
+def test_a_slice_shows_the_trials_that_use_it() -> None:
     rate, optimizer, momentum = [axis for axis in study_plots.slices(TWO, ACCURACY).axes if axis.get_xlabel()]
     assert [label.get_text() for label in rate.get_xticklabels()] == ["0.0001", "0.001", "0.01"]
     assert [label.get_text() for label in optimizer.get_xticklabels()] == ["adam", "sgd"]
@@ -81,7 +81,7 @@ def test_a_slice_shows_the_trials_that_were_asked() -> None:
 
 def test_one_bad_trial_does_not_flatten_the_others() -> None:
     several = [(0.90 + depth / 100, one(depth=depth)) for depth in (1, 2, 3)]
-    for values, beyond in ((several, ""), ([*several, (0.1, one())], "1 worse one beyond the edge")):
+    for values, beyond in ((several, ""), ([*several, (0.1, one())], "1 worse trial beyond the edge")):
         history = [(number, value, "complete") for number, (value, _) in enumerate(values)]
         for figure in (study_plots.slices(trials(*values), ACCURACY), study_plots.trial_history(history, ACCURACY)):
             low, high = figure.axes[0].get_ylim()
@@ -94,5 +94,5 @@ def test_one_bad_trial_does_not_flatten_the_others() -> None:
 def test_too_few_trials_are_told(few: list) -> None:
     pictures = study_plots.slices(few, LOSS), study_plots.parallel_coordinates(few, LOSS)
     for figure in (*pictures, study_plots.importance({}, LOSS)):
-        assert [text.get_text() for text in figure.axes[0].texts] == ["too few different trials to tell"]
+        assert [text.get_text() for text in figure.axes[0].texts] == ["too few different trials"]
     assert study_plots.trial_history([], LOSS).axes[0].get_xlabel() == "trial"
