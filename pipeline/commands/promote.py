@@ -18,12 +18,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    from pipeline.tracking import runs
+    from pipeline.tracking import registry, runs
 
     dataset, paths = chosen.dataset, Paths(chosen.dataset)
     load_params(Path("params.yaml"), dataset)
     client, _ = runs.connect(dataset)
-    versions, present = runs.versions(client, dataset), runs.champion(client, dataset)
+    versions, present = registry.versions(client, dataset), registry.champion(client, dataset)
     if chosen.version not in versions:
         listed = ", ".join(f"{v} (champion)" if v == present else v for v in versions) or "none yet"
         raise UserError(
@@ -33,7 +33,7 @@ def run(chosen: argparse.Namespace) -> int:
     if not paths.selection.exists():
         raise UserError(f"{paths.selection} is missing: run `make repro` first")
     with tempfile.TemporaryDirectory() as scratch:
-        bundle = runs.download_bundle(dataset, chosen.version, Path(scratch))
+        bundle = registry.download_bundle(dataset, chosen.version, Path(scratch))
         shutil.rmtree(paths.bundle, ignore_errors=True)
         shutil.copytree(bundle, paths.bundle)
     selection = json.loads(paths.selection.read_text())
@@ -44,7 +44,7 @@ def run(chosen: argparse.Namespace) -> int:
         "reason": f"promoted by hand, in the place of version {present}",
     }
     paths.selection.write_text(json.dumps(selection, indent=2) + "\n", encoding="utf-8")
-    runs.set_champion_alias(client, dataset, chosen.version)
+    registry.set_champion_alias(client, dataset, chosen.version)
     print(f"Version {chosen.version} of {dataset} is the champion again (before: {present}).", flush=True)
     # DVC is told that this is what `select` leaves now, and to run no stage before it, which would undo it.
     subprocess.run(["dvc", "commit", "--force", f"select@{dataset}"], check=True)

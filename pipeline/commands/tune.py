@@ -9,7 +9,7 @@ from pathlib import Path
 from contracts.errors import UserError
 from contracts.settings.load import load_datasets, load_params
 from contracts.settings.sections import Search
-from pipeline.tracking import provenance
+from pipeline.tracking.locks import file_lock
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     budget(chosen, load_params(Path("params.yaml"), chosen.dataset).search)  # what is wrong is told at once
     # Two experiments of DVC in one working copy take each other's parameters and lock file apart.
-    with provenance.file_lock("tune", "this working copy is being tuned"):
+    with file_lock("tune", "this working copy is being tuned"):
         return _tune(chosen)
 
 

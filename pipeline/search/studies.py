@@ -1,10 +1,8 @@
 """Optuna's storage: created for a search, opened for reading, and the studies in it."""
 
-import contextlib
 import difflib
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,7 @@ from optuna.trial import FrozenTrial
 
 from contracts.errors import UserError
 from models.search.study import ABANDONED
-from pipeline.tracking import databases, provenance
-from pipeline.tracking.provenance import optuna_storage
+from pipeline.tracking import databases
 
 
 def create_storage(address: str) -> optuna.storages.RDBStorage:
@@ -24,19 +21,8 @@ def create_storage(address: str) -> optuna.storages.RDBStorage:
     file = address.removeprefix("sqlite:///")
     if file == address:
         return optuna.storages.RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
-    databases.write_ahead(Path(file))
+    databases.use_write_ahead_log(Path(file))
     return optuna.storages.RDBStorage(address, engine_kwargs={"connect_args": {"timeout": 60}})
-
-
-@contextlib.contextmanager
-def hold_study(address: str, study: str) -> Iterator[None]:
-    """Hold a study for one search at a time: on any machine where it is in PostgreSQL, else on this one."""
-    if address.startswith("postgresql"):
-        with databases.study_lock(address, study):
-            yield
-    else:
-        with provenance.file_lock(study, f"study {study} is being searched"):
-            yield
 
 
 def open_storage() -> optuna.storages.RDBStorage:
@@ -45,7 +31,7 @@ def open_storage() -> optuna.storages.RDBStorage:
     Raises:
         UserError: when there is none, or none that Optuna can read.
     """
-    address = optuna_storage()
+    address = databases.optuna_storage()
     file = address.removeprefix("sqlite:///")
     if file != address and not Path(file).exists():  # opening it would make it
         raise UserError(f"there are no studies yet in {file}: run `make repro` first")

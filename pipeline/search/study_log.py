@@ -14,7 +14,7 @@ from models.search.duplicates import DUPLICATES
 from models.search.finalists import values_of_seeds
 from models.search.plan import Plan
 from models.search.ranking import pareto_front
-from models.search.study import abandon_running
+from models.search.study import abandon_running, seconds_searched
 from models.search.trial import TrialResult
 from pipeline.evaluation import plots
 from pipeline.paths import Paths
@@ -51,7 +51,7 @@ class StudyLog:
         with contextlib.suppress(Exception):
             abandon_running(self.study, "its search was ended", self.abandoned)
         with contextlib.suppress(Exception):
-            self.client.set_terminated(self.parent, "FAILED" if issubclass(kind, Exception) else "KILLED")
+            self._end("FAILED" if issubclass(kind, Exception) else "KILLED")
 
     def abandoned(self, number: int) -> None:
         """Mark the run of a trial as killed; it may have been logged, in part or whole, before its search ended."""
@@ -139,7 +139,7 @@ class StudyLog:
                 "front": ", ".join(str(trial.number) for trial in pareto_front(self.study)),
             },
         )
-        self.client.set_terminated(self.parent, "FINISHED")
+        self._end("FINISHED")
 
     def finalists(self, best: list[FrozenTrial]) -> None:
         """Log mean and standard deviation over the seeds of each finalist."""
@@ -151,6 +151,9 @@ class StudyLog:
     def comparison(self, best: list[FrozenTrial]) -> str:
         """The address at which MLflow shows the runs of these trials side by side."""
         return runs.comparison(self.experiment, [trial.user_attrs["mlflow_run_id"] for trial in best])
+
+    def _end(self, status: str) -> None:
+        runs.end_study_run(self.client, self.parent, status, seconds_searched(self.study))
 
     def _log_inputs(self, run: str) -> None:
         parts = {part: self.paths.prepared / f"{part}.parquet" for part in ("train", "validation")}

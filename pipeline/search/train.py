@@ -22,9 +22,10 @@ from pipeline.data.training_data import write_training_data
 from pipeline.paths import Paths, var
 from pipeline.search.candidates import describe_choice, export_candidates, write_history, write_trials
 from pipeline.search.progress import SearchProgress
-from pipeline.search.studies import create_storage, hold_study
+from pipeline.search.studies import create_storage
 from pipeline.search.study_log import StudyLog
-from pipeline.tracking import databases, provenance, runs
+from pipeline.tracking import databases, runs
+from pipeline.tracking.locks import study_lock
 
 if TYPE_CHECKING:
     from models.search.cluster import Cluster
@@ -39,10 +40,10 @@ def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | 
     Raises:
         UserError: when no trial was trained to its end, with the reasons.
     """
-    storage = provenance.optuna_storage()
-    databases.check(storage, "OPTUNA_STORAGE", table="studies")
-    databases.check(runs.tracking_uri(), "MLFLOW_TRACKING_URI", table="experiments")
-    with tempfile.TemporaryDirectory() as folder, hold_study(storage, plan.study):
+    storage = databases.optuna_storage()
+    databases.check_usable(storage, "OPTUNA_STORAGE", table="studies")
+    databases.check_usable(runs.tracking_uri(), "MLFLOW_TRACKING_URI", table="experiments")
+    with tempfile.TemporaryDirectory() as folder, study_lock(storage, plan.study):
         scratch, trainer = Path(folder), cluster or pool
         data = _prepare(plan, paths, scratch)
         files = TrialFiles(var() / "studies" / plan.study)

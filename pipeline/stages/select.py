@@ -18,8 +18,7 @@ from pipeline.evaluation import selection
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.selection import Contender, Exclusion
 from pipeline.paths import Paths
-from pipeline.tracking import runs
-from pipeline.tracking.registry import register_bundle
+from pipeline.tracking import registry, runs
 from serving.predictor import Predictor
 
 COMPARABLE = (None, Exclusion.SPLIT)  # exclusions with which a bundle still predicts the rows
@@ -38,17 +37,17 @@ def run(params: Params, paths: Paths) -> None:
     )
     baseline = metric.compute(y, baseline_predictions(schema, len(y)))
     client, _ = runs.connect(params.dataset)
-    version = runs.champion(client, params.dataset)
+    version = registry.champion(client, params.dataset)
     with tempfile.TemporaryDirectory() as scratch:
         champion = None
         if version is not None:
             name, train_md5 = f"version {version}", predictors[0].manifest.train_md5
             try:
-                bundle = runs.download_bundle(params.dataset, version, Path(scratch))
+                bundle = registry.download_bundle(params.dataset, version, Path(scratch))
                 predictor = Predictor(bundle)
                 exclusion = _exclusion(schema, predictor, train_md5)
                 champion = _score(name, bundle, predictor, metric, rows, y, exclusion)
-            except (BundleDamaged, OSError, runs.MlflowException) as error:
+            except (BundleDamaged, OSError, registry.MlflowException) as error:
                 champion = Contender(name, Path(), float("nan"), 0, 0, Exclusion.UNREADABLE, str(error))
         try:
             decision = selection.decide(metric, candidates, champion, baseline, params.select.minimum_gain)
@@ -57,8 +56,8 @@ def run(params: Params, paths: Paths) -> None:
         shutil.rmtree(paths.bundle, ignore_errors=True)
         shutil.copytree(decision.winner.bundle, paths.bundle)
     if decision.is_new:
-        version = register_bundle(client, params.dataset, paths.bundle)
-        runs.set_champion_alias(client, params.dataset, version)
+        version = registry.register_bundle(client, params.dataset, paths.bundle)
+        registry.set_champion_alias(client, params.dataset, version)
     report = selection.report(decision) | {"version": version}
     paths.selection.write_text(json.dumps(_nan_as_null(report), indent=2) + "\n", encoding="utf-8")
     print(f"  {params.dataset}: {decision.winner.name} is served as version {version}: {selection.reason(decision)}")

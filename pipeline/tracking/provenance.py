@@ -1,20 +1,8 @@
-"""Where a result comes from: its study, its code, its machine."""
+"""What a result depends on: the revision of the code, the versions of packages, the cores of the machine."""
 
-import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
 from importlib.metadata import version
-
-from filelock import FileLock, Timeout
-
-from pipeline.paths import var
-
-
-def optuna_storage() -> str:
-    """`OPTUNA_STORAGE`, or a SQLite database in `var/`."""
-    var().mkdir(parents=True, exist_ok=True)
-    return os.environ.get("OPTUNA_STORAGE") or f"sqlite:///{var() / 'optuna.db'}"
 
 
 def cores() -> int:
@@ -23,7 +11,7 @@ def cores() -> int:
 
 
 def git_revision() -> str:
-    """The commit, with `-dirty` where files differ from it; `unknown` outside a repository."""
+    """The commit, with `-dirty` where tracked files differ from it; `unknown` outside a repository."""
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
         capture_output=True,
@@ -34,25 +22,5 @@ def git_revision() -> str:
 
 
 def versions(*packages: str) -> dict[str, str]:
+    """The installed version of each package."""
     return {package: version(package) for package in packages}
-
-
-@contextlib.contextmanager
-def file_lock(name: str, busy: str) -> Iterator[None]:
-    """Hold what has this name for one process at a time; a second one says that it is `busy`, by whom, and waits."""
-    path = var() / "locks" / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        holder = path.with_suffix(".holder")
-        who = f"process {holder.read_text()}" if holder.exists() else "another process"
-        print(f"  {busy} by {who}; waiting for it to end", flush=True)
-        lock.acquire()
-    path.with_suffix(".holder").write_text(str(os.getpid()))
-    try:
-        yield
-    finally:
-        path.with_suffix(".holder").unlink(missing_ok=True)
-        lock.release()
