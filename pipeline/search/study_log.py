@@ -152,6 +152,10 @@ class StudyLog:
         """The address at which MLflow shows the runs of these trials side by side."""
         return runs.comparison(self.experiment, [trial.user_attrs["mlflow_run_id"] for trial in best])
 
+    def share_view(self) -> str:
+        """The address at which MLflow shows all trials, the best first."""
+        return runs.share_trials_view(self.client, self.experiment, self.metric.name, self.metric.higher_is_better)
+
     def _end(self, status: str) -> None:
         runs.end_study_run(self.client, self.parent, status, seconds_searched(self.study))
 

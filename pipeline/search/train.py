@@ -61,6 +61,7 @@ def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | 
             if plan.second_objective != "none":
                 progress.say(describe_choice(plan, study, best[0]))
             progress.end(log.comparison(best))
+            progress.say(f"all trials: {log.share_view()}")
         files.keep_only({trial.number for trial in best} | resumable_trials(study))
 
 

@@ -22,8 +22,9 @@ from pipeline.paths import var
 from pipeline.tracking import databases, provenance
 
 MAX_BATCH = 1000  # metrics that a tracking server accepts in one call
-# Without it MLflow guesses, and opens the experiment in the layout for traces and prompts.
+# Tags of an experiment that MLflow's pages read: its kind, and what "Share" stores of a table of runs.
 EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
+TRIALS_VIEW = "trials"
 
 
 def connect(dataset: str) -> tuple[MlflowClient, str]:
@@ -63,13 +64,30 @@ def comparison(experiment: str, runs: list[str]) -> str:
 
     For a store that is not a server it is the address of `make ui`, whose port is `UI_PORT`, else 5000.
     """
-    server = urllib.parse.urlsplit(tracking_uri())
-    page = f"http://127.0.0.1:{os.environ.get('UI_PORT') or 5000}"
-    if server.scheme in ("http", "https"):
-        page = server._replace(netloc=server.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
     lists = {"runs": runs, "experiments": [experiment]}
     query = {name: json.dumps(ids, separators=(",", ":")) for name, ids in lists.items()}
-    return f"{page}/#/compare-runs?{urllib.parse.urlencode(query)}"
+    return f"{_ui()}/#/compare-runs?{urllib.parse.urlencode(query)}"
+
+
+def share_trials_view(client: MlflowClient, experiment: str, metric: str, higher_is_better: bool) -> str:
+    """Store a view of the table of runs, the best first, and return its address.
+
+    By default the table shows only the parent run, without metrics, and in a new browser MLflow opens an experiment in
+    its layout for traces and prompts.
+    """
+    best = f"metrics.`best.val_{metric}`"
+    columns = [best, "metrics.`n_parameters`", "tags.`trial.state`", "attributes.`Source`"]
+    view = {"orderByKey": best, "orderByAsc": not higher_is_better, "selectedColumns": columns}
+    client.set_experiment_tag(experiment, f"mlflow.sharedViewState.{TRIALS_VIEW}", json.dumps(view))
+    query = f"workflowType=machine_learning&viewStateShareKey={TRIALS_VIEW}"
+    return f"{_ui()}/#/experiments/{experiment}/runs?{query}"
+
+
+def _ui() -> str:
+    server = urllib.parse.urlsplit(tracking_uri())
+    if server.scheme in ("http", "https"):
+        return server._replace(netloc=server.netloc.rpartition("@")[2], query="", fragment="").geturl().rstrip("/")
+    return f"http://127.0.0.1:{os.environ.get('UI_PORT') or 5000}"
 
 
 def study_run(client: MlflowClient, experiment: str, study: str, run_id: str | None) -> str:

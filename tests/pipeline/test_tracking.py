@@ -1,5 +1,6 @@
 """Experiments, runs and registered models, in a store of MLflow's own."""
 
+import json
 from pathlib import Path
 
 import mlflow
@@ -103,6 +104,15 @@ def test_the_champion_is_the_version_with_the_alias(store, tmp_path: Path) -> No
     (tmp_path / "downloaded").mkdir()
     bundle = registry.download_bundle("tickets", "1", tmp_path / "downloaded")
     assert Predictor(bundle).schema == TICKETS
+
+
+def test_the_view_of_trials_has_the_best_first(store) -> None:
+    client, experiment = store
+    address = runs.share_trials_view(client, experiment, "log_loss", higher_is_better=False)
+    assert f"/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey=trials" in address
+    view = json.loads(client.get_experiment(experiment).tags["mlflow.sharedViewState.trials"])
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`best.val_log_loss`", True)
+    assert view["orderByKey"] in view["selectedColumns"]
 
 
 def test_the_comparison_link_has_the_port_of_make_ui(monkeypatch: pytest.MonkeyPatch) -> None:
