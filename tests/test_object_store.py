@@ -64,8 +64,8 @@ def test_a_dataset_of_ones_own_is_read_from_an_address_or_a_mirror(store: Any, t
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("s3://data/other.csv", "s3://data/other.csv: no such object"),
-        ("s3://nowhere/wages.csv", "s3://nowhere/wages.csv: no such object"),
+        ("s3://data/other.csv", "s3://data/other.csv: not found"),
+        ("s3://nowhere/wages.csv", "s3://nowhere/wages.csv: not found"),
         ("gs://data/wages.csv", "gs://data/wages.csv: .*gcsfs.*uv pip install"),
         ("s4://data/wages.csv", "s4://data/wages.csv: Protocol not known: s4"),
         ("s3://data/mirror", "s3://data/mirror: "),
