@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from contracts.settings.load import load_params
 from models.search.study import RESUMES, Objective, abandon, finished_trials, open_study
@@ -13,11 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def params(tmp_path):
-    document = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-    with (tmp_path / "params.yaml").open("w") as file:
-        YAML().dump(document, file)
-    return load_params(tmp_path / "params.yaml", "iris")
+def params():
+    return load_params(ROOT / "params.yaml", "iris")
 
 
 def test_a_trial_left_running_is_asked_for_again_with_its_seed_and_checkpoint(params, tmp_path):

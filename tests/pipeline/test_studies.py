@@ -16,6 +16,7 @@ from contracts.errors import UserError
 from models.search.study import ABANDONED
 from pipeline.commands import __main__ as commands
 from pipeline.search import studies
+from tests.settings_files import copy_settings
 
 ROOT = Path(__file__).parents[2]
 NAME = "iris-0123456789"
@@ -24,7 +25,7 @@ NAME = "iris-0123456789"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working copy with parameters and without any study."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    copy_settings(tmp_path)
     monkeypatch.chdir(tmp_path)
     for name in ("OPTUNA_STORAGE", "DVC_ROOT"):
         monkeypatch.delenv(name, raising=False)
