@@ -63,6 +63,8 @@ class Train(Section):
 
 
 class Search(Section):
+    """search, in the stage train, says which configurations are tried and how the best are found."""
+
     n_trials: PositiveInt | None
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     workers: Literal["auto"] | PositiveInt
