@@ -1,13 +1,12 @@
 """From settings and a prepared dataset to the plan of a search, with every problem told before anything starts."""
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from contracts.bundle import BundleDamaged, open_bundle
-from contracts.errors import UserError
+from contracts.errors import UserError, nearest
 from contracts.files import md5
 from contracts.metrics import BY_NAME
 from contracts.schema import Schema, load_schema
@@ -29,8 +28,13 @@ def make_plan(params: Params, paths: Paths) -> Plan:
         UserError: with every setting that does not fit the dataset, each as `section.key: expected …, received …`.
     """
     _check_settings(params, load_schema(paths.prepared / "schema.json"))
-    data_md5 = {part: md5(paths.prepared / name) for part, name in PREPARED.items()}
+    data_md5 = _digests(paths)
     return plan_search(params, BY_NAME[params.metric], study_name(params, data_md5), data_md5, provenance.cores())
+
+
+def present_study(params: Params, paths: Paths) -> str:
+    """The name of the study that a search with these settings and this prepared data continues."""
+    return study_name(params, _digests(paths))
 
 
 def study_name(params: Params, data_md5: Mapping[str, str]) -> str:
@@ -48,6 +52,10 @@ def study_name(params: Params, data_md5: Mapping[str, str]) -> str:
     }
     digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()
     return f"{params.dataset}-{digest[:10]}"
+
+
+def _digests(paths: Paths) -> dict[str, str]:
+    return {part: md5(paths.prepared / name) for part, name in PREPARED.items()}
 
 
 def _check_settings(params: Params, schema: Schema) -> None:
@@ -68,9 +76,7 @@ def _class_weight_problems(weights: str | dict[str, float], schema: Schema) -> l
     problems = []
     for name in weights if isinstance(weights, dict) else ():
         if name not in schema.classes:
-            near = difflib.get_close_matches(name, schema.classes, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            known = ", ".join(schema.classes)
+            known, hint = ", ".join(schema.classes), nearest(name, schema.classes)
             problems.append(f"train.class_weights: expected classes among {known}, received {name!r}{hint}")
     return problems
 
