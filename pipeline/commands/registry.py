@@ -105,7 +105,7 @@ def retrain(dataset: str) -> None:
         metric = BY_NAME[manifest.metric]
         plan = replace(make_plan(params, paths), metric=metric)
         data = write_training_data(paths, Path(scratch))
-        task = plan.task(data, manifest.hyperparameters, manifest.seed, manifest.threads)
+        task = plan.trial_task(data, manifest.hyperparameters, manifest.seed, manifest.threads)
         print(f"Training trial {manifest.trial} of {manifest.study} again …", flush=True)
         pool.start(None, "train", task, Path(scratch) / "model.keras")
         again = pool.result().value

@@ -126,7 +126,9 @@ def followed(pool: Pool, function: str, task: TrialTask, save_to: Path) -> tuple
 def test_a_trial_of_folds_reports_each_and_is_worth_their_mean(pool, folder, load, tmp_path, reports_mean) -> None:
     params, data = load(folds=3), write_training_data(Paths("wine", folder), tmp_path)
     fold(params, folder, data)
-    task = replace(plan_of(params).task(data, dict(params.search.space) | {"width": 8}, 1), reports_mean=reports_mean)
+    task = replace(
+        plan_of(params).trial_task(data, dict(params.search.space) | {"width": 8}, 1), reports_mean=reports_mean
+    )
     reports, end = followed(pool, task.function, task, tmp_path / "model.keras")
     values = end.result.values_of_folds
     assert len(set(values)) == 3
@@ -139,7 +141,7 @@ def test_a_trial_of_folds_reports_each_and_is_worth_their_mean(pool, folder, loa
 def test_a_trial_of_folds_goes_on_after_the_last_whole_fold(pool, folder, load, tmp_path) -> None:
     params, data = load(folds=3), write_training_data(Paths("wine", folder), tmp_path)
     fold(params, folder, data)
-    task = plan_of(params).task(data, dict(params.search.space) | {"width": 8}, 1)
+    task = plan_of(params).trial_task(data, dict(params.search.space) | {"width": 8}, 1)
     _, undisturbed = followed(pool, "train_folds", task, tmp_path / "model.keras")
     task = replace(task, checkpoint=tmp_path / "checkpoint")
     pool.start("job", "train_folds", task, tmp_path / "model.keras")
