@@ -1,4 +1,4 @@
-"""Bentos packaged by the stage and started by `bentoml serve`, as a user does."""
+"""Bentos, packaged by the stage and started by `bentoml serve`."""
 
 import os
 import socket
@@ -25,13 +25,13 @@ for name in sys.argv[2:]:
 """
 
 
-class Server(NamedTuple):
+class BentoServer(NamedTuple):
     url: str
     port: int
     process: subprocess.Popen
     log: Path
 
-    def text(self) -> str:
+    def log_text(self) -> str:
         return self.log.read_text(errors="replace")
 
 
@@ -42,7 +42,7 @@ def package(folder: Path, *names: str) -> None:
     subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120)
 
 
-def launch(folder: Path, bento: str, **environment: str) -> Server:
+def launch(folder: Path, bento: str, **environment: str) -> BentoServer:
     """Start `bentoml serve`; it may not be ready yet."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -63,19 +63,19 @@ def launch(folder: Path, bento: str, **environment: str) -> Server:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
         )
-    return Server(f"http://127.0.0.1:{port}", port, process, log)
+    return BentoServer(f"http://127.0.0.1:{port}", port, process, log)
 
 
 def wait_until(check: Callable[[], bool], seconds: float = 100) -> None:
-    """Fails where nothing came true in time."""
+    """Fail if the check is not true in time."""
     deadline = time.monotonic() + seconds
     while not check():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, f"not true within {seconds:g} seconds"
         time.sleep(0.05)
 
 
-def is_up(server: Server) -> bool:
-    assert server.process.poll() is None, server.text()
+def is_up(server: BentoServer) -> bool:
+    assert server.process.poll() is None, server.log_text()
     try:
         httpx.get(f"{server.url}/livez", timeout=2)
     except httpx.TransportError:
@@ -83,7 +83,7 @@ def is_up(server: Server) -> bool:
     return True
 
 
-def stop(server: Server) -> int:
+def stop(server: BentoServer) -> int:
     """SIGTERM, and the exit status."""
     server.process.terminate()
     return server.process.wait(timeout=30)

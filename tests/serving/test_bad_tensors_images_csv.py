@@ -1,11 +1,11 @@
-"""The catalogue of bad input where a protocol has a form of its own: tensors, images, CSV."""
+"""Bad input in forms that only some protocols have: tensors, images, CSV."""
 
 import copy
 from typing import Any
 
 import httpx
 import pytest
-from asking import IMAGE, post, refused, request
+from request_bodies import IMAGE, assert_problem, post, request_body
 
 TENSOR = {"name": "image", "shape": [1, 8, 8], "datatype": "FP32", "data": [0] * 64}
 TENSORS = {
@@ -33,7 +33,7 @@ TENSORS = {
 @pytest.mark.parametrize("change", TENSORS.values(), ids=TENSORS.keys())
 def test_a_tensor_that_does_not_fit_is_refused(tiles: httpx.Client, change: dict) -> None:
     tensor = {key: value for key, value in (copy.deepcopy(TENSOR) | change).items() if value is not None}
-    refused(post(tiles, "inference", {"inputs": [tensor]}, "tiles"), 400)
+    assert_problem(post(tiles, "inference", {"inputs": [tensor]}, "tiles"), 400)
     assert post(tiles, "inference", {"inputs": [TENSOR]}, "tiles").status_code == 200
 
 
@@ -53,22 +53,22 @@ IMAGES = {
 }
 
 
-def test_every_wrong_value_of_every_tensor_is_named(tickets: httpx.Client) -> None:
-    document = request("inference", [[22, 7.25, "Southampton", None]] * 3)
+def test_every_invalid_value_of_every_tensor_is_named(tickets: httpx.Client) -> None:
+    document = request_body("inference", [[22, 7.25, "Southampton", None]] * 3)
     by_name = {tensor["name"]: tensor for tensor in document["inputs"]}
     by_name["age"]["data"] = [22, "22", True]
     by_name["fare paid"]["data"] = [0, None, 7.25]
     by_name["port"]["data"] = ["Southampton", "", 3]
-    body = refused(post(tickets, "inference", document), 400, "5 problems")
-    assert [wrong["path"] for wrong in body["errors"]] == [
+    body = assert_problem(post(tickets, "inference", document), 400, "5 problems")
+    assert [error["path"] for error in body["errors"]] == [
         "inputs['age'][1]", "inputs['age'][2]", "inputs['port'][2]", "inputs['fare paid'][1]", "inputs['port'][1]",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("image", IMAGES.values(), ids=IMAGES.keys())
-@pytest.mark.parametrize("protocol", ["ours", "tensorflow", "mlflow"])
+@pytest.mark.parametrize("protocol", ["predict", "tensorflow", "mlflow"])
 def test_a_bad_image_is_refused_with_its_place(tiles: httpx.Client, protocol: str, image: Any) -> None:
-    refused(post(tiles, protocol, {"instances": [IMAGE, image]}, "tiles"), 400, "$.instances[1]")
+    assert_problem(post(tiles, protocol, {"instances": [IMAGE, image]}, "tiles"), 400, "$.instances[1]")
     assert post(tiles, protocol, {"instances": [IMAGE, IMAGE]}, "tiles").status_code == 200
 
 
@@ -91,7 +91,7 @@ CSVS = {
 @pytest.mark.parametrize("text", CSVS.values(), ids=CSVS.keys())
 @pytest.mark.parametrize("route", ["/predict", "/invocations"])
 def test_a_bad_csv_is_refused(tickets: httpx.Client, route: str, text: str) -> None:
-    refused(tickets.post(route, content=text, headers={"content-type": "text/csv"}), 400)
+    assert_problem(tickets.post(route, content=text, headers={"content-type": "text/csv"}), 400)
     good = tickets.post(route, content="\ufeff" + CSV, headers={"content-type": "text/csv; charset=utf-8"})
     assert good.status_code == 200, good.text
     assert len(good.json()["predictions"]) == 1

@@ -1,4 +1,4 @@
-"""Predictions as a person reads them: in `POST /predict`, on the page and in its downloads."""
+"""Predictions by name, as `POST /predict` returns them and the page shows them."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from contracts.schema import NumericTarget, Schema
 
-LIKELY = 0.5  # a label is among the answers from this probability on
+LABEL_THRESHOLD = 0.5  # a multilabel model predicts the labels with at least this probability
 
 
-def readable(schema: Schema, predictions: np.ndarray) -> list[dict[str, Any]]:
-    """One object a row: `value`, `values` by name, a `label` or `labels`, these with probabilities.
+def prediction_objects(schema: Schema, predictions: np.ndarray) -> list[dict[str, Any]]:
+    """One object per row: `value`, `values` by name, or a `label` or `labels` with `probabilities`.
 
     Args:
         predictions: shape (n_rows, n_outputs), in the order of `schema.outputs`.
@@ -21,15 +21,17 @@ def readable(schema: Schema, predictions: np.ndarray) -> list[dict[str, Any]]:
     if not schema.classes:
         return [{"values": row} for row in rows]
     if not schema.picks_one:
-        return [{"labels": [name for name, p in row.items() if p >= LIKELY], "probabilities": row} for row in rows]
-    labels = [schema.classes[best] for best in predictions.argmax(axis=1).tolist()]
+        return [
+            {"labels": [name for name, p in row.items() if p >= LABEL_THRESHOLD], "probabilities": row} for row in rows
+        ]
+    labels = [schema.classes[code] for code in predictions.argmax(axis=1).tolist()]
     return [
         {"label": label, "probability": row[label], "probabilities": row}
         for label, row in zip(labels, rows, strict=True)
     ]
 
 
-def described(schema: Schema) -> dict[str, Any]:
+def prediction_schema(schema: Schema) -> dict[str, Any]:
     """The JSON Schema of one such object."""
     number = {"type": "number"}
     if isinstance(schema.target, NumericTarget):

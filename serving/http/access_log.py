@@ -1,4 +1,4 @@
-"""A line of JSON a request on standard output: who asked what, how it went, never what was sent."""
+"""One line of JSON per request on standard output: client, route, status and time, never the content."""
 
 import asyncio
 import sys
@@ -7,19 +7,19 @@ from typing import Any
 
 import orjson
 
-DELAY = 0.2  # seconds that a line may wait for others, so that a busy service writes once for many
+FLUSH_SECONDS = 0.2  # a line waits this long for others, so that a busy service writes once for many
 
 
-class Log:
+class AccessLog:
     """Collects lines while requests are answered and writes them together."""
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
 
     def write(self, **fields: Any) -> None:
-        """Add a line; must be called in the event loop."""
+        """Add a line. Call it in the event loop."""
         if not self._lines:
-            asyncio.get_running_loop().call_later(DELAY, self.flush)
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
         self._lines.append(orjson.dumps({"time": round(time.time(), 3), **fields}))
 
     def flush(self) -> None:
@@ -29,5 +29,5 @@ class Log:
         try:
             sys.stdout.buffer.write(b"\n".join(lines) + b"\n")
             sys.stdout.flush()
-        except OSError:  # whoever read the log is gone; requests matter more
+        except OSError:  # the reader of the log has gone; requests go on
             pass

@@ -1,21 +1,17 @@
-"""Labels and several numbers are served as well: every protocol, the description and a file."""
+"""Multilabel models and models of several numbers: every protocol, the API's description and a file."""
 
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from bundles import PRICES, make_bundle
-from starlette.testclient import TestClient
+from apps import client_of, make_model, make_test_app
+from bundles import PRICES
 
-from contracts.encoding import encode
 from contracts.schema import LabelsTarget, NumericTarget, NumericTargets
 from serving.batch import predict_file
-from serving.http.app import make_app
-from serving.metrics import Meters
-from serving.model import Model
 from serving.predictor import Predictor
-from serving.settings import Settings
+from serving.validation.validator import EncodedRows
 
 LABELS = LabelsTarget(name="tags", classes=("even", "prime"), frequencies=(0.5, 0.4), multilabel=True)
 BODY = NumericTargets(name="body", targets=tuple(NumericTarget(name=n, mean=1, std=1) for n in ("weight", "waist")))
@@ -24,19 +20,17 @@ ROW = PRICES.sample
 
 @pytest.fixture(scope="module", params=["labels", "several"])
 def served(request, tmp_path_factory):
-    """The schema, the folder of its bundle, and a client of its routes."""
+    """The schema, its bundle, a client of its routes, and the prediction for ROW."""
     changes = {"labels": {"task": "multilabel", "target": LABELS}, "several": {"target": BODY}}[request.param]
     schema = PRICES.model_copy(update={"dataset": request.param, **changes})
     folder = tmp_path_factory.mktemp("bundles") / request.param
-    make_bundle(schema, folder)
-    predictor = Predictor(folder)
-    expected = predictor.predict(encode(schema, {name: [value] for name, value in ROW.items()})).reshape(-1).tolist()
-    model = Model(predictor, "1", expected, 1000, Meters(schema.dataset, "1", schema.classes))
-    with TestClient(make_app(model, Settings(), folder)) as client:
+    model = make_model(schema, folder)
+    expected = model.predict(EncodedRows(np.array([list(ROW.values())], np.float32), [])).reshape(-1).tolist()
+    with client_of(make_test_app(model)) as client:
         yield schema, folder, client, expected
 
 
-def test_the_answer_is_by_name(served) -> None:
+def test_predict_gives_the_outputs_by_name(served) -> None:
     schema, _, client, expected = served
     (prediction,) = client.post("/predict", json={"instances": [ROW]}).json()["predictions"]
     by_name = dict(zip(schema.outputs, expected, strict=True))
@@ -59,7 +53,7 @@ def test_other_protocols_give_the_numbers_in_the_same_order(served) -> None:
     assert answer.status_code == 200
 
 
-def test_a_failure_of_ours_is_answered_as_any_problem(served, monkeypatch, capsys) -> None:
+def test_a_failure_of_the_service_has_the_same_error_body(served, monkeypatch, capsys) -> None:
     schema, _, client, _ = served
 
     def fail(*_: object) -> None:
@@ -72,7 +66,7 @@ def test_a_failure_of_ours_is_answered_as_any_problem(served, monkeypatch, capsy
     assert "on purpose" in capsys.readouterr().err
 
 
-def test_the_description_says_so(served) -> None:
+def test_the_description_names_the_outputs(served) -> None:
     schema, _, client, _ = served
     text = client.get("/openapi.json").text
     assert all(name in text for name in schema.outputs)
@@ -80,7 +74,7 @@ def test_the_description_says_so(served) -> None:
     assert ('"values"' in text) == (schema.task == "regression")
 
 
-def test_a_file_has_a_column_for_each(served, tmp_path: Path) -> None:
+def test_a_file_has_a_column_for_each_output(served, tmp_path: Path) -> None:
     schema, folder, _, expected = served
     rows, out = tmp_path / "rows.csv", tmp_path / "predictions.parquet"
     rows.write_text(",".join(ROW) + "\n" + ",".join(str(value) for value in ROW.values()) + "\n")

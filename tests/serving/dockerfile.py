@@ -1,4 +1,4 @@
-"""What would go wrong with a Bento's image, read from its Dockerfile where no container engine can build it."""
+"""Problems of a Bento's image, read from its Dockerfile: no container engine builds it here."""
 
 import ast
 import sys
@@ -10,7 +10,7 @@ OWN = {"serving", "contracts"}
 
 
 def image_problems(bento: Path) -> list[str]:
-    """Empty for a Bento whose image has everything, runs as a user of its own, and can be reached."""
+    """Everything that is missing from the image, runs as root, or cannot be reached."""
     steps = _steps((bento / "env/docker/Dockerfile").read_text())
     copied = [argument.split()[-2] for word, argument in steps if word == "COPY"]
     problems = [f"COPY {source}: no such file" for source in copied if not (bento / source).exists()]
@@ -27,15 +27,15 @@ def image_problems(bento: Path) -> list[str]:
         problems.append(f"port {PORT} is not exposed")
     (entry,) = [argument.strip('[]" ') for word, argument in steps if word == "ENTRYPOINT"] or [""]
     if "/env/" not in entry or not (bento / entry[entry.index("/env/") + 1 :]).is_file():
-        problems.append("the entry point is not there")
+        problems.append("the entry point does not exist")
     if "ENV BENTOML_CONTAINERIZED=true" not in [" ".join(step) for step in steps]:
-        problems.append("the service would listen to the container alone")
+        problems.append("the service would listen inside the container only")
     required = {_plain(line.partition("==")[0]) for line in (bento / "env/python/requirements.txt").open()}
     return problems + [f"{name} is imported and not required" for name in sorted(_imported(bento / "src") - required)]
 
 
 def _steps(dockerfile: str) -> list[tuple[str, str]]:
-    """Instructions and their arguments; those of one instruction on several lines are joined."""
+    """Instructions and their arguments; an instruction of several lines is one step."""
     lines = [line for line in dockerfile.replace("\\\n", " ").splitlines() if line.strip() and line[0] != "#"]
     return [(word, argument) for word, _, argument in (line.partition(" ") for line in lines)]
 

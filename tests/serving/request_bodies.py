@@ -1,4 +1,4 @@
-"""A request as each protocol writes it, and what every refusal looks like."""
+"""A request as each protocol writes it, and the error body that all of them share."""
 
 import json
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 import httpx
 
 GOOD = {"age": 22.0, "fare paid": 7.25, "port": "Southampton", "deck": None}
-ORDER = list(GOOD)
+NAMES = list(GOOD)
 IMAGE = [[0] * 8 for _ in range(8)]
 ROUTES = {
-    "ours": "/predict",
+    "predict": "/predict",
     "tensorflow": "/v1/models/{m}:predict",
     "inference": "/v2/models/{m}/infer",
     "mlflow": "/invocations",
 }
 
 
-def request(protocol: str, rows: list[Any], columns: tuple[str, ...] | list[str] = tuple(ORDER)) -> dict[str, Any]:
+def request_body(protocol: str, rows: list[Any], columns: tuple[str, ...] | list[str] = tuple(NAMES)) -> dict[str, Any]:
     """Rows of values in the order of `columns`, as a protocol writes them."""
     columns = list(columns)
     records = [dict(zip(columns, row, strict=False)) if isinstance(row, list) else row for row in rows]
@@ -39,17 +39,17 @@ def post(client: httpx.Client, protocol: str, body: Any, model: str = "tickets",
     return client.post(route, content=content, headers={"content-type": "application/json", **headers})
 
 
-def refused(answer: httpx.Response, status: int, *mentioned: str) -> dict[str, Any]:
-    """Check the one error body."""
-    assert answer.status_code == status, answer.text
-    assert answer.headers["content-type"] == "application/problem+json"
-    body = answer.json()
+def assert_problem(response: httpx.Response, status: int, *texts: str) -> dict[str, Any]:
+    """Check the error body, and that it has these texts; return it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
     assert body.keys() >= {"type", "title", "status", "detail", "instance", "error", "errors"}
     assert body["status"] == status
     assert body["error"] == body["detail"]
-    assert all(wrong.keys() == {"path", "expected", "received"} for wrong in body["errors"])
-    for text in mentioned:
-        assert text in answer.text, answer.text
-    assert "Traceback" not in answer.text
-    assert "NaN," not in answer.text
+    assert all(error.keys() == {"path", "expected", "received"} for error in body["errors"])
+    for text in texts:
+        assert text in response.text, response.text
+    assert "Traceback" not in response.text
+    assert "NaN," not in response.text
     return body
