@@ -12,8 +12,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
 READY := .venv/.ready
-comma := ,
-space := $(subst ,, )
+RUN := @python -m pipeline.commands
 DATASET ?= iris
 PORT ?= 3000
 
@@ -54,6 +53,10 @@ coverage: $(READY)  ## the same with the lines that no test reaches, which takes
 fault-test: $(READY)  ## a search under random kills, more of them than in `make test` [KILLS=30]
 	FAULT_KILLS=$(or $(KILLS),30) FAULT_ENDS="INT KILL TERM KILL KILL" python -m pytest -s tests/test_faults.py
 
+.PHONY: settings-reference
+settings-reference: $(READY)  ## write docs/reference/parameters.md and the JSON schemas anew, from the settings
+	python -m contracts.settings.reference
+
 .PHONY: lint
 lint: $(READY)  ## ruff and mypy
 	ruff check .
@@ -61,33 +64,28 @@ lint: $(READY)  ## ruff and mypy
 	mypy
 
 .PHONY: repro
-repro: $(READY)  ## data → trained → picked → packaged [DATASETS="mnist california_housing"]
-ifdef DATASETS
-	dvc exp run -S 'datasets=[$(subst $(space),$(comma),$(strip $(DATASETS)))]'
-else
-	dvc repro
-endif
-	@python -m pipeline.commands summary
+repro: $(READY)  ## data → trained → selected → packaged [DATASETS="mnist california_housing"]
+	$(RUN) repro $(DATASETS)
 
 .PHONY: ui
 ui: $(READY)  ## MLflow's UI over the tracked runs [UI_PORT=5000]
-	@python -m pipeline.commands ui --port $(or $(UI_PORT),5000)
+	$(RUN) ui --port $(or $(UI_PORT),5000)
 
 .PHONY: tune
 tune: $(READY)  ## search further and repackage: DATASET=iris TRIALS=50, or TIMEOUT=600 seconds, or both
-	@python -m pipeline.commands tune $(DATASET) $(if $(TRIALS),--trials "$(TRIALS)") $(if $(TIMEOUT),--timeout "$(TIMEOUT)")
+	$(RUN) tune $(DATASET) $(if $(TRIALS),--trials "$(TRIALS)") $(if $(TIMEOUT),--timeout "$(TIMEOUT)")
 
 .PHONY: studies
 studies: $(READY)  ## list the studies: trials by state, best value, last change, MLflow run
-	@python -m pipeline.commands studies
+	$(RUN) studies
 
 .PHONY: study-export
 study-export: $(READY)  ## the trials of a study as a table: DATASET=iris OUT=trials.csv or .parquet [STUDY=name]
-	@python -m pipeline.commands study_export $(DATASET) $(if $(OUT),--out "$(OUT)") $(if $(STUDY),--study "$(STUDY)")
+	$(RUN) study-export $(DATASET) $(if $(OUT),--out "$(OUT)") $(if $(STUDY),--study "$(STUDY)")
 
 .PHONY: dashboard
 dashboard: $(READY)  ## Optuna's dashboard over the studies, on 127.0.0.1 [DASHBOARD_PORT=8080]
-	@python -m pipeline.commands dashboard --port $(or $(DASHBOARD_PORT),8080)
+	$(RUN) dashboard --port $(or $(DASHBOARD_PORT),8080)
 
 .PHONY: scheduler
 scheduler: $(READY)  ## a Dask scheduler for search.scheduler, on 127.0.0.1; whoever reaches it can run code [HOST=…]
@@ -95,15 +93,15 @@ scheduler: $(READY)  ## a Dask scheduler for search.scheduler, on 127.0.0.1; who
 
 .PHONY: worker
 worker: $(READY)  ## train trials for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]
-	@python -m pipeline.commands worker "$(or $(SCHEDULER),$(error say SCHEDULER=tcp://host:8786))" $(if $(TRIALS_AT_ONCE),--trials-at-once $(TRIALS_AT_ONCE))
+	$(RUN) worker "$(or $(SCHEDULER),$(error say SCHEDULER=tcp://host:8786))" $(if $(TRIALS_AT_ONCE),--trials-at-once $(TRIALS_AT_ONCE))
 
 .PHONY: serve
 serve: $(READY)  ## serve the packaged Bento of DATASET on 127.0.0.1 [PORT=3000]
-	@python -m pipeline.commands serve $(DATASET) --port $(PORT)
+	$(RUN) serve $(DATASET) --port $(PORT)
 
 .PHONY: predict
 predict: $(READY)  ## send the schema's sample to the running service [PORT=3000]
-	@python -m pipeline.commands predict $(DATASET) --port $(PORT)
+	$(RUN) predict $(DATASET) --port $(PORT)
 
 .PHONY: predict-file
 predict-file: $(READY)  ## predict a file of any size: DATASET=iris IN=rows.csv OUT=predictions.parquet
@@ -129,27 +127,27 @@ var/bench-serve/peers/.ready: bench/peers/serve.lock
 
 .PHONY: promote
 promote: $(READY)  ## serve a registered version again: DATASET=iris VERSION=1
-	@python -m pipeline.commands promote $(DATASET) $(VERSION)
+	$(RUN) promote $(DATASET) $(VERSION)
 
 .PHONY: retrain
 retrain: $(READY)  ## train the winner again from its stored settings and compare
-	@python -m pipeline.commands retrain $(DATASET)
+	$(RUN) retrain $(DATASET)
 
 .PHONY: lr-range
 lr-range: $(READY)  ## learning rate range test of DATASET: a suggestion and a curve
-	@python -m pipeline.commands lr_range $(DATASET)
+	$(RUN) lr-range $(DATASET)
 
 .PHONY: references
 references: $(READY)  ## scikit-learn's models on the same splits, as runs of the same experiment
-	@python -m pipeline.commands references $(DATASET)
+	$(RUN) references $(DATASET)
 
 .PHONY: tensorboard
 tensorboard: $(READY)  ## TensorBoard over the learning curves of DATASET's trials [TENSORBOARD_PORT=6006]
-	@python -m pipeline.commands tensorboard $(DATASET) --port $(or $(TENSORBOARD_PORT),6006)
+	$(RUN) tensorboard $(DATASET) --port $(or $(TENSORBOARD_PORT),6006)
 
 .PHONY: export
 export: $(READY)  ## the champion as SavedModel, weights and architecture JSON: DATASET=iris [OUT=folder]
-	@python -m pipeline.commands export $(DATASET) $(OUT)
+	$(RUN) export $(DATASET) $(OUT)
 
 .PHONY: bench-train
 bench-train: $(READY)  ## plain Keras fit beside ours, in turns [SYSTEM=S5]; needs DATA_MIRROR or the network

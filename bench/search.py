@@ -111,16 +111,17 @@ def search(tuner: str, seed: int, seconds: float, data: Path, folder: Path) -> E
 
 def _our_project(folder: Path, seed: int, pruner: str) -> dict[str, str]:
     """A working copy in which a search has more to do than time; returns the variables of its processes."""
-    document = YAML(typ="safe", pure=True).load(Path("params.yaml").read_text())
-    override = document["overrides"][DATASET]
-    override["train"] = {"epochs": EPOCHS, "patience": EPOCHS}
-    override["search"] = {
+    for name in ("params.yaml", "spaces.yaml"):
+        shutil.copy(name, folder)
+    shutil.copytree("catalog", folder / "catalog")
+    entry = folder / f"catalog/{DATASET}.yaml"
+    settings = YAML(typ="safe", pure=True).load(entry)
+    settings["train"] = {"epochs": EPOCHS, "patience": EPOCHS}
+    settings["search"] = {
         "n_trials": 99, "seed": seed, "metric": "accuracy", "warmup_epochs": 1, "space": "material",
         "pruner": pruner,
     }  # fmt: skip
-    document["datasets"] = [DATASET]
-    with (folder / "params.yaml").open("w") as file:
-        YAML().dump(document, file)
+    YAML().dump(settings, entry)
     for name in ("models", "data"):
         (folder / name).symlink_to(Path(name).resolve())
     apart = {"PYTHONPATH": str(Path.cwd()), "DVC_ROOT": str(folder)}

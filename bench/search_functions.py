@@ -119,7 +119,7 @@ def _search(function: Function, sampler: str, seed: int) -> tuple[float, float, 
     }  # fmt: skip
     search = params.search.model_copy(update={"n_trials": TRIALS, "sampler": sampler, "seed": seed, "space": space})
     value = Metric("value", False, lambda y, p: 0.0)
-    plan = plan_search(params.model_copy(update={"search": search}), value, "function", {}, cores=1)
+    plan = plan_search(params.model_copy(update={"search": search}), "regression", value, "function", {}, cores=1)
     study = open_study(plan, optuna.storages.InMemoryStorage())
     with tempfile.TemporaryDirectory() as folder:
         data, files = Data(Path(folder), Path()), TrialFiles(Path(folder))

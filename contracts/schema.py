@@ -88,10 +88,19 @@ class NumericTargets(_Frozen):
     targets: tuple[NumericTarget, ...]
 
 
+class DroppedColumn(_Frozen):
+    """A column of the data that no network learns from, and why."""
+
+    name: str
+    role: Literal["constant", "identifier", "text", "dropped"]
+    reason: str
+
+
 class Schema(_Frozen):
     """The features of a row in order, its target, and a sample row.
 
-    `raw_md5` is the hash of the raw data; `weight` names the column of sample weights, if there is one.
+    `raw_md5` is the hash of the raw data; `weight` names the column of sample weights, if there is one. A row may hold
+    the columns of `dropped`, which are ignored.
     """
 
     dataset: str
@@ -101,6 +110,7 @@ class Schema(_Frozen):
     target: ClassTarget | LabelsTarget | NumericTarget | NumericTargets
     sample: dict[str, Any]
     weight: str | None = None
+    dropped: tuple[DroppedColumn, ...] = ()
 
     @property
     def image(self) -> ImageFeature | None:

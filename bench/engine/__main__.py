@@ -121,7 +121,8 @@ def search(
     paths = Paths(DATASET)
     digests = {part: md5(paths.prepared / f"{part}.parquet") for part in ("train", "validation")}
     plan = plan_search(
-        params.model_copy(update={"search": settings, "train": train}), BY_NAME["accuracy"], f"bench {folder.name}",
+        params.model_copy(update={"search": settings, "train": train}), "multiclass", BY_NAME["accuracy"],
+        f"bench {folder.name}",
         digests, cores=1,
     )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)

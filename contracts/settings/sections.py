@@ -1,11 +1,14 @@
-"""The sections of `params.yaml`, typed and frozen."""
+"""The sections of `params.yaml` and of a file in `catalog/`, typed and frozen.
+
+What a key of `params.yaml` does is said beside it there; `docs/reference/parameters.md` is made from both.
+"""
 
 import importlib.util
 import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from contracts.settings.pruners import Pruner
 from contracts.settings.space import SearchSpace, Section, continuous
@@ -20,11 +23,15 @@ PositiveInt = Annotated[int, Field(ge=1)]
 
 
 class Fetch(Section):
+    """fetch downloads or reads a dataset as one table."""
+
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     attempts: PositiveInt
 
 
 class Preprocess(Section):
+    """preprocess splits the rows into train, validation and test, and freezes the schema."""
+
     test_fraction: Fraction
     validation_fraction: Fraction
     seed: Annotated[int, Field(ge=0, lt=2**32)]
@@ -46,6 +53,8 @@ class FineTune(Section):
 
 
 class Train(Section):
+    """train fits each trial of the search."""
+
     epochs: PositiveInt
     patience: PositiveInt
     restarts: PositiveInt
@@ -54,6 +63,8 @@ class Train(Section):
 
 
 class Search(Section):
+    """search, in the stage train, says which configurations are tried and how the best are found."""
+
     n_trials: PositiveInt | None
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     workers: Literal["auto"] | PositiveInt
@@ -121,42 +132,79 @@ class Search(Section):
 
 
 class Select(Section):
+    """select compares the candidates with the champion on the validation rows."""
+
     minimum_gain: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Evaluate(Section):
+    """evaluate measures the winner on the test rows."""
+
     bootstrap_samples: Annotated[int, Field(ge=2)]
     confidence: Fraction
 
 
 class Package(Section):
+    """package makes the Bento that `make serve` starts."""
+
     workers: PositiveInt
 
 
 class Image(Section):
+    """The size of an image and the value of its brightest pixel."""
+
     height: PositiveInt
     width: PositiveInt
     maximum: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Source(Section):
-    """Where a dataset comes from and what it asks for.
+    """Where a dataset comes from and what is predicted. `$DATA_MIRROR/<dataset>/<file>` is tried before `addresses`."""
 
-    `files` maps a file's name to the sha256 of its content; `addresses` are tried in turn, with
-    `{file}` replaced by the name.
-    """
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
-    source: Literal["scikit-learn", "idx", "statlib_housing", "csv"]
-    task: Task
+    source: str
+    """A file, a folder of files or an address with the rows; or scikit-learn, idx, statlib_housing or csv."""
+    task: Task | None = None
+    """What is predicted: one class of several or of two, several labels at once, or a number; null = by the target."""
     target: str | None = None
+    """The column to predict; needed for a file and for csv."""
+    columns: dict[str, Literal["number", "category", "drop"]] = Field(default={})
+    """What a column is, where it is not what it looks like, by its name; an identifier can be learned from so."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """The sign between two values of a file; null = found."""
+    decimal: Literal[".", ","] | None = None
+    """The decimal mark of a file; null = found."""
+    encoding: str | None = None
+    """The encoding of a file; null = found."""
+    missing: tuple[str, ...] | None = Field(default=None, strict=False)
+    """Texts that mean a missing value, such as -999; null = blank, NA, NaN, null, None, ? and the like."""
     weight: str | None = None
+    """The column that holds each example's weight; null = all weigh the same."""
     classes: tuple[str, ...] | None = Field(default=None, strict=False)
+    """Names of the classes in the order of their codes, for idx; null = 0 to 9."""
     image: Image | None = None
+    """The size of the images, for idx and for scikit-learn's digits; null = a table."""
     addresses: tuple[str, ...] = Field(default=(), strict=False)
+    """URLs, tried in turn; `{file}` stands for a name in `files`."""
     files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(default={})
+    """SHA-256 of each file's content, after decompression, by the file's name."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether `source` is a path or an address rather than the name of a reader."""
+        return self.source not in READERS
 
     @model_validator(mode="after")
     def has_what_its_source_needs(self) -> "Source":
+        if self.is_file:
+            if self.target is None:
+                raise ValueError("target: the name of the column to predict")
+            if self.task == "multilabel":
+                raise ValueError("task: binary, multiclass or regression for a file, received 'multilabel'")
+            return self
+        if self.task is None:
+            raise ValueError(f"task: what is predicted, for source: {self.source}")
         if self.source != "scikit-learn" and not (self.files and self.addresses):
             raise ValueError("files with their sha256, and addresses, for a source that is downloaded")
         for name in self.files:
@@ -169,11 +217,12 @@ class Source(Section):
         return self
 
 
-class Params(Section):
-    """What one dataset's stages are told: the sections with that dataset's overrides in them."""
+READERS = ("scikit-learn", "idx", "statlib_housing", "csv")
 
-    dataset: str
-    source: Source
+
+class Settings(Section):
+    """The sections of `params.yaml`, one per stage; `search` is the second one of train."""
+
     fetch: Fetch
     preprocess: Preprocess
     train: Train
@@ -182,16 +231,15 @@ class Params(Section):
     evaluate: Evaluate
     package: Package
 
-    @property
-    def metric(self) -> MetricName:
+
+class Params(Settings):
+    """The settings of one dataset: `params.yaml` with the overrides of `catalog/<dataset>.yaml`, and its `data`."""
+
+    dataset: str
+    source: Source = Field(alias="data")
+
+    def metric_for(self, task: Task) -> MetricName:
         """The validation metric that ranks trials, candidates and champion."""
         if self.search.metric != "auto":
             return self.search.metric
-        return "rmse" if self.source.task == "regression" else "log_loss"
-
-    @model_validator(mode="after")
-    def metric_fits_task(self) -> "Params":
-        fitting = {"rmse", "mae"} if self.source.task == "regression" else {"log_loss", "accuracy"}
-        if self.metric not in fitting:
-            raise ValueError(f"search.metric: expected one of {', '.join(sorted(fitting))}, received {self.metric!r}")
-        return self
+        return "rmse" if task == "regression" else "log_loss"

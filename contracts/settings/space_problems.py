@@ -1,13 +1,13 @@
 """Whether every network of a search space can be built, told before anything is trained."""
 
-import difflib
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from graphlib import CycleError
 from typing import Any
 
 from pydantic import ValidationError
 
+from contracts.errors import nearest
 from contracts.settings.space import (
     Distribution,
     Range,
@@ -73,11 +73,12 @@ def _condition_problems(space: Mapping[str, Any]) -> list[str]:
     for name, entry in space.items():
         for other, allowed in condition(entry).items():
             if other not in hyperparameters():
-                problems.append(f"{name}.when: expected a hyperparameter, received {_near(other, hyperparameters())}")
+                hint = nearest(other, hyperparameters())
+                problems.append(f"{name}.when: expected a hyperparameter, received {other!r}{hint}")
                 continue
             literals = _literals(other)
             problems += [
-                f"{name}.when.{other}: expected {', '.join(literals)}, received {_near(value, literals)}"
+                f"{name}.when.{other}: expected {', '.join(literals)}, received {value!r}{nearest(value, literals)}"
                 for value in allowed
                 if literals and value not in literals
             ]
@@ -122,8 +123,3 @@ def _translated(item: Any) -> str:
     if item["type"] == "missing":
         return f"{item['loc'][0]}: expected in every network, because it has no default; received a condition"
     return f"{item['loc'][0]}: expected {item['msg'].removeprefix('Input should be ')}, received {item['input']!r}"
-
-
-def _near(value: Any, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(value), list(known), n=1)
-    return f"{value!r}; did you mean {near[0]!r}?" if near else repr(value)

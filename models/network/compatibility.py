@@ -1,7 +1,6 @@
 """Checks, without TensorFlow, that a network can be built for a schema."""
 
-import difflib
-
+from contracts.errors import nearest
 from contracts.schema import NumericFeature, Schema
 from contracts.spec import Spec
 
@@ -13,7 +12,7 @@ def schema_problems(spec: Spec, schema: Schema) -> list[str]:
     for path in ("wide", "deep"):
         for name in getattr(spec, path) or ():
             if name not in names:
-                problems.append(f"{path}: expected features of {schema.dataset}{_nearest(name, names)}")
+                problems.append(f"{path}: expected features of {schema.dataset}{_received(name, names)}")
     if schema.image is None and (spec.shift or spec.flip):
         problems.append(
             f"{'shift' if spec.shift else 'flip'}: expected only with images, which {schema.dataset} does not have"
@@ -28,6 +27,6 @@ def schema_problems(spec: Spec, schema: Schema) -> list[str]:
     return problems
 
 
-def _nearest(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f", received {name!r}" + (f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(names)}")
+def _received(name: str, names: list[str]) -> str:
+    hint = nearest(name, names) or f"; it has {', '.join(names)}"
+    return f", received {name!r}{hint}"

@@ -39,7 +39,7 @@ def train_with_more_seeds(
         while todo and len(trainer) < trainer.room():
             trial, number = job = todo.pop(0)
             seed = trial.user_attrs["seed"] + SEEDS_APART * number
-            task = plan.task(data, trial.user_attrs["hyperparameters"], seed)
+            task = plan.trial_task(data, trial.user_attrs["hyperparameters"], seed)
             network = scratch / f"{trial.number}_{number}.keras"
             trainer.start(job, task.function, task, network, limit=plan.trial_timeout)
         for event in trainer.events():

@@ -31,6 +31,7 @@ class Plan:
 
     dataset: str
     study: str
+    task: str
     source: Source
     bins: int
     data_md5: Mapping[str, str]
@@ -63,7 +64,7 @@ class Plan:
         """A seed of its own for every trial, the same whenever it is trained again."""
         return self.seed + trial
 
-    def task(
+    def trial_task(
         self, data: Data, hyperparameters: dict[str, Any], seed: int, threads: int = 0, checkpoint: Path | None = None
     ) -> TrialTask:
         """What a worker process trains.
@@ -87,7 +88,9 @@ class Plan:
         )
 
 
-def plan_search(settings: Params, metric: Metric, study: str, data_md5: Mapping[str, str], cores: int) -> Plan:
+def plan_search(
+    settings: Params, task: str, metric: Metric, study: str, data_md5: Mapping[str, str], cores: int
+) -> Plan:
     """The plan of one search. `cores` of this machine are shared among its workers."""
     search = settings.search
     workers = cores if search.workers == "auto" else search.workers
@@ -95,6 +98,7 @@ def plan_search(settings: Params, metric: Metric, study: str, data_md5: Mapping[
     return Plan(
         dataset=settings.dataset,
         study=study,
+        task=task,
         source=settings.source,
         bins=settings.preprocess.bins,
         data_md5=data_md5,

@@ -76,7 +76,7 @@ def _start_trial(
         take_over(study, trial, earlier, hyperparameters, on_trial)
         return True
     number = trial.user_attrs.get(RESUMES, trial.number)
-    task = plan.task(data, hyperparameters, plan.seed_of(number), checkpoint=files.checkpoint(number))
+    task = plan.trial_task(data, hyperparameters, plan.seed_of(number), checkpoint=files.checkpoint(number))
     trainer.start(trial, task.function, task, files.network(trial.number), limit=plan.trial_timeout)
     # While it trains: each attribute is a commit.
     trial.set_user_attr("seed", task.seed)

@@ -1,1 +1,1 @@
-"""What a person does around the pipeline: one module per `make` target that is no stage."""
+"""What a person does around the pipeline: one function for each `make` target that is no stage, grouped by subject."""

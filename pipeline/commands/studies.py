@@ -1,24 +1,25 @@
-"""The studies of the storage: what they are of, how far they are, and where their runs are."""
+"""studies and study-export: what the storage of the searches holds."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from contracts.errors import UserError
-from contracts.settings.load import load_datasets, load_params
+from contracts.settings.load import load_params
 from pipeline.paths import Paths
 
+PARAMS = Path("params.yaml")
 STATES = ("complete", "pruned", "fail", "running")
+app = typer.Typer()
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """None: it lists all."""
-
-
-def run(chosen: argparse.Namespace) -> None:
+@app.command("studies")
+def list_studies() -> None:
+    """List the studies: trials by state, best value, last change, MLflow run."""
     from pipeline.search import studies
 
     storage = studies.open_storage()
@@ -49,16 +50,52 @@ def run(chosen: argparse.Namespace) -> None:
         console.width = 170  # a log has no width that could be too small
     console.print(shown)
     if now & set(names):
-        console.print("* what params.yaml and the prepared data ask for now; the next search continues it")
+        console.print("* belongs to the present settings and prepared data; the next search continues it")
 
 
 def _current() -> set[str]:
     """The studies that a search would continue now, of the datasets that are prepared."""
-    from pipeline.search.plan import make_plan
+    from pipeline.search.plan import present_study
 
-    datasets = [name for name in load_datasets(Path("params.yaml")) if _is_prepared(Paths(name))]
-    return {make_plan(load_params(Path("params.yaml"), name), Paths(name)).study for name in datasets}
+    datasets = [path.stem for path in Path("catalog").glob("*.yaml") if _is_prepared(Paths(path.stem))]
+    return {present_study(load_params(PARAMS, name), Paths(name)) for name in datasets}
 
 
 def _is_prepared(paths: Paths) -> bool:
-    return all((paths.prepared / f"{part}.parquet").exists() for part in ("train", "validation"))
+    return (paths.prepared / "schema.json").exists()
+
+
+@app.command()
+def study_export(
+    dataset: str,
+    out: Annotated[str | None, typer.Option(help="a file that ends in .csv or .parquet")] = None,
+    study: Annotated[
+        str | None, typer.Option(help="its name; by default that of the present settings and data")
+    ] = None,
+) -> None:
+    """Write the trials of a study as a table, for a spreadsheet or a notebook."""
+    params, paths = load_params(PARAMS, dataset), Paths(dataset)
+    example = f"make study-export DATASET={dataset} OUT=trials.csv"
+    if out is None or Path(out).suffix not in (".csv", ".parquet"):
+        raise UserError(f"OUT: expected a file that ends in .csv or .parquet, received {out!r}: {example}")
+    file = Path(out)
+    if not file.parent.is_dir() or file.is_dir():
+        raise UserError(f"OUT: expected a file in a folder that exists, received {out!r}")
+    if study is None and not (paths.prepared / "train.parquet").exists():
+        raise UserError(f"{paths.prepared} is missing: name a study (`make studies` lists them): {example} STUDY=…")
+    from pipeline.search import studies
+    from pipeline.search.plan import present_study
+
+    storage = studies.open_storage()
+    name = study or present_study(params, paths)
+    if study is None and name not in studies.optuna.get_all_study_names(storage):
+        raise UserError(
+            f"{dataset} has not been searched with these settings and data (study {name}): run `make tune "
+            f"DATASET={dataset} TRIALS=10`, or name another study, which `make studies` lists: {example} STUDY=…"
+        )
+    frame = studies.table(studies.load(storage, name))
+    if file.suffix == ".csv":
+        frame.to_csv(file, index=False)
+    else:
+        frame.to_parquet(file, index=False)
+    print(f"{file}: {len(frame)} trials of {name}")

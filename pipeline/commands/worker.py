@@ -1,26 +1,28 @@
-"""A Dask worker that trains trials of this very code, until it is ended; started again where it dies."""
+"""worker: a Dask worker that trains trials of this very code, until it is ended; started again where it dies."""
 
-import argparse
 import os
 import sys
+from typing import Annotated
+
+import typer
 
 from pipeline.tracking import provenance
 
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("scheduler", help="its address, as tcp://host:8786")
-    parser.add_argument(
-        "--trials-at-once", type=int, default=provenance.cores(), help="the cores are shared among them; default: cores"
-    )
+app = typer.Typer()
 
 
-def run(chosen: argparse.Namespace) -> None:
+@app.command()
+def worker(
+    scheduler: Annotated[str, typer.Argument(help="its address, as tcp://host:8786")],
+    trials_at_once: Annotated[int, typer.Option(min=1, help="the cores are shared among them")] = provenance.cores(),
+) -> None:
+    """Train trials for the searches of a Dask scheduler."""
     from models.search import cluster_worker
 
-    at_once = str(chosen.trials_at_once)
+    at_once = str(trials_at_once)
     # Dask's worker is a daemonic process otherwise, which may not have children.
     os.environ["DASK_DISTRIBUTED__WORKER__DAEMON"] = "False"
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", chosen.scheduler, "--no-dashboard"]
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--no-dashboard"]
     # The worker itself needs no memory worth watching: its trials are processes of their own.
     command += ["--nthreads", at_once, "--memory-limit", "0", "--resources", f"{cluster_worker.resource()}={at_once}"]
     os.execv(sys.executable, command)

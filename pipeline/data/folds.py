@@ -45,7 +45,8 @@ def write_folds(data: Data, train: Path, source: Source, bins: int, folds: int, 
 
 def _refit(schema: Schema, rows: pa.Table, source: Source, bins: int) -> Schema:
     """The schema with every constant fitted on these rows; codes stay, because the rows are encoded already."""
-    source = source.model_copy(update={"classes": schema.classes}) if schema.picks_one else source
+    classes = schema.classes if schema.picks_one else source.classes
+    source = source.model_copy(update={"task": schema.task, "classes": classes})
     other = infer_schema(schema.dataset, source, rows, schema.raw_md5, bins)
     features = [
         old if isinstance(old, CategoricalFeature) else new

@@ -93,7 +93,7 @@ def _train_again_where_missing(plan: Plan, trial: FrozenTrial, files: TrialFiles
     if files.network(trial.number).exists() and files.history(trial.number).exists():
         return
     stored = trial.user_attrs
-    task = plan.task(data, stored["hyperparameters"], stored["seed"], stored["threads"])
+    task = plan.trial_task(data, stored["hyperparameters"], stored["seed"], stored["threads"])
     pool.start(None, "train", task, files.network(trial.number))
     write_history(files.history(trial.number), pool.result().history)
 
@@ -104,7 +104,7 @@ def _manifest(plan: Plan, trial: FrozenTrial, history: Path) -> Manifest:
         value, best_epoch = _best_epoch(history, plan.metric)
     return Manifest(
         dataset=plan.dataset,
-        task=plan.source.task,
+        task=plan.task,
         metric=plan.metric.name,
         validation={plan.metric.name: value},
         hyperparameters=trial.user_attrs["hyperparameters"],

@@ -1,17 +1,16 @@
 """From settings and a prepared dataset to the plan of a search, with every problem told before anything starts."""
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from contracts.bundle import BundleDamaged, open_bundle
-from contracts.errors import UserError
+from contracts.errors import UserError, nearest
 from contracts.files import md5
 from contracts.metrics import BY_NAME
 from contracts.schema import Schema, load_schema
-from contracts.settings.load import FineTune, Params
+from contracts.settings.load import FineTune, Params, task_misfits
 from contracts.settings.space_problems import corner_specs
 from contracts.spec import NETWORK_VERSION, Spec
 from models.network.compatibility import schema_problems
@@ -28,12 +27,22 @@ def make_plan(params: Params, paths: Paths) -> Plan:
     Raises:
         UserError: with every setting that does not fit the dataset, each as `section.key: expected …, received …`.
     """
-    _check_settings(params, load_schema(paths.prepared / "schema.json"))
-    data_md5 = {part: md5(paths.prepared / name) for part, name in PREPARED.items()}
-    return plan_search(params, BY_NAME[params.metric], study_name(params, data_md5), data_md5, provenance.cores())
+    schema = load_schema(paths.prepared / "schema.json")
+    _check_settings(params, schema)
+    data_md5 = _digests(paths)
+    metric = BY_NAME[params.metric_for(schema.task)]
+    return plan_search(
+        params, schema.task, metric, study_name(params, metric.name, data_md5), data_md5, provenance.cores()
+    )
 
 
-def study_name(params: Params, data_md5: Mapping[str, str]) -> str:
+def present_study(params: Params, paths: Paths) -> str:
+    """The name of the study that a search with these settings and this prepared data continues."""
+    task = load_schema(paths.prepared / "schema.json").task
+    return study_name(params, params.metric_for(task), _digests(paths))
+
+
+def study_name(params: Params, metric: str, data_md5: Mapping[str, str]) -> str:
     """The dataset and a hash of what makes trials comparable: data, schema, space, objective, version of the networks.
 
     The budget is no part of it: more trials continue the same study.
@@ -43,14 +52,21 @@ def study_name(params: Params, data_md5: Mapping[str, str]) -> str:
     )
     comparable = {
         "data": dict(data_md5),
-        "objective": [params.metric, params.train.model_dump(mode="json"), search],
+        "objective": [metric, params.train.model_dump(mode="json"), search],
         "networks": NETWORK_VERSION,
     }
     digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()
     return f"{params.dataset}-{digest[:10]}"
 
 
+def _digests(paths: Paths) -> dict[str, str]:
+    return {part: md5(paths.prepared / name) for part, name in PREPARED.items()}
+
+
 def _check_settings(params: Params, schema: Schema) -> None:
+    misfits = [str(mistake) for mistake in task_misfits(params, schema.task)]
+    if misfits:
+        raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *misfits]))
     specs = corner_specs(params.search.space)
     problems = [f"search.space.{problem}" for spec in specs for problem in schema_problems(spec, schema)]
     problems += _class_weight_problems(params.train.class_weights, schema)
@@ -68,9 +84,7 @@ def _class_weight_problems(weights: str | dict[str, float], schema: Schema) -> l
     problems = []
     for name in weights if isinstance(weights, dict) else ():
         if name not in schema.classes:
-            near = difflib.get_close_matches(name, schema.classes, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            known = ", ".join(schema.classes)
+            known, hint = ", ".join(schema.classes), nearest(name, schema.classes)
             problems.append(f"train.class_weights: expected classes among {known}, received {name!r}{hint}")
     return problems
 

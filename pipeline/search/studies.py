@@ -1,6 +1,5 @@
 """Optuna's storage: created for a search, opened for reading, and the studies in it."""
 
-import difflib
 import json
 from collections import Counter
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from contracts.errors import UserError
+from contracts.errors import UserError, nearest
 from models.search.study import ABANDONED
 from pipeline.tracking import databases
 
@@ -51,9 +50,8 @@ def load(storage: optuna.storages.RDBStorage, name: str) -> optuna.Study:
     """
     names = optuna.get_all_study_names(storage)
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "`make studies` lists them"
-        raise UserError(f"expected a study of the storage, received {name!r}; {hint}")
+        hint = nearest(name, names) or "; `make studies` lists them"
+        raise UserError(f"expected a study of the storage, received {name!r}{hint}")
     return optuna.load_study(study_name=name, storage=storage)
 
 

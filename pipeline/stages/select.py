@@ -26,8 +26,8 @@ COMPARABLE = (None, Exclusion.SPLIT)  # exclusions with which a bundle still pre
 
 def run(params: Params, paths: Paths) -> None:
     """Write the winner's `bundle/` and `selection.json`; register it if it is a new champion."""
-    metric = BY_NAME[params.metric]
     schema = load_schema(paths.prepared / "schema.json")
+    metric = BY_NAME[params.metric_for(schema.task)]
     rows, y = read_part(paths.prepared / "validation.parquet", schema)
     folders = sorted((path for path in paths.candidates.iterdir() if path.is_dir()), key=lambda path: int(path.name))
     predictors = [Predictor(folder) for folder in folders]

@@ -71,7 +71,7 @@ class Instant:
 
 def plan_of(settings: Params, metric: Metric = BY_NAME["log_loss"], **changes) -> Plan:
     """The plan of settings, for data that no test reads."""
-    return replace(plan_search(settings, metric, "study", {}, cores=1), **changes)
+    return replace(plan_search(settings, settings.source.task, metric, "study", {}, cores=1), **changes)
 
 
 def iris(**changes) -> Params:

@@ -10,7 +10,6 @@ import mlflow
 import numpy as np
 import optuna
 import pytest
-from ruamel.yaml import YAML
 
 from contracts.bundle import open_bundle
 from contracts.errors import UserError
@@ -28,6 +27,7 @@ from pipeline.search.plan import make_plan
 from pipeline.search.train import search_and_export
 from pipeline.stages import fetch, preprocess, select
 from tests.models.instant import plan_of
+from tests.settings_files import copy_settings, override
 
 ROOT = Path(__file__).parents[2]
 SPACE = {"depth": 1, "width": {"type": "int", "low": 8, "high": 32}, "dropout": 0.0, "optimizer": "adam",
@@ -54,12 +54,10 @@ def load(tmp_path):
     """Params of wine with some settings of the search changed."""
 
     def changed(**search) -> Params:
-        document = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
+        path = copy_settings(tmp_path)
         settings = {"n_trials": 3, "keep": 2, "workers": 2, "space": SPACE}
-        document["overrides"]["wine"] |= {"search": settings | search, "train": {"epochs": 4, "patience": 4}}
-        with (tmp_path / "params.yaml").open("w") as file:
-            YAML().dump(document, file)
-        return load_params(tmp_path / "params.yaml", "wine")
+        override(path, "wine", search=settings | search, train={"epochs": 4, "patience": 4})
+        return load_params(path, "wine")
 
     return changed
 
@@ -128,7 +126,9 @@ def followed(pool: Pool, function: str, task: TrialTask, save_to: Path) -> tuple
 def test_a_trial_of_folds_reports_each_and_is_worth_their_mean(pool, folder, load, tmp_path, reports_mean) -> None:
     params, data = load(folds=3), write_training_data(Paths("wine", folder), tmp_path)
     fold(params, folder, data)
-    task = replace(plan_of(params).task(data, dict(params.search.space) | {"width": 8}, 1), reports_mean=reports_mean)
+    task = replace(
+        plan_of(params).trial_task(data, dict(params.search.space) | {"width": 8}, 1), reports_mean=reports_mean
+    )
     reports, end = followed(pool, task.function, task, tmp_path / "model.keras")
     values = end.result.values_of_folds
     assert len(set(values)) == 3
@@ -141,7 +141,7 @@ def test_a_trial_of_folds_reports_each_and_is_worth_their_mean(pool, folder, loa
 def test_a_trial_of_folds_goes_on_after_the_last_whole_fold(pool, folder, load, tmp_path) -> None:
     params, data = load(folds=3), write_training_data(Paths("wine", folder), tmp_path)
     fold(params, folder, data)
-    task = plan_of(params).task(data, dict(params.search.space) | {"width": 8}, 1)
+    task = plan_of(params).trial_task(data, dict(params.search.space) | {"width": 8}, 1)
     _, undisturbed = followed(pool, "train_folds", task, tmp_path / "model.keras")
     task = replace(task, checkpoint=tmp_path / "checkpoint")
     pool.start("job", "train_folds", task, tmp_path / "model.keras")

@@ -29,7 +29,7 @@ def a_task(data: Data, **changes):
         "depth": 1, "width": 8, "activation": "relu", "dropout": 0.0, "optimizer": "adam", "learning_rate": 0.01,
         "batch_size": 16, **changes,
     }  # fmt: skip
-    return plan_of(iris(), train=train).task(data, hyperparameters, seed=1)
+    return plan_of(iris(), train=train).trial_task(data, hyperparameters, seed=1)
 
 
 def follow(pool: Pool, go_on: bool = True) -> tuple[list[Progress], Done | Stopped | Failed]:

@@ -4,7 +4,6 @@ import warnings
 from importlib.util import find_spec
 
 import pytest
-from ruamel.yaml import YAML
 
 from contracts.errors import UserError
 from contracts.settings.load import load_params
@@ -14,7 +13,8 @@ from models.search.ranking import best_trials, pareto_front
 from models.search.samplers import sampler_note
 from models.search.space import count_configurations, default_configuration
 from models.search.study import count_tried, finished_trials
-from tests.models.instant import MIXED, PLAIN, ROOT, SMALL, Instant, plan_of, search
+from tests.models.instant import MIXED, PLAIN, SMALL, Instant, plan_of, search
+from tests.settings_files import change_yaml, copy_settings, override
 
 GP = pytest.param("gp", marks=pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch, an extra, is missing"))
 
@@ -24,12 +24,10 @@ def load(tmp_path):
     """The plan of iris with some settings of the search changed."""
 
     def changed(space=SMALL, **search):
-        document = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())
-        document["spaces"]["ours"] = space
-        document["overrides"]["iris"]["search"] = {"space": "ours", **search}
-        with (tmp_path / "params.yaml").open("w") as file:
-            YAML().dump(document, file)
-        return plan_of(load_params(tmp_path / "params.yaml", "iris"))
+        path = copy_settings(tmp_path)
+        change_yaml(path.with_name("spaces.yaml"), lambda spaces: spaces.update(ours=space))
+        override(path, "iris", search={"space": "ours", **search})
+        return plan_of(load_params(path, "iris"))
 
     return changed
 
@@ -94,7 +92,7 @@ def test_auto_is_a_grid_where_the_budget_has_room_for_it(load) -> None:
                               "received 'tpee'; did you mean 'tpe'?"),
         ({"pruner": "hyperbnd"}, "search.pruner: expected one of auto, none, median, successive_halving, hyperband, "
                                  "patient, threshold, wilcoxon, received 'hyperbnd'; did you mean 'hyperband'?"),
-        ({"pruner": {"type": "median", "patience": 3}}, "search.pruner.patience: unknown key"),
+        ({"pruner": {"type": "median", "patience": 3}}, "search.pruner.patience: expected one of"),
         ({"pruner": {"type": "threshold"}}, "search.pruner: expected lower or upper or both"),
         ({"pruner": "threshold"}, "search.pruner: expected lower or upper or both"),
         ({"pruner": {"type": "hyperband", "reduction_factor": 1}}, "search.pruner.reduction_factor: expected"),

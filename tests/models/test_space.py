@@ -1,17 +1,14 @@
 """Search spaces with conditions: what is asked for, and what is refused before anything runs."""
 
-from pathlib import Path
-
 import optuna
 import pytest
-from ruamel.yaml import YAML
 
 from contracts.errors import UserError
 from contracts.settings.load import load_params
 from contracts.settings.space_problems import corner_specs
 from models.search.space import suggest
+from tests.settings_files import copy_settings, override
 
-REAL = Path(__file__).parents[2] / "params.yaml"
 SGD = {"type": "categorical", "choices": ["adam", "sgd"]}
 MOMENTUM = {"type": "float", "low": 0.0, "high": 0.99, "when": {"optimizer": "sgd"}}
 WIDTH = {"type": "int", "low": 16, "high": 256, "log": True}
@@ -19,14 +16,11 @@ WIDTH = {"type": "int", "low": 16, "high": 256, "log": True}
 
 @pytest.fixture
 def load(tmp_path):
-    """Params of iris with some hyperparameters, and settings of the search, changed."""
+    """Params of iris with some hyperparameters changed."""
 
-    def changed(search=None, **space):
-        document = YAML(typ="safe", pure=True).load(REAL.read_text())
-        document["overrides"]["iris"]["search"] = {**(search or {}), "space": space}
-        path = tmp_path / "params.yaml"
-        with path.open("w") as file:
-            YAML().dump(document, file)
+    def changed(**space):
+        path = copy_settings(tmp_path)
+        override(path, "iris", search={"space": space})
         return load_params(path, "iris")
 
     changed.error = UserError

@@ -1,9 +1,6 @@
 """What cannot be built is refused before any data is read, by the name of its key."""
 
-from pathlib import Path
-
 import pytest
-from ruamel.yaml import YAML
 
 from contracts.bundle import Manifest, seal
 from contracts.errors import UserError
@@ -11,8 +8,7 @@ from contracts.settings.load import load_params
 from models.network.compatibility import schema_problems
 from pipeline.paths import Paths
 from pipeline.search.plan import make_plan
-
-PARAMS = Path(__file__).parents[2] / "params.yaml"
+from tests.settings_files import copy_settings, override
 
 
 @pytest.fixture
@@ -20,12 +16,8 @@ def load(tmp_path):
     """Params of a dataset with some hyperparameters and train settings changed."""
 
     def changed(dataset="iris", train=None, **space):
-        document = YAML(typ="safe", pure=True).load(PARAMS.read_text())
-        document["overrides"][dataset]["search"] = {"space": space}
-        document["overrides"][dataset]["train"] = train or {}
-        path = tmp_path / "params.yaml"
-        with path.open("w") as file:
-            YAML().dump(document, file)
+        path = copy_settings(tmp_path)
+        override(path, dataset, search={"space": space}, train=train or {})
         return load_params(path, dataset)
 
     return changed
@@ -49,8 +41,8 @@ def check(tmp_path):
 @pytest.mark.parametrize(
     ("dataset", "space", "told"),
     [
-        ("iris", {"family": "squential"}, "overrides.iris.search.space.family: expected 'sequential'"),
-        ("iris", {"widht": 3}, "unknown key; did you mean 'width'?"),
+        ("iris", {"family": "squential"}, "catalog/iris.yaml: search.space.family: expected 'sequential'"),
+        ("iris", {"widht": 3}, "received 'widht'; did you mean 'width'?"),
         ("iris", {"width": 0}, "width"),
         ("iris", {"width": [8, 4, 2], "depth": 2}, "width: expected 2 widths"),
         ("iris", {"schedule": "exponential"}, "decay: expected a number for schedule: exponential"),

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import typer
 from ruamel.yaml import YAML
 
-from pipeline.commands.__main__ import COMMANDS
+from pipeline.commands.__main__ import app
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +23,7 @@ def test_workers_reach_the_scheduler_by_its_service_and_nobody_else_does() -> No
     assert service["ports"][0]["targetPort"] == port == scheduler["ports"][0]["containerPort"]
     assert str(port) in scheduler["command"]
     assert f"tcp://search-scheduler:{port}" in worker["command"]
-    assert worker["command"][3] in COMMANDS
+    assert worker["command"][3] in typer.main.get_command(app).commands
     (entry,) = found["NetworkPolicy", "search-members"]["spec"]["ingress"]
     (members,) = entry["from"]
     labels = members["podSelector"]["matchLabels"].items()

@@ -16,6 +16,7 @@ from contracts.errors import UserError
 from models.search.study import ABANDONED
 from pipeline.commands import __main__ as commands
 from pipeline.search import studies
+from tests.settings_files import copy_settings
 
 ROOT = Path(__file__).parents[2]
 NAME = "iris-0123456789"
@@ -24,7 +25,7 @@ NAME = "iris-0123456789"
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working copy with parameters and without any study."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    copy_settings(tmp_path)
     monkeypatch.chdir(tmp_path)
     for name in ("OPTUNA_STORAGE", "DVC_ROOT"):
         monkeypatch.delenv(name, raising=False)
@@ -73,7 +74,7 @@ def test_a_study_is_listed_with_its_trials_by_state_its_best_value_and_its_run(s
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_a_study_is_written_as_a_table(study, capsys, monkeypatch, ending: str) -> None:
-    assert command(monkeypatch, "study_export", "iris", "--study", study.study_name, "--out", f"t.{ending}") == 0
+    assert command(monkeypatch, "study-export", "iris", "--study", study.study_name, "--out", f"t.{ending}") == 0
     assert "6 trials of iris-0123456789" in capsys.readouterr().out
     frame = pd.read_csv("t.csv") if ending == "csv" else pd.read_parquet("t.parquet")
     assert frame["state"].tolist() == ["COMPLETE", "COMPLETE", "PRUNED", "FAIL", "FAIL", "RUNNING"]
@@ -102,7 +103,7 @@ def test_several_objectives_have_a_best_value_and_a_column_each(folder) -> None:
     ],
 )
 def test_what_cannot_be_written_is_told_once(study, capsys, monkeypatch, arguments: list[str], told: str) -> None:
-    assert command(monkeypatch, "study_export", "iris", *arguments) == 2
+    assert command(monkeypatch, "study-export", "iris", *arguments) == 2
     said = capsys.readouterr()
     assert told in said.err
     assert "Traceback" not in said.err
@@ -110,7 +111,7 @@ def test_what_cannot_be_written_is_told_once(study, capsys, monkeypatch, argumen
 
 
 @pytest.mark.parametrize(
-    "arguments", [["studies"], ["dashboard"], ["study_export", "iris", "--study", "x", "--out", "t.csv"]]
+    "arguments", [["studies"], ["dashboard"], ["study-export", "iris", "--study", "x", "--out", "t.csv"]]
 )
 def test_where_there_are_no_studies_it_is_said_and_none_are_made(folder, capsys, monkeypatch, arguments) -> None:
     assert command(monkeypatch, *arguments) == 2

@@ -1,0 +1,55 @@
+"""One dataset's settings out of two files, and which of the files a mistake is in."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.settings.reading import Content
+from contracts.settings.sections import Settings
+from contracts.settings.validation import Place
+
+
+def merged(params: Content, entry: Content, spaces: Content) -> Content:
+    """The sections of `params.yaml` with the overrides of a file of `catalog/` laid over them, key by key.
+
+    In `search.space` each hyperparameter is a key; the name of a space stands for what `spaces.yaml` has under it,
+    and replaces what lies below.
+    """
+    sections = {name: _over(params[name], entry.get(name)) for name in Settings.model_fields if name in params}
+    sections |= {"data": entry["data"]} if "data" in entry else {}
+    if isinstance(sections.get("search"), dict):
+        space: Any = None
+        for layer in (params, entry):
+            search = layer.get("search")
+            if isinstance(search, Mapping) and "space" in search:
+                change = search["space"]
+                named = isinstance(change, str) and change in spaces
+                space = spaces[change] if named else _over(space, change) if isinstance(change, Mapping) else change
+        sections["search"]["space"] = space
+    return sections
+
+
+def where(place: Place, files: Mapping[str, Content]) -> str:
+    """`file: section.key` for a place in merged settings: the file that has most of it, the first one of equals."""
+    return max((_key(place, file, content) for file, content in files.items()), key=lambda found: found[0])[1]
+
+
+def _key(place: Place, file: str, content: Content) -> tuple[int, str]:
+    """How many parts of a place a file has, and the place as a message names it."""
+    node: Any = content
+    for depth, part in enumerate(place):
+        if isinstance(node, str):  # the name of a search space, which has the rest
+            return len(place), f"{file}: {_dotted(place[:depth])}: {node}.{_dotted(place[depth:])}"
+        try:
+            node = node[part]
+        except (KeyError, IndexError, TypeError):
+            return depth, f"{file}: {_dotted(place)}"
+    return len(place), f"{file}: {_dotted(place)}"
+
+
+def _dotted(place: Place) -> str:
+    return ".".join(str(part) for part in place)
+
+
+def _over(base: Any, change: Any) -> Any:
+    """A mapping with another one laid over it."""
+    return {**base, **change} if isinstance(base, Mapping) and isinstance(change, Mapping) else base or change

@@ -1,0 +1,79 @@
+"""The files of the settings, read as DVC reads them; a file that cannot be read is a problem of one line."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from contracts.errors import Problem, show
+
+Content = dict[str, Any]
+DATASET_NAME = re.compile(r"[a-z0-9_]{1,64}")
+
+
+@dataclass
+class SettingsFiles:
+    """`params.yaml`, `spaces.yaml` and each file of `catalog/` by its dataset's name.
+
+    A file that cannot be read is None, and has its line among the problems.
+    """
+
+    params: Content | None
+    spaces: Content | None
+    catalog: dict[str, Content | None]
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read_files(params: Path) -> SettingsFiles:
+    """Read `params.yaml` and what lies beside it."""
+    problems: list[Problem] = []
+
+    def read(path: Path) -> Content | None:
+        content = read_mapping(path, path.relative_to(params.parent).as_posix())
+        if isinstance(content, Problem):
+            problems.append(content)
+            return None
+        return content
+
+    files = SettingsFiles(read(params), read(params.with_name("spaces.yaml")), {}, problems)
+    for path in sorted(params.with_name("catalog").glob("[!.]*.y*ml")):
+        if DATASET_NAME.fullmatch(path.stem) and path.suffix == ".yaml":
+            files.catalog[path.stem] = read(path)
+        else:
+            expected = "a file name of up to 64 of the characters a-z, 0-9 and _, then .yaml"
+            problems.append(Problem(f"catalog/{path.name}", expected, repr(path.name)))
+    return files
+
+
+def read_mapping(path: Path, name: str) -> Content | Problem:
+    """The mapping that a file holds, or what is wrong with the file, which the message calls `name`."""
+    try:
+        # Safe and pure: no tags, duplicate keys refused, YAML 1.2 numbers as DVC reads them.
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        return Problem(name, "a file that can be read", error.strerror or str(error))
+    except UnicodeDecodeError as error:
+        return Problem(name, "UTF-8", f"other bytes at position {error.start}")
+    except YAMLError as error:
+        return Problem(name, "valid YAML", _mistake(error))
+    except RecursionError:
+        return Problem(name, "a few levels of nesting", "too many")
+    except (ValueError, TypeError) as error:  # a number of thousands of digits, a date that does not exist
+        return Problem(name, "values that can be read", str(error).partition(";")[0])
+    if not isinstance(content, dict):
+        return Problem(name, "a mapping of sections", show(content))
+    return content
+
+
+def _mistake(error: YAMLError) -> str:
+    """The parser's message in one line, with its place in the file."""
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return str(error).splitlines()[0]
+    what = str(error.problem).splitlines()[0]
+    if isinstance(error, DuplicateKeyError):
+        what = what.partition(" with value ")[0]
+    return f"{what} in line {error.problem_mark.line + 1}"

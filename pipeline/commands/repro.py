@@ -1,0 +1,153 @@
+"""repro, tune and summary: run the stages of one, some or all datasets, and show what was reached."""
+
+import csv
+import json
+import math
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from contracts.errors import UserError
+from contracts.settings.editing import Scalar, set_keys
+from contracts.settings.load import Search, load_datasets, load_params
+from pipeline.dvc_cli import run_dvc, working_copy
+from pipeline.paths import Paths
+
+PARAMS = Path("params.yaml")
+app = typer.Typer()
+
+
+@app.command()
+def repro(
+    datasets: Annotated[list[str] | None, typer.Argument(help="names from catalog/; none: all listed")] = None,
+) -> None:
+    """Run the stages that are out of date: data → trained → selected → packaged."""
+    listed = load_datasets(PARAMS)
+    asked = list(dict.fromkeys(datasets or []))
+    for name in asked:
+        load_params(PARAMS, name)
+    with working_copy():
+        _run(asked)
+    _show(asked or listed)
+
+
+@app.command()
+def tune(
+    dataset: str,
+    trials: Annotated[str | None, typer.Option(help="trials of the study in all")] = None,
+    timeout: Annotated[str | None, typer.Option(help="seconds of search in all")] = None,
+) -> None:
+    """Raise the budget of a study in catalog/<dataset>.yaml, then run that dataset's stages."""
+    budget(dataset, trials, timeout, load_params(PARAMS, dataset).search)  # a mistake is told before the wait
+    with working_copy():
+        changes = budget(dataset, trials, timeout, load_params(PARAMS, dataset).search)
+        path = Path(f"catalog/{dataset}.yaml")
+        set_keys(path, "search", changes)
+        now = " and ".join(f"search.{name} is {'null' if value is None else value}" for name, value in changes.items())
+        print(f"In {path}, {now} from now on.", flush=True)
+        _run([dataset])
+    _show([dataset])
+
+
+@app.command()
+def summary() -> None:
+    """Show the champions of the listed datasets, as at the end of a run."""
+    _show(load_datasets(PARAMS))
+
+
+def _run(datasets: list[str]) -> None:
+    targets = [f"{stage}@{dataset}" for dataset in datasets for stage in ("evaluate", "package")]
+    code = run_dvc(datasets, "repro", *targets)
+    if code:
+        raise typer.Exit(code)
+
+
+def budget(dataset: str, trials: str | None, timeout: str | None, search: Search) -> dict[str, Scalar]:
+    """What changes in `search`: a limit that is left out is removed.
+
+    Raises:
+        UserError: with everything that is no budget.
+    """
+    example = f"make tune DATASET={dataset}"
+    problems = []
+    if trials is None and timeout is None:
+        problems.append(
+            f"TRIALS or TIMEOUT: expected how many trials or seconds the study of {dataset} is to have in all "
+            f"(now {search.n_trials or 'any number of'} trials, {search.timeout or 'any number of'} s), received "
+            f"neither: {example} TRIALS=50 or {example} TIMEOUT=600"
+        )
+    n_trials, seconds = _number(int, trials), _number(float, timeout)
+    if trials is not None and n_trials is None:
+        problems.append(
+            f"TRIALS: expected how many trials the study of {dataset} is to have in all, at least 1 "
+            f"(now {search.n_trials or 'any number'}), received {trials!r}: {example} TRIALS=50"
+        )
+    if timeout is not None and seconds is None:
+        problems.append(
+            f"TIMEOUT: expected how many seconds the study of {dataset} is to be searched in all, above 0 "
+            f"(now {search.timeout or 'any number'}), received {timeout!r}: {example} TIMEOUT=600"
+        )
+    if problems:
+        raise UserError("\n  ".join(problems))
+    changes: dict[str, Scalar] = {"n_trials": n_trials, "timeout": seconds}
+    return {name: value for name, value in changes.items() if value is not None or getattr(search, name) is not None}
+
+
+def _number(kind: type[int] | type[float], text: str | None) -> Scalar:
+    """A finite number above 0, or None."""
+    try:
+        number = kind(text or "")
+    except ValueError:
+        return None
+    if not 0 < number < math.inf:
+        return None
+    return int(number) if number == int(number) else number
+
+
+def _show(datasets: list[str]) -> None:
+    """The table at the end of a run: what was reached, against what, in which time; and what to try next."""
+    table = Table(title="Champions, on the test rows", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("dataset", "metric"):
+        table.add_column(column, no_wrap=True)
+    for column in ("baseline", "champion", "interval", "version", "trials", "time"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for dataset in datasets:
+        table.add_row(dataset, *_row(Paths(dataset)))
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 100  # a log has no width that could be too small
+    console.print(table)
+    first = datasets[0]
+    console.print(
+        f"Next: [bold]make serve DATASET={first}[/], and in another terminal [bold]make predict DATASET={first}[/]."
+    )
+    console.print("      [bold]make ui[/] compares the trials in MLflow.")
+
+
+def _row(paths: Paths) -> list[str]:
+    if not paths.metrics.exists() or not paths.selection.exists():
+        return ["not run yet"]
+    metrics = json.loads(paths.metrics.read_text())
+    name = next(iter(metrics["test"]))
+    return [
+        name,
+        f"{metrics['baseline'][name]:.4g}",
+        f"{metrics['test'][name]:.4g}",
+        f"{metrics['low'][name]:.4g}–{metrics['high'][name]:.4g}",
+        str(json.loads(paths.selection.read_text())["version"]),
+        *_search(paths.candidates / "trials.csv"),
+    ]
+
+
+def _search(path: Path) -> list[str]:
+    """How many trials there were, and the time that all of them took together."""
+    with path.open(newline="", encoding="utf-8") as file:
+        trials = [trial for trial in csv.DictReader(file) if trial["datetime_complete"]]
+    ends = [[datetime.fromisoformat(t[f"datetime_{end}"]) for end in ("start", "complete")] for t in trials]
+    seconds = sum((end - start).total_seconds() for start, end in ends)
+    return [str(len(trials)), f"{seconds:.0f} s"]

@@ -1,0 +1,150 @@
+"""ui, dashboard, tensorboard, serve and predict: what a person looks at or asks on a port of this machine."""
+
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Annotated, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+import typer
+
+from contracts.errors import UserError
+from contracts.schema import load_schema
+from contracts.settings.load import load_params
+from pipeline.paths import Paths, var
+
+PARAMS = Path("params.yaml")
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 = any that is free")]
+app = typer.Typer()
+
+
+@app.command()
+def ui(port: Port = 5000) -> None:
+    """MLflow's UI over the tracked runs."""
+    server = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if server.startswith("http"):
+        print(f"MLFLOW_TRACKING_URI names a server that has the UI already: {server}")
+        return
+    store = server or f"sqlite:///{var() / 'mlflow.db'}"
+    if not server and not (var() / "mlflow.db").exists():
+        raise UserError("there are no runs yet: run `make repro` first")
+    port = _free(port, "make ui UI_PORT=5001")
+    print(f"MLflow's UI: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store]
+    command += ["--default-artifact-root", (var() / "mlflow-artifacts").as_uri()]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--uvicorn-opts", "--log-level warning"]
+    # Without the warnings of the server's own libraries.
+    raise typer.Exit(subprocess.run(command, env={**os.environ, "PYTHONWARNINGS": "ignore"}, check=False).returncode)
+
+
+@app.command()
+def dashboard(port: Port = 8080) -> None:
+    """Optuna's dashboard over the studies."""
+    from pipeline.search.studies import open_storage
+
+    storage = open_storage()
+    port = _free(port, "make dashboard DASHBOARD_PORT=8081")
+    from optuna_dashboard import wsgi  # takes seconds
+
+    class Server(ThreadingMixIn, WSGIServer):
+        daemon_threads = True
+
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            """A line per request would hide what is worth reading."""
+
+    # In this process: on the command line of another one, the password of a database could be seen by everyone.
+    with make_server("127.0.0.1", port, wsgi(storage), Server, Quiet) as server:
+        print(f"Optuna's dashboard: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+        server.serve_forever()
+
+
+@app.command()
+def tensorboard(dataset: str, port: Port = 6006) -> None:
+    """TensorBoard over every tracked trial's learning curves."""
+    load_params(PARAMS, dataset)
+    folder = var() / "tensorboard" / dataset
+    n_runs = _write_curves(dataset, folder)
+    if not n_runs:
+        raise UserError(f"there are no finished trials of {dataset} yet: run `make repro DATASETS={dataset}` first")
+    port = _free(port, f"make tensorboard DATASET={dataset} TENSORBOARD_PORT=6007")
+    print(f"{dataset}: the curves of {n_runs} trials are in {folder}", flush=True)
+    print(f"TensorBoard: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
+    # Its own greeting, and what it says about TensorFlow, would hide ours.
+    done = subprocess.run([*command, "--host", "127.0.0.1"], stderr=subprocess.DEVNULL, check=False)
+    raise typer.Exit(done.returncode)
+
+
+def _write_curves(dataset: str, folder: Path) -> int:
+    """Write the curves of the trials that are not in the folder yet; how many there are."""
+    from models.training.formats import write_events
+    from pipeline.tracking import runs
+
+    client, experiment = runs.connect(dataset)
+    ended = {name: curves for name, curves in runs.learning_curves(client, experiment) if curves}
+    for name, curves in ended.items():
+        if not (folder / name).exists():
+            write_events(curves, folder / name)
+    return len(ended)
+
+
+@app.command()
+def serve(dataset: str, port: Port = 3000, host: str = "127.0.0.1") -> None:
+    """The packaged Bento, as BentoML serves it."""
+    load_params(PARAMS, dataset)
+    bento, folder = Paths(dataset).bento, var() / "serving" / dataset
+    if not bento.exists():
+        raise UserError(f"{bento} is missing: run `make repro DATASETS={dataset}` first")
+    port = _free(port, f"make serve DATASET={dataset} PORT=3001", host)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with tarfile.open(bento) as archive:
+        archive.extractall(folder, filter="data")
+    print(f"{dataset}: http://{host}:{port} (Ctrl-C ends it), description at /docs", flush=True)
+    # This process becomes the server, so that signals reach it.
+    os.execvp("bentoml", ["bentoml", "serve", str(folder), "--host", host, "--port", str(port)])
+
+
+@app.command()
+def predict(dataset: str, port: Port = 3000) -> None:
+    """Send the schema's sample to the running service, and show the answer."""
+    import requests
+
+    load_params(PARAMS, dataset)
+    path = Paths(dataset).bundle / "schema.json"
+    if not path.exists():
+        raise UserError(f"{path} is missing: run `make repro DATASETS={dataset}` first")
+    schema = load_schema(path)
+    sample = schema.sample[schema.image.name] if schema.image else schema.sample
+    address, body = f"http://127.0.0.1:{port}/predict", json.dumps({"instances": [sample]})
+    try:
+        answer = requests.post(address, data=body, headers={"Content-Type": "application/json"}, timeout=30)
+    except requests.ConnectionError:
+        raise UserError(
+            f"nothing answers at {address}: run `make serve DATASET={dataset}` in another terminal"
+        ) from None
+    shown = body if len(body) < 500 else body[:200] + "…"
+    print(f"curl {address} -H 'content-type: application/json' -d {shlex.quote(shown)}")
+    print(json.dumps(answer.json(), indent=2))
+    if not answer.ok:
+        raise UserError(f"the service answered {answer.status_code}; does it serve {dataset}?")
+
+
+def _free(port: int, another: str, host: str = "127.0.0.1") -> int:
+    """The port, or any one for 0; refused where a server cannot listen on it."""
+    try:
+        with socket.socket() as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do, after a restart
+            listening.bind((host, port))
+            return int(listening.getsockname()[1])
+    except OSError as error:
+        raise UserError(f"port {port}: {error.strerror}; choose another one: {another}") from None

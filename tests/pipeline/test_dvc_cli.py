@@ -1,0 +1,128 @@
+"""DVC over datasets that params.yaml does not list: they run, and what exists stays. On a toy pipeline."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+PARAMS = "datasets:  # which\n- a\nscale: 1  # a number\n"
+PIPELINE = """
+stages:
+  make:
+    matrix:
+      dataset: ${datasets}
+    cmd: python make.py pipeline.stages ${item.dataset}
+    params:
+      - scale
+      - catalog/${item.dataset}.yaml:
+    outs:
+      - data/${item.dataset}
+      - metrics/${item.dataset}.json:
+          cache: false
+"""
+STAGE = """
+import json, pathlib, sys, time
+name = sys.argv[2]
+print("made", name, flush=True)
+time.sleep(60 if name == "slow" else 0)
+for path, content in ((f"data/{name}", name), (f"metrics/{name}.json", '{"value": 1}')):
+    pathlib.Path(path).parent.mkdir(exist_ok=True)
+    pathlib.Path(path).write_text(content)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working copy in which `a` is listed, and `b` and `slow` have a file in the catalog alone."""
+    (tmp_path / "catalog").mkdir()
+    for name in ("a", "b", "slow"):
+        (tmp_path / f"catalog/{name}.yaml").write_text(f"data: {name}\n")
+    for name, content in (("params.yaml", PARAMS), ("dvc.yaml", PIPELINE), ("make.py", STAGE), (".gitignore", "/data")):
+        (tmp_path / name).write_text(content)
+    for command in (
+        "git init -q", "git config user.name tests", "git config user.email tests@localhost", "dvc init -q",
+        "git add -A", "git commit -q -m toy",
+    ):  # fmt: skip
+        subprocess.run(command.split(), cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def start(folder: Path, *datasets: str) -> subprocess.Popen:
+    targets = [f"make@{name}" for name in datasets]
+    program = (
+        "import sys; from pipeline.dvc_cli import run_dvc, working_copy\n"
+        f"with working_copy(): code = run_dvc({list(datasets)}, 'repro', *{targets})\n"
+        "sys.exit(code)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_ROOT": str(folder)}
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def wait_for(process: subprocess.Popen, text: str) -> None:
+    for line in process.stdout or ():
+        if text in line:
+            return
+    raise AssertionError(f"it ended without {text!r}")
+
+
+def made(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "data").iterdir()} & {path.stem for path in (folder / "metrics").iterdir()}
+
+
+def stages_in_lock(folder: Path) -> set[str]:
+    return set(YAML(typ="safe").load(folder / "dvc.lock")["stages"])
+
+
+def test_one_dataset_more_leaves_the_others_and_the_settings(folder) -> None:
+    subprocess.run(["dvc", "repro", "-q"], cwd=folder, check=True)
+    said = start(folder, "b").communicate()[0]
+    assert "made b" in said
+    assert "made a" not in said
+    assert (folder / "params.yaml").read_text() == PARAMS
+    assert stages_in_lock(folder) == {"make@a", "make@b"}
+    # An experiment begins with `dvc checkout`, which removes what DVC made and no stage has. The lock is not committed.
+    done = subprocess.run(
+        ["dvc", "exp", "run", "-S", "scale=2"], cwd=folder, check=True, capture_output=True, text=True
+    )
+    assert "made a" in done.stdout
+    assert made(folder) == {"a", "b"}
+    assert stages_in_lock(folder) == {"make@a", "make@b"}
+    assert (folder / "params.yaml").read_text() == PARAMS.replace("1", "2")
+    assert "made b" in start(folder, "b").communicate()[0], "its parameter has changed"
+    assert "made" not in start(folder, "a", "b").communicate()[0]
+
+
+def test_sigterm_ends_the_stage_and_dvc(folder) -> None:
+    running = start(folder, "slow")
+    wait_for(running, "made slow")
+    began = time.monotonic()
+    running.send_signal(signal.SIGTERM)
+    said = running.communicate(timeout=20)[0]
+    assert running.returncode == 255
+    assert "failed to reproduce 'make@slow'" in said
+    assert time.monotonic() - began < 20
+    assert not (folder / "data").exists()
+
+
+def test_a_second_run_in_the_same_working_copy_waits(folder) -> None:
+    first = start(folder, "slow")
+    wait_for(first, "made slow")
+    second = start(folder, "b")
+    wait_for(second, f"this working copy is in use by process {first.pid}; waiting for it to end")
+    assert not (folder / "data/b").exists()
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=20)
+    assert "made b" in second.communicate(timeout=60)[0]
