@@ -1,10 +1,10 @@
-"""Switches that the tools read from the environment when they are imported."""
+"""Environment variables that tools read when they are imported."""
 
 import os
 
 from pipeline.paths import var
 
-SWITCHES = {
+DEFAULTS = {
     "BENTOML_DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -18,6 +18,6 @@ SWITCHES = {
 
 
 def prepare_environment() -> None:
-    """Turn telemetry and chatter off, and give Bentos their place, unless the user said otherwise."""
-    for name, value in {**SWITCHES, "BENTOML_HOME": str(var() / "bentoml")}.items():
+    """Turn telemetry and progress bars off, and set the folder of Bentos, where the user has not set the variable."""
+    for name, value in {**DEFAULTS, "BENTOML_HOME": str(var() / "bentoml")}.items():
         os.environ.setdefault(name, value)

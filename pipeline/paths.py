@@ -1,8 +1,8 @@
-"""Where one dataset's files are, and the state that outlives a run.
+"""The paths of a dataset's files, and of the state that outlives a run.
 
-DVC deletes a stage's outputs before the stage runs, and runs queued experiments in a copy of the
-project. What must survive both (studies, tracked runs, downloads, Bentos) is kept in `var/` of the
-main checkout, which DVC names in `DVC_ROOT`, also inside such a copy.
+DVC deletes the outputs of a stage before the stage runs, and runs queued experiments in a copy of the project. Studies,
+tracked runs, downloads and Bentos must survive both: they are in `var/` of the main checkout, which DVC names in
+`DVC_ROOT`, also in such a copy.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Paths:
-    """The outputs of one dataset's stages, relative to the working copy that runs them."""
+    """The outputs of a dataset's stages, relative to the working copy in which they run."""
 
     dataset: str
     root: Path = Path()
@@ -55,5 +55,5 @@ class Paths:
 
 
 def var() -> Path:
-    """The absolute path of the folder for state that is no stage's output."""
+    """The absolute path of the folder for state that is no output of a stage."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve() / "var"

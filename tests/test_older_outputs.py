@@ -23,7 +23,7 @@ from contracts.settings.load import load_params
 from contracts.spec import Spec
 from pipeline.paths import Paths
 from serving.predictor import Predictor
-from tests.serving.servers import is_up, launch, stop, wait_until
+from tests.serving.bento_servers import is_up, launch, stop, wait_until
 
 ROOT = Path(__file__).parent.parent
 RUN = "0eb3bb12f94a4923bd4981c73d0b3982"  # of the trial that was registered

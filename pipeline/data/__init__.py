@@ -1,1 +1,1 @@
-"""From a raw table to splits, schema and encoded rows. What `preprocess` does."""
+"""Splits, schema inference and encoded rows: the work of `preprocess`."""

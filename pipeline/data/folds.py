@@ -1,4 +1,4 @@
-"""Train rows in parts, each of which is held out once (Stone, 1974)."""
+"""Cross-validation (Stone, 1974): each fold of the train rows is held out once."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from pipeline.data.schema_inference import infer_schema
 
 
 def write_folds(data: Data, train: Path, source: Source, bins: int, folds: int, seed: int) -> None:
-    """Write which train rows each fold holds out, and a schema whose constants are those of its other rows.
+    """Write for each fold which train rows it holds out, and a schema that is fitted on the other ones.
 
     Args:
-        data: the encoded rows; the folds lie beside them.
-        train: the prepared train rows, not encoded.
+        data: the encoded rows; the files of the folds are written beside them.
+        train: the file of the train rows, before the encoding.
 
     Raises:
         UserError: where a class has fewer rows than there are folds.
@@ -44,7 +44,7 @@ def write_folds(data: Data, train: Path, source: Source, bins: int, folds: int, 
 
 
 def _refit(schema: Schema, rows: pa.Table, source: Source, bins: int) -> Schema:
-    """The schema with every constant fitted on these rows; codes stay, because the rows are encoded already."""
+    """The schema with all statistics of these rows; categories keep their codes, in which the rows are encoded."""
     classes = schema.classes if schema.picks_one else source.classes
     source = source.model_copy(update={"task": schema.task, "classes": classes})
     other = infer_schema(schema.dataset, source, rows, schema.raw_md5, bins)

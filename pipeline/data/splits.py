@@ -1,4 +1,4 @@
-"""Train, validation and test: how rows are divided, and how the parts are kept on disk."""
+"""Train, validation and test: the split of the rows, and the files of the parts."""
 
 from pathlib import Path
 
@@ -19,26 +19,26 @@ def split_rows(
     seed: int,
     stratify: bool,
 ) -> dict[str, np.ndarray]:
-    """Row numbers of each part, in their original order within the part.
+    """The row numbers of each part, in ascending order.
 
-    The test part is taken first, so that it does not depend on how validation is chosen.
+    The test part is split off first, so that it does not depend on `validation_fraction`.
 
     Args:
-        target: the labels, shape (n_rows,).
+        target: class names, shape (n_rows,); only used to stratify.
         is_test: which rows the source declares as test, shape (n_rows,), or None where it declares none.
-        validation_fraction: of the rows that are not test.
-        stratify: divide each class in the same proportion.
+        validation_fraction: of the rows that are not test rows.
+        stratify: split each class in the same proportion.
 
     Raises:
         UserError: where a part would be empty, or a class too small to be in every part.
     """
     from sklearn.model_selection import train_test_split
 
-    def divide(rows: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
+    def split(rows: np.ndarray, fraction: float) -> tuple[np.ndarray, np.ndarray]:
         labels = target[rows] if stratify else None
         try:
             rest, part = train_test_split(rows, test_size=fraction, random_state=seed, stratify=labels)
-        except ValueError as error:  # it says what is too few
+        except ValueError as error:  # its message names what is too few
             raise UserError(
                 f"{len(rows)} rows cannot be divided with a test_fraction of {test_fraction:g} and a "
                 f"validation_fraction of {validation_fraction:g}: {error} Change the fractions or add rows."
@@ -46,14 +46,14 @@ def split_rows(
         return np.sort(rest), np.sort(part)
 
     rows = np.arange(len(target))
-    rest, test = divide(rows, test_fraction) if is_test is None else (rows[~is_test], rows[is_test])
-    train, validation = divide(rest, validation_fraction)
+    rest, test = split(rows, test_fraction) if is_test is None else (rows[~is_test], rows[is_test])
+    train, validation = split(rest, validation_fraction)
     return {"train": train, "validation": validation, "test": test}
 
 
 def read_part(path: Path, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-    """A prepared part as the graph reads it: features (n_rows, input_width) and target (n_rows,), or for
-    labels and several numbers (n_rows, n_outputs).
+    """The encoded features of a part, (n_rows, input_width), and its target, (n_rows,), or (n_rows, n_outputs) for
+    labels and several numbers.
     """
     table = pq.read_table(path)
     target = encode_target(schema, table[TARGET].to_pylist())
@@ -64,7 +64,7 @@ def read_part(path: Path, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_weights(path: Path, schema: Schema) -> np.ndarray | None:
-    """What each row of a prepared part counts, float32 of shape (n_rows,); None where all count the same."""
+    """The weight of each row of a part, float32 of shape (n_rows,); None where the data has no weights."""
     if schema.weight is None:
         return None
     return pq.read_table(path, columns=[schema.weight])[schema.weight].to_numpy().astype(np.float32)

@@ -1,1 +1,1 @@
-"""How good models are: baselines, references, intervals, selection, pictures. Imports `pipeline.data`."""
+"""Baselines, reference models, selection and plots. Imports `pipeline.data`."""

@@ -1,4 +1,4 @@
-"""The predictions that anything worth serving must beat."""
+"""The baseline: predictions without the features."""
 
 import numpy as np
 
@@ -6,9 +6,8 @@ from contracts.schema import ClassTarget, LabelsTarget, NumericTargets, Schema
 
 
 def baseline_predictions(schema: Schema, n_rows: int) -> np.ndarray:
-    """What is predicted knowing only the train targets: class frequencies, or the mean.
-
-    The most frequent class is then the predicted one, as with scikit-learn's DummyClassifier.
+    """Predict the class frequencies, or the mean, of the train targets, as scikit-learn's `DummyClassifier` and
+    `DummyRegressor` do.
 
     Returns:
         probabilities of shape (n_rows, n_classes), or values of shape (n_rows,), or (n_rows, n_outputs).

@@ -1,4 +1,4 @@
-"""The pictures of a model, for `dvc plots show` and for its run in MLflow."""
+"""Plots of a model, for `dvc plots show` and for its run in MLflow."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +12,14 @@ from contracts.schema import Schema
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
-    """Every epoch's losses and metrics, by name, from the `history.csv` of a bundle."""
+    """Losses and metrics of all epochs, by name, from the `history.csv` of a bundle."""
     frame = pd.read_csv(path).drop(columns="epoch")
     return {str(name): frame[name].tolist() for name in frame}
 
 
 def learning_curves(history: Mapping[str, list[float]], metric: str, best_epoch: int) -> Figure:
-    """Loss and metric per epoch. The training curve is shifted left by half an epoch: it is a running
-    mean over the epoch, while validation is measured at its end (Géron, chapter 10).
+    """Loss and metric per epoch. Training values are means over an epoch, validation values are measured at its end, so
+    that the training curve is shifted by half an epoch to the left (Géron, chapter 10).
     """
     names = list(dict.fromkeys(["loss", metric]))
     figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 3.6), layout="constrained", squeeze=False)
@@ -27,7 +27,7 @@ def learning_curves(history: Mapping[str, list[float]], metric: str, best_epoch:
         epochs = np.arange(1, len(history[name]) + 1)
         axis.plot(epochs - 0.5, history[name], label="train")
         axis.plot(epochs, history[f"val_{name}"], label="validation")
-        axis.axvline(best_epoch + 1, color="grey", linestyle=":", label=f"kept: epoch {best_epoch + 1}")
+        axis.axvline(best_epoch + 1, color="grey", linestyle=":", label=f"best: epoch {best_epoch + 1}")
         axis.set(xlabel="epoch", ylabel=name)
         axis.grid(alpha=0.3)
     axes[0][0].legend()
@@ -55,19 +55,19 @@ def confusion(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
 
 
 def label_errors(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
-    """Per label, the rows in which it was missed and those in which it was given wrongly."""
-    given = predictions >= 0.5
+    """False negatives and false positives of each label."""
+    positive = predictions >= 0.5
     figure, axis = plt.subplots(figsize=(7, 0.6 * len(schema.classes) + 1.5), layout="constrained")
-    missed, wrong = ((y == 1) & ~given).sum(axis=0), ((y == 0) & given).sum(axis=0)
-    axis.barh(schema.classes, missed, label="missed")
-    axis.barh(schema.classes, wrong, left=missed, label="given wrongly")
+    negatives, positives = ((y == 1) & ~positive).sum(axis=0), ((y == 0) & positive).sum(axis=0)
+    axis.barh(schema.classes, negatives, label="false negatives")
+    axis.barh(schema.classes, positives, left=negatives, label="false positives")
     axis.set(xlabel="rows", title=f"{schema.dataset}, test: {len(y)} rows")
     axis.legend()
     return figure
 
 
 def residuals(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
-    """Predicted against actual values, and how the errors are distributed."""
+    """Predicted against actual values, and a histogram of the errors."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
     left.scatter(y, predictions, s=8, alpha=0.4, linewidths=0)
     ends = [min(y.min(), predictions.min()), max(y.max(), predictions.max())]
@@ -80,7 +80,7 @@ def residuals(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
 
 
 def lr_range(rates: np.ndarray, losses: np.ndarray, suggested: float) -> Figure:
-    """The loss while the learning rate grows, and where to begin."""
+    """The loss by learning rate, and the suggested learning rate."""
     figure, axis = plt.subplots(figsize=(7, 3.6), layout="constrained")
     axis.plot(rates, losses)
     axis.axvline(suggested, color="grey", linestyle=":", label=f"suggested: {suggested:.2g}")
@@ -91,7 +91,7 @@ def lr_range(rates: np.ndarray, losses: np.ndarray, suggested: float) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> Path:
-    """Write a figure without the date, so that the same picture is the same file."""
+    """Write a figure without the version of matplotlib, so that equal figures are equal files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)

@@ -1,4 +1,4 @@
-"""What networks are compared with: scikit-learn's models on the same rows, as runs of the same experiment."""
+"""Reference models of scikit-learn, trained and scored on the same rows as the networks."""
 
 import time
 from typing import Any
@@ -21,15 +21,17 @@ BOOSTING = {"max_iter": 500, "learning_rate": 0.05, "early_stopping": True, "ran
 
 def references(schema: Schema) -> dict[str, Any]:
     """Untrained models by name: linear, boosted trees, scikit-learn's MLP, and the Perceptron for classes."""
-    several = len(schema.outputs) > 1
+    multiple = len(schema.outputs) > 1
     if schema.task == "regression":
         boosting: Any = HistGradientBoostingRegressor(**BOOSTING)
         return {
-            "ridge": _prepared(schema, Ridge()),
-            "mlp": _prepared(schema, MLPRegressor(hidden_layer_sizes=(50, 50, 50), random_state=0, max_iter=300)),
-            "boosting": MultiOutputRegressor(boosting) if several else boosting,
+            "ridge": _with_preprocessing(schema, Ridge()),
+            "mlp": _with_preprocessing(
+                schema, MLPRegressor(hidden_layer_sizes=(50, 50, 50), random_state=0, max_iter=300)
+            ),
+            "boosting": MultiOutputRegressor(boosting) if multiple else boosting,
         }
-    # A tenth of the rows is kept back to stop early, which a few rows per class do not allow.
+    # Early stopping holds out a tenth of the rows.
     boosting = HistGradientBoostingClassifier(**BOOSTING)
     models: dict[str, Any] = {
         "logistic": LogisticRegression(max_iter=1000),
@@ -39,13 +41,13 @@ def references(schema: Schema) -> dict[str, Any]:
     if schema.task == "multilabel":
         models = {name: MultiOutputClassifier(model) for name, model in models.items()}
         boosting = MultiOutputClassifier(boosting)
-    return {**{name: _prepared(schema, model) for name, model in models.items()}, "boosting": boosting}
+    return {**{name: _with_preprocessing(schema, model) for name, model in models.items()}, "boosting": boosting}
 
 
 def fit_and_score(
     schema: Schema, model: Any, train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray]
 ) -> dict[str, float]:
-    """Metrics on validation, and the seconds of the fit. Without probabilities classes count as certain."""
+    """Validation metrics, and the seconds of the fit. A class without probability counts as certain."""
     started = time.perf_counter()
     model.fit(*train)
     seconds = time.perf_counter() - started
@@ -58,16 +60,16 @@ def _predictions(schema: Schema, model: Any, rows: np.ndarray) -> np.ndarray:
     if schema.task == "regression":
         return np.asarray(model.predict(rows))
     if not hasattr(model, "predict_proba"):
-        said = np.asarray(model.predict(rows)).astype(int)
-        return said.astype(float) if schema.task == "multilabel" else np.eye(len(schema.classes))[said]
+        codes = np.asarray(model.predict(rows)).astype(int)
+        return codes.astype(float) if schema.task == "multilabel" else np.eye(len(schema.classes))[codes]
     probabilities = model.predict_proba(rows)
     if isinstance(probabilities, list):
-        return np.stack([of_label[:, 1] for of_label in probabilities], axis=1)
+        return np.stack([label[:, 1] for label in probabilities], axis=1)
     return np.asarray(probabilities)
 
 
-def _prepared(schema: Schema, model: Any) -> Any:
-    """The model after imputed and standardised numbers and one-hot categories."""
+def _with_preprocessing(schema: Schema, model: Any) -> Any:
+    """A pipeline: numbers imputed and standardised, categories one-hot encoded, then the model."""
     codes = [i for i, f in enumerate(schema.features) if isinstance(f, CategoricalFeature)]
     numbers = [i for i in range(schema.input_width) if i not in codes]
     columns = [

@@ -1,1 +1,1 @@
-"""Where datasets come from: readers and downloads. What `fetch` does."""
+"""Downloads, and readers of their formats: the work of `fetch`."""

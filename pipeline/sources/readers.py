@@ -1,4 +1,4 @@
-"""The datasets: what each source delivers, as one table with one row per example."""
+"""Readers: each source as one table with one row per example."""
 
 import gzip
 import hashlib
@@ -65,7 +65,7 @@ def _scikit_learn(dataset: str, source: Source) -> pa.Table:
 
 
 def _digit_properties(digits: Any) -> pa.Table:
-    """The bundled digits with labels of which several can be true: what is said of a digit, not which it is."""
+    """scikit-learn's digits with labels of which several can be true: properties of the digit."""
     properties = {"even": {0, 2, 4, 6, 8}, "prime": {2, 3, 5, 7}, "above four": {5, 6, 7, 8, 9}, "loop": {0, 6, 8, 9}}
     rows = [{name: digit in members for name, members in properties.items()} for digit in digits.target.tolist()]
     return _image_table(digits.images.astype(np.uint8), rows)
@@ -107,7 +107,7 @@ def _housing_numbers(path: Path) -> np.ndarray:
 
 
 def _housing_digest(path: Path) -> str:
-    """Of the numbers, not of their spelling; none of them has more than four decimals."""
+    """The sha256 of the numbers, rounded to their four decimals: mirrors write the same numbers in other formats."""
     return hashlib.sha256(_housing_numbers(path).round(4).astype("<f8").tobytes()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""fetch: bring a dataset here, verified, as one table."""
+"""fetch: a verified dataset as one table."""
 
 from contracts.settings.load import Params
 from pipeline.paths import Paths, var

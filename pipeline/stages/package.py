@@ -1,4 +1,4 @@
-"""package: the bundle and the code that serves it, as a Bento."""
+"""package: the bundle, with the code that serves it, as a Bento."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ REQUIREMENTS = (
 
 
 def run(params: Params, paths: Paths) -> None:
-    """Write `<dataset>.bento`: no TensorFlow, no MLflow and no DVC in it."""
+    """Write `<dataset>.bento`, which does not need TensorFlow, MLflow or DVC."""
     manifest = json.loads((paths.bundle / "manifest.json").read_text())
     version = json.loads(paths.selection.read_text())["version"]
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +59,7 @@ def run(params: Params, paths: Paths) -> None:
 
 
 def _sample_prediction(context: Path) -> list[float]:
-    """What the travelling code says for the schema's sample: the service must say the same when it starts."""
+    """The prediction of the packaged code for the schema's sample, with which the service compares its own."""
     command = [sys.executable, "-m", "serving.predict_sample", "bundle"]
     output = subprocess.run(command, cwd=context, check=True, capture_output=True, text=True, timeout=60).stdout
     return json.loads(output)

@@ -1,4 +1,4 @@
-"""preprocess: split the rows, and freeze the schema that the train split shows."""
+"""preprocess: split the rows, and infer the schema from the train split."""
 
 import numpy as np
 import pyarrow.parquet as pq

@@ -1,4 +1,4 @@
-"""The metrics, beside scikit-learn's."""
+"""The metrics equal those of scikit-learn."""
 
 import numpy as np
 import pytest
@@ -24,12 +24,12 @@ THEIRS = {
 
 
 @pytest.mark.parametrize("metric", [*CLASSIFICATION, *REGRESSION], ids=lambda metric: metric.name)
-def test_a_metric_is_scikit_learns(metric) -> None:
+def test_a_metric_equals_that_of_scikit_learn(metric) -> None:
     ours = metric.compute(*((Y, P) if metric in CLASSIFICATION else (VALUES, PREDICTED)))
     assert ours == pytest.approx(THEIRS[metric.name](), rel=1e-6)
 
 
-def test_a_certain_mistake_costs_much_but_not_without_end() -> None:
+def test_the_log_loss_of_a_certain_mistake_is_finite() -> None:
     assert 10 < BY_NAME["log_loss"].compute(np.array([0]), np.array([[0.0, 1.0]], dtype=np.float32)) < 20
 
 
@@ -47,7 +47,7 @@ def test_a_metric_knows_which_way_is_better() -> None:
     assert not BY_NAME["rmse"].better(float("nan"), than=2.0)
 
 
-def test_an_interval_holds_the_value_and_narrows_with_more_rows() -> None:
+def test_an_interval_contains_the_value_and_narrows_with_more_rows() -> None:
     def width(rows: int) -> float:
         (low, high) = bootstrap_intervals((BY_NAME["rmse"],), VALUES[:rows], PREDICTED[:rows], 200, 0.9, 0)["rmse"]
         assert low < BY_NAME["rmse"].compute(VALUES[:rows], PREDICTED[:rows]) < high
@@ -61,7 +61,7 @@ def test_intervals_are_the_same_for_the_same_seed() -> None:
     assert first == second
 
 
-def test_the_baseline_predicts_what_train_says_without_looking_at_features() -> None:
+def test_the_baseline_predicts_frequencies_or_the_mean() -> None:
     classes = ClassTarget(name="y", classes=("a", "b"), frequencies=(0.25, 0.75))
     schema = Schema(dataset="d", raw_md5="", task="binary", features=(), target=classes, sample={})
     np.testing.assert_allclose(baseline_predictions(schema, 3), [[0.25, 0.75]] * 3)

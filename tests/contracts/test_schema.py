@@ -1,4 +1,4 @@
-"""The schema: inferred on train alone, and the one encoding that training and serving share."""
+"""The schema, inferred from the train split, and the encoding that training and serving share."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_an_unknown_and_a_missing_category_have_the_unknown_code_and_a_missing_n
     assert np.isnan(encoded[:, 0]).all()
 
 
-def test_a_frame_and_lists_encode_alike() -> None:
+def test_a_frame_and_lists_are_encoded_the_same() -> None:
     schema, frame = schema_of(TABLE), pd.DataFrame(TABLE)
     lists = {name: [None if pd.isna(v) else v for v in frame[name]] for name in ("rooms", "near", "age")}
     np.testing.assert_array_equal(encode(schema, frame), encode(schema, lists))
@@ -75,7 +75,7 @@ def test_classes_are_sorted_names_and_become_codes() -> None:
     np.testing.assert_array_equal(encode_target(schema, ["b", "a"]), [1, 0])
 
 
-def test_images_are_flattened_row_by_row_and_come_back(tmp_path: Path) -> None:
+def test_images_are_the_same_after_saving(tmp_path: Path) -> None:
     images = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     source = Source(source="scikit-learn", task="multiclass", image={"height": 2, "width": 3, "maximum": 16.0})
     table = pa.table({IMAGE: images_to_column(images), TARGET: ["a", "b"]})
@@ -102,7 +102,7 @@ def test_images_are_flattened_row_by_row_and_come_back(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_learned_from_is_told(table: dict, source: Source, told: str) -> None:
+def test_a_table_without_something_to_learn_is_refused(table: dict, source: Source, told: str) -> None:
     with pytest.raises(UserError, match=told):
         schema_of(table, source)
 

@@ -1,4 +1,4 @@
-"""Every source delivers one table; the downloaded ones from a small mirror made here."""
+"""Every source is read as one table; the downloaded ones from a small mirror that the tests write."""
 
 import gzip
 import hashlib
@@ -86,7 +86,7 @@ def housing_archive(numbers: np.ndarray, spelling: str) -> bytes:
 
 
 @pytest.mark.parametrize("spelling", ["%.6f", "%.10e"])
-def test_housing_is_known_by_its_numbers_whatever_their_spelling(tmp_path: Path, monkeypatch, spelling: str) -> None:
+def test_housing_is_verified_by_its_numbers_in_any_format(tmp_path: Path, monkeypatch, spelling: str) -> None:
     numbers = np.array(
         [[-122.23, 37.88, 41, 880, 129, 322, 126, 8.3252, 452600], [-122, 37, 21, 7099, 1106, 2401, 1138, 8, 3e5]]
     )

@@ -1,4 +1,4 @@
-"""The downloaded datasets, whole, where a mirror of them is at hand."""
+"""The downloaded datasets, in full, where DATA_MIRROR names a mirror."""
 
 import os
 from pathlib import Path
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif("DATA_MIRROR" not in os.environ, reason="DATA_MI
 )
 def test_the_mirror_has_what_the_catalog_expects(dataset: str, rows: int, columns: int, tmp_path: Path) -> None:
     params = load_params(REAL, dataset)
-    # No other source could help: only the mirror is asked.
+    # The mirror is the only source that answers.
     source = params.source.model_copy(update={"addresses": ("http://127.0.0.1:1/{file}",)})
     table = load_raw(dataset, source, params.fetch.model_copy(update={"attempts": 1}), tmp_path)
     assert (table.num_rows, table.num_columns) == (rows, columns)

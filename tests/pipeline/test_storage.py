@@ -1,4 +1,4 @@
-"""Stores that cannot be used are told in one message, and are not touched."""
+"""A store that cannot be used is reported in one message, and not changed."""
 
 import random
 import sqlite3
@@ -23,7 +23,7 @@ def noise(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("damage", [truncated, noise])
-def test_a_damaged_study_database_is_refused_with_a_way_out_and_not_changed(
+def test_a_damaged_study_database_is_refused_with_advice_and_not_changed(
     tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     path = tmp_path / "optuna.db"
@@ -38,7 +38,7 @@ def test_a_damaged_study_database_is_refused_with_a_way_out_and_not_changed(
     assert path.read_bytes() == damaged
 
 
-def test_a_database_that_another_process_writes_to_is_not_called_damaged(tmp_path: Path) -> None:
+def test_a_database_that_another_process_writes_to_is_not_damaged(tmp_path: Path) -> None:
     path = tmp_path / "optuna.db"
     optuna.create_study(storage=f"sqlite:///{path}")
     with sqlite3.connect(path) as other:
@@ -55,14 +55,14 @@ def test_a_database_that_another_process_writes_to_is_not_called_damaged(tmp_pat
         ("http://someone:secret@127.0.0.1:9", "no MLflow server answers at http://127.0.0.1:9 .*nothing was run"),
     ],
 )
-def test_a_store_that_cannot_be_reached_is_told_without_its_password(address: str, told: str) -> None:
+def test_a_store_that_cannot_be_reached_is_reported_without_its_password(address: str, told: str) -> None:
     with pytest.raises(UserError, match=told) as refused:
         databases.check_usable(address, "OPTUNA_STORAGE", "studies")
     assert "secret" not in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
 
 
-def test_a_user_without_the_right_to_create_tables_is_told_what_to_grant(postgresql) -> None:
+def test_a_user_who_may_not_create_tables_gets_the_statement_that_grants_it(postgresql) -> None:
     owner = postgresql.get_uri("optuna")
     databases.check_usable(owner, "OPTUNA_STORAGE", "studies")
     guest = owner.replace("postgres:@", "guest:@")
@@ -72,7 +72,7 @@ def test_a_user_without_the_right_to_create_tables_is_told_what_to_grant(postgre
     databases.check_usable(guest.replace("/optuna?", "/postgres?"), "OPTUNA_STORAGE", "studies")
 
 
-def test_a_study_in_postgresql_is_held_for_one_search_at_a_time(postgresql, capsys: pytest.CaptureFixture) -> None:
+def test_a_study_in_postgresql_is_locked_for_one_search_at_a_time(postgresql, capsys: pytest.CaptureFixture) -> None:
     address = postgresql.get_uri("optuna")
     got = threading.Event()
 
@@ -81,7 +81,7 @@ def test_a_study_in_postgresql_is_held_for_one_search_at_a_time(postgresql, caps
             got.set()
 
     with study_lock(address, "study"):
-        with study_lock(address, "another study"):  # is nobody's
+        with study_lock(address, "another study"):  # is not locked
             pass
         assert capsys.readouterr().out == ""
         other = threading.Thread(target=second)

@@ -1,4 +1,4 @@
-"""Labels, several numbers, weights and fitted bins, from the table to the metrics."""
+"""Labels, several numbers, weights and bins, from the table to the metrics."""
 
 import numpy as np
 import pandas as pd
@@ -57,7 +57,7 @@ def test_metrics_of_labels_are_the_mean_over_the_labels():
     assert BY_NAME["log_loss"].compute(y, p) == pytest.approx(by_hand, rel=1e-5)
 
 
-def test_a_weight_column_is_read_apart_and_is_no_feature(tmp_path):
+def test_a_weight_column_is_not_a_feature(tmp_path):
     rows = table([1.0, 2.0, 3.0, 4.0])
     schema = infer_schema("d", source("regression", weight="w"), rows, "md5")
     assert [feature.name for feature in schema.features] == ["a"]
@@ -68,7 +68,7 @@ def test_a_weight_column_is_read_apart_and_is_no_feature(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["v", "a_below_0"])
-def test_weights_that_are_none_are_refused(name):
+def test_a_column_that_cannot_be_weights_is_refused(name):
     rows = table([1.0, 2.0, 3.0, 4.0]).append_column("a_below_0", pa.array([1.0, -1.0, 1.0, 1.0]))
     with pytest.raises(UserError, match="expected"):
         infer_schema("d", source("regression", weight=name), rows, "md5")
@@ -82,7 +82,7 @@ def test_tree_bins_lie_where_the_target_changes():
     assert edges[1] == pytest.approx(7, abs=0.06)
 
 
-def test_quantiles_hold_equal_shares_and_a_constant_still_has_an_interval():
+def test_a_constant_has_one_interval():
     edges = bins.quantiles(np.random.default_rng(0).exponential(1, 1000), 4)
     assert len(edges) == 5
     assert bins.quantiles(np.full(9, 3.0), 4) == (3.0, 4.0)
@@ -90,7 +90,7 @@ def test_quantiles_hold_equal_shares_and_a_constant_still_has_an_interval():
 
 
 @pytest.mark.parametrize("task", ["multiclass", "multilabel", "regression"])
-def test_references_are_better_than_knowing_only_the_target(task):
+def test_reference_models_are_better_than_the_baseline(task):
     generator = np.random.default_rng(0)
     a = generator.normal(0, 1, 300)
     targets = {
@@ -102,7 +102,7 @@ def test_references_are_better_than_knowing_only_the_target(task):
     schema = infer_schema("d", source(task), rows, "md5")
     part = (pd.DataFrame({"a": a}).to_numpy(np.float32), encode_target(schema, targets[task]))
     metric = BY_NAME["rmse" if task == "regression" else "accuracy"]
-    nothing = metric.compute(part[1], baseline_predictions(schema, len(a)))
+    baseline = metric.compute(part[1], baseline_predictions(schema, len(a)))
     for name, model in references(schema).items():
-        if name != "perceptron":  # which cannot tell apart what is not linearly separable
-            assert metric.better(fit_and_score(schema, model, part, part)[f"val_{metric.name}"], nothing), name
+        if name != "perceptron":  # it separates classes only linearly
+            assert metric.better(fit_and_score(schema, model, part, part)[f"val_{metric.name}"], baseline), name
