@@ -68,7 +68,7 @@ def _predictions(schema: Schema, model: Any, rows: np.ndarray) -> np.ndarray:
 
 def _prepared(schema: Schema, model: Any) -> Any:
     """The model after imputed and standardised numbers and one-hot categories."""
-    codes = [i for i, f in enumerate(schema.features) if isinstance(f, CategoricalFeature)]
+    codes = [i for i, f in enumerate(schema.inputs) if isinstance(f, CategoricalFeature)]
     numbers = [i for i in range(schema.input_width) if i not in codes]
     columns = [
         ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
