@@ -53,7 +53,20 @@ class ImageFeature(_Frozen):
     std: float | None = None
 
 
-Feature = Annotated[NumericFeature | CategoricalFeature | ImageFeature, Field(discriminator="kind")]
+class DateFeature(_Frozen):
+    """A date or a time as text, in ISO 8601 or in `format` (that of `strptime`).
+
+    The network reads `parts`, three numbers: days since 1970, month from 1 to 12, and day of the week from 0, Monday.
+    """
+
+    kind: Literal["date"] = "date"
+    name: str
+    format: str
+    missing: bool
+    parts: tuple[NumericFeature, NumericFeature, NumericFeature]
+
+
+Feature = Annotated[NumericFeature | CategoricalFeature | DateFeature | ImageFeature, Field(discriminator="kind")]
 
 
 class ClassTarget(_Frozen):
@@ -121,7 +134,12 @@ class Schema(_Frozen):
     @property
     def input_width(self) -> int:
         """The number of columns of an encoded row."""
-        return self.image.height * self.image.width if self.image else len(self.features)
+        return self.image.height * self.image.width if self.image else len(self.inputs)
+
+    @property
+    def inputs(self) -> tuple[NumericFeature | CategoricalFeature, ...]:
+        """What each column of an encoded row holds, for a table: a date has a column for each of its parts."""
+        return tuple(column for feature in self.features for column in columns_of(feature))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -146,6 +164,14 @@ class Schema(_Frozen):
 
     def save(self, path: Path) -> None:
         path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def columns_of(feature: Feature) -> tuple[NumericFeature | CategoricalFeature, ...]:
+    """What the columns of one feature hold in an encoded row of a table."""
+    if isinstance(feature, DateFeature):
+        return feature.parts
+    assert not isinstance(feature, ImageFeature)
+    return (feature,)
 
 
 def load_schema(path: Path) -> Schema:

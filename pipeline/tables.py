@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 
 from contracts.settings.sections import Task
 
+DATE_FORMAT = b"date_format"
 IMAGE = "image"
 TARGET = "__target__"
 IS_TEST = "__is_test__"  # marks the rows that a source declares as test
@@ -34,3 +35,13 @@ def infer_task(table: pa.Table) -> Task:
     if pa.types.is_string(target.type):
         return "binary" if len(target.unique()) == 2 else "multiclass"
     return "regression"
+
+
+def note_date_format(field: pa.Field, form: str) -> pa.Field:
+    """The field of a date column, with the format of the dates in its source."""
+    return field.with_metadata({DATE_FORMAT: form.encode()})
+
+
+def date_format(table: pa.Table, name: str) -> str:
+    """The format in which a column's source writes dates; ISO 8601 where nothing is noted."""
+    return ((table.schema.field(name).metadata or {}).get(DATE_FORMAT) or b"%Y-%m-%d").decode()

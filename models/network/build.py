@@ -2,7 +2,7 @@
 
 import keras
 
-from contracts.schema import Schema
+from contracts.schema import Schema, columns_of
 from contracts.spec import Spec
 from models.network import layers
 from models.network.encoders import encode
@@ -96,12 +96,15 @@ def _wide_deep(spec: Spec, schema: Schema, rows: keras.KerasTensor) -> keras.Mod
         deep = hidden_layers(spec, wide)
         outputs = _outputs(spec, schema, wide, deep)
         return keras.Model(rows, outputs, name=schema.dataset)
-    names = [feature.name for feature in schema.features]
+    owners = [feature.name for feature in schema.features for _ in columns_of(feature)]
     paths = {"wide": spec.wide, "deep": spec.deep}
-    columns = {path: [names.index(name) for name in chosen] for path, chosen in paths.items()}
+    columns = {
+        path: [i for name in chosen for i, owner in enumerate(owners) if owner == name]
+        for path, chosen in paths.items()
+    }
     inputs = {path: keras.Input((len(chosen),), name=path) for path, chosen in columns.items()}
     encoded = {
-        path: encode(spec, schema, inputs[path], tuple(schema.features[i] for i in chosen))
+        path: encode(spec, schema, inputs[path], tuple(schema.inputs[i] for i in chosen))
         for path, chosen in columns.items()
     }
     outputs = _outputs(spec, schema, encoded["wide"], hidden_layers(spec, encoded["deep"]))

@@ -17,7 +17,7 @@ def schema_problems(spec: Spec, schema: Schema) -> list[str]:
         problems.append(
             f"{'shift' if spec.shift else 'flip'}: expected only with images, which {schema.dataset} does not have"
         )
-    numbers = [feature for feature in schema.features if isinstance(feature, NumericFeature)]
+    numbers = [] if schema.image else [column for column in schema.inputs if isinstance(column, NumericFeature)]
     if schema.image is not None and spec.numeric not in ("auto", "none", "standardise"):
         problems.append(f"numeric: expected auto, none or standardise for images, received {spec.numeric!r}")
     if schema.image is not None and spec.numeric == "standardise" and schema.image.std is None:

@@ -2,13 +2,16 @@
 
 import keras
 
-from contracts.schema import CategoricalFeature, Feature, NumericFeature, Schema
+from contracts.schema import CategoricalFeature, NumericFeature, Schema
 from contracts.spec import Spec
 from models.network import layers
 
 
 def encode(
-    spec: Spec, schema: Schema, rows: keras.KerasTensor, features: tuple[Feature, ...] = ()
+    spec: Spec,
+    schema: Schema,
+    rows: keras.KerasTensor,
+    features: tuple[NumericFeature | CategoricalFeature, ...] = (),
 ) -> keras.KerasTensor:
     """Encode the columns of `features` (default: all of the schema): (n_rows, len(features)) → (n_rows, n_encoded).
 
@@ -18,7 +21,7 @@ def encode(
     if schema.image is not None:
         encoded = _image(spec, schema, rows)
     else:
-        features = features or schema.features
+        features = features or schema.inputs
         numeric = [(i, f) for i, f in enumerate(features) if isinstance(f, NumericFeature)]
         categorical = [(i, f) for i, f in enumerate(features) if isinstance(f, CategoricalFeature)]
         parts = _numeric(spec, rows, numeric, len(features)) if numeric else []

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from contracts.encoding import encode_target
+from contracts.encoding import date_parts, encode_target
 from contracts.errors import UserError, nearest
 from contracts.schema import (
     CategoricalFeature,
     ClassTarget,
+    DateFeature,
     DroppedColumn,
     Feature,
     ImageFeature,
@@ -23,7 +24,7 @@ from contracts.schema import (
 from contracts.settings.sections import Image, Source, Task
 from pipeline.data import bins as edges
 from pipeline.data.roles import role_of
-from pipeline.tables import IMAGE, TARGET, column_to_images
+from pipeline.tables import IMAGE, TARGET, column_to_images, date_format
 
 
 def infer_schema(dataset: str, source: Source, train: pa.Table, raw_md5: str, bins: int = 0) -> Schema:
@@ -53,13 +54,14 @@ def infer_schema(dataset: str, source: Source, train: pa.Table, raw_md5: str, bi
     frame = frame.drop(columns=[column.name for column in dropped])
     if frame.empty:
         raise UserError("\n  ".join(["no column is left to learn from:", *(f"{c.name}: {c.reason}" for c in dropped)]))
+    features = tuple(_feature(frame[name], date_format(train, str(name))) for name in frame)
     schema = Schema(
         dataset=dataset,
         raw_md5=raw_md5,
         task=task,
-        features=tuple(_feature(frame[name]) for name in frame),
+        features=features,
         target=target,
-        sample=_sample(frame),
+        sample=_sample(frame, features),
         weight=source.weight,
         dropped=dropped,
     )
@@ -88,11 +90,19 @@ def _dropped(frame: pd.DataFrame, source: Source) -> tuple[DroppedColumn, ...]:
     return tuple(found)
 
 
-def _sample(frame: pd.DataFrame) -> dict[str, Any]:
+def _sample(frame: pd.DataFrame, features: tuple[Feature, ...]) -> dict[str, Any]:
     """A row to try the model with, without missing values where there is one."""
     complete = frame.dropna()
     row = (complete if len(complete) else frame).iloc[0]
-    return {str(name): None if pd.isna(v) else getattr(v, "item", lambda v=v: v)() for name, v in row.items()}
+    return {feature.name: _plain(feature, row[feature.name]) for feature in features}
+
+
+def _plain(feature: Feature, value: Any) -> Any:
+    if pd.isna(value):
+        return None
+    if isinstance(feature, DateFeature):
+        return value.isoformat() if "%H" in feature.format else value.date().isoformat()
+    return getattr(value, "item", lambda: value)()
 
 
 def _image(image: Image, train: pa.Table) -> tuple[ImageFeature, dict[str, Any]]:
@@ -113,6 +123,12 @@ def _mean_and_std(pixels: np.ndarray) -> tuple[float, float]:
 
 
 def _binned(feature: Feature, frame: pd.DataFrame, target: np.ndarray, task: Task, bins: int) -> Feature:
+    if isinstance(feature, DateFeature):
+        dates = [None if pd.isna(value) else value.to_pydatetime() for value in frame[feature.name]]
+        names = [part.name for part in feature.parts]
+        parts = pd.DataFrame(dict(zip(names, date_parts(dates), strict=True)))
+        binned = tuple(_binned(part, parts, target, task, bins) for part in feature.parts)
+        return feature.model_copy(update={"parts": binned})
     if not isinstance(feature, NumericFeature):
         return feature
     values = frame[feature.name].to_numpy(np.float64)
@@ -135,11 +151,16 @@ def _check_weights(frame: pd.DataFrame, name: str) -> None:
         raise UserError(f"column {name!r}: expected weights, none missing or below 0 and not all 0")
 
 
-def _feature(column: pd.Series) -> Feature:
+def _feature(column: pd.Series, form: str = "") -> Feature:
     present = column.dropna()
     if present.empty:
         raise UserError(f"column {column.name!r}: expected values, received none in the train split")
     missing = len(present) < len(column)
+    if pd.api.types.is_datetime64_any_dtype(column):
+        parts = date_parts([None if pd.isna(value) else value.to_pydatetime() for value in column])
+        names = [f"{column.name} {part}" for part in ("days", "month", "weekday")]
+        numbers = [_feature(pd.Series(part, name=name)) for name, part in zip(names, parts, strict=True)]
+        return DateFeature(name=str(column.name), format=form, missing=missing, parts=tuple(numbers))  # type: ignore[arg-type]
     if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
         return CategoricalFeature(
             name=str(column.name), categories=tuple(sorted(str(value) for value in present.unique())), missing=missing

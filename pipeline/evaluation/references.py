@@ -70,7 +70,7 @@ def _predictions(schema: Schema, model: Any, rows: np.ndarray) -> np.ndarray:
 
 def _with_preprocessing(schema: Schema, model: Any) -> Any:
     """A pipeline: numbers imputed and standardised, categories one-hot encoded, then the model."""
-    codes = [i for i, f in enumerate(schema.features) if isinstance(f, CategoricalFeature)]
+    codes = [i for i, f in enumerate(schema.inputs) if isinstance(f, CategoricalFeature)]
     numbers = [i for i in range(schema.input_width) if i not in codes]
     columns = [
         ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),

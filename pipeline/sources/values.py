@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.tables import note_date_format
+
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "?")
 # Decimal mark and thousands separator.
 CONVENTIONS = {"point": (".", ","), "comma": (",", ".")}
@@ -60,7 +62,9 @@ def convert(
         if columns[name] is None:
             columns[name] = column
     mark = CONVENTIONS[convention][0]
-    return pa.table(columns), Conversion(mark, tuple(sorted(found)), formats)
+    schema = [pa.field(name, column.type) for name, column in columns.items()]
+    schema = [note_date_format(field, formats[field.name]) if field.name in formats else field for field in schema]
+    return pa.table(list(columns.values()), pa.schema(schema)), Conversion(mark, tuple(sorted(found)), formats)
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -16,7 +16,7 @@ from mlflow.types import Schema as MlflowSchema
 
 from contracts.bundle import open_bundle
 from contracts.files import copy_modules
-from contracts.schema import CategoricalFeature, Schema
+from contracts.schema import NumericFeature, Schema
 from pipeline.tracking import provenance, runs
 
 CHAMPION = "champion"
@@ -88,7 +88,7 @@ def _signature(schema: Schema) -> ModelSignature:
         shape = (-1, schema.image.height, schema.image.width)
         inputs = MlflowSchema([TensorSpec(np.dtype("float32"), shape)])
     else:
-        kinds = {f.name: "string" if isinstance(f, CategoricalFeature) else "double" for f in schema.features}
+        kinds = {f.name: "double" if isinstance(f, NumericFeature) else "string" for f in schema.features}
         # Every column is required; MLflow accepts missing values in it.
         inputs = MlflowSchema([ColSpec(kind, name, required=True) for name, kind in kinds.items()])
     return ModelSignature(inputs, MlflowSchema([ColSpec("float", name) for name in schema.outputs]))
@@ -99,5 +99,5 @@ def _example(schema: Schema) -> Any:
     if schema.image is not None:
         return np.array([schema.sample[schema.image.name]], dtype=np.float32)
     frame = pd.DataFrame([schema.sample])
-    numbers = [f.name for f in schema.features if not isinstance(f, CategoricalFeature)]
+    numbers = [f.name for f in schema.features if isinstance(f, NumericFeature)]
     return frame.astype(dict.fromkeys(numbers, "float64"))

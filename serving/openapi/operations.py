@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contracts.schema import CategoricalFeature, Feature, ImageFeature
+from contracts.schema import CategoricalFeature, DateFeature, Feature, ImageFeature
 from serving.model import ServedModel
 from serving.protocols.open_inference import model_metadata, output_names
 from serving.protocols.prediction_json import prediction_schema
@@ -49,7 +49,9 @@ def _instance(model: ServedModel) -> Json:
         row = {"type": "array", "minItems": image.width, "maxItems": image.width, "items": pixel}
         return {"type": "array", "minItems": image.height, "maxItems": image.height, "items": row,
                 "description": PIXELS.format(**image.model_dump())}  # fmt: skip
-    return _object({feature.name: _feature_schema(feature) for feature in model.schema.features})
+    features = {feature.name: _feature_schema(feature) for feature in model.schema.features}
+    ignored = {column.name: {"description": "Ignored: no network learns from it."} for column in model.schema.dropped}
+    return _object(features, **ignored)
 
 
 def _feature_schema(feature: Feature) -> Json:
@@ -58,6 +60,8 @@ def _feature_schema(feature: Feature) -> Json:
     if isinstance(feature, CategoricalFeature):
         known = ", ".join(feature.categories)
         return {"type": ["string", *null], "description": f"Known: {known}. Another one is taken as unknown."}
+    if isinstance(feature, DateFeature):
+        return {"type": ["string", *null], "description": f"A date, as {feature.format} or ISO 8601."}
     return {
         "type": ["number", *null],
         "description": f"In training from {feature.minimum:g} to {feature.maximum:g}, median {feature.median:g}.",

@@ -55,7 +55,7 @@ def _split_rows(model: ServedModel, frame: Any, path: str) -> EncodedRows:
     columns = frame.get("columns", list(validator.names))
     if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
         raise invalid_request(*errors, FieldError(f"{path}.columns", "a list of names", json_type(columns)))
-    errors += header_errors(f"{path}.columns", columns, validator.names)
+    errors += header_errors(f"{path}.columns", columns, validator.names, validator.ignored)
     if model.schema.image is None:
         for number, row in enumerate(data):
             if not isinstance(row, list) or len(row) != len(columns):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from contracts.schema import CategoricalFeature, ImageFeature
+from contracts.schema import CategoricalFeature, DateFeature, ImageFeature
 from serving.errors import FieldError, Problem, invalid_request, json_type, quote_name
 from serving.model import ModelResponse, ServedModel
 from serving.parsing.image_files import ImageError, decode_base64, decode_image
@@ -66,10 +66,11 @@ def _rows(model: ServedModel, tensors: dict[str, tuple[list[int], Any]], value_e
     errors += [
         FieldError("$.inputs", f"no tensor but {', '.join(names)}", quote_name(name))
         for name in tensors
-        if name not in names
+        if name not in names and name not in validator.ignored
     ]
     if errors:
         raise invalid_request(*value_errors, *errors)
+    tensors = {name: tensor for name, tensor in tensors.items() if name in names}
     counts = {shape[0] for shape, _ in tensors.values()}
     if len(counts) > 1:
         expected = "the same number of rows in each tensor"
@@ -185,7 +186,7 @@ def model_metadata(model: ServedModel) -> dict[str, Any]:
     inputs = [
         {
             "name": feature.name,
-            "datatype": "BYTES" if isinstance(feature, CategoricalFeature) else "FP32",
+            "datatype": "BYTES" if isinstance(feature, CategoricalFeature | DateFeature) else "FP32",
             "shape": [-1, feature.height, feature.width] if isinstance(feature, ImageFeature) else [-1, 1],
         }
         for feature in model.schema.features

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from contracts.schema import CategoricalFeature, ImageFeature
+from contracts.schema import CategoricalFeature, DateFeature, ImageFeature
 from serving.errors import FieldError, Problem, invalid_request, json_type, quote_name
 from serving.model import ModelResponse, ServedModel
 from serving.parsing.json_body import unknown_key_errors
@@ -46,7 +46,7 @@ def column_rows(model: ServedModel, inputs: Any, path: str) -> EncodedRows:
     errors += [
         FieldError(f"{path}[{quote_name(name)}]", expected, "an unknown one")
         for name in inputs
-        if name not in validator.names
+        if name not in validator.names and name not in validator.ignored
     ]
     values = {name: value for name, value in inputs.items() if name in validator.names}
     errors += [
@@ -89,7 +89,7 @@ def metadata(model: ServedModel) -> dict[str, Any]:
     """`GET /v1/models/{name}/metadata`: the signature's inputs and outputs."""
     inputs = {
         feature.name: _tensor(
-            "DT_STRING" if isinstance(feature, CategoricalFeature) else "DT_FLOAT",
+            "DT_STRING" if isinstance(feature, CategoricalFeature | DateFeature) else "DT_FLOAT",
             [feature.height, feature.width] if isinstance(feature, ImageFeature) else [1],
         )
         for feature in model.schema.features

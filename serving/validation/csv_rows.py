@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Set
 
 from contracts.schema import NumericFeature
 from serving.errors import FieldError, Problem, invalid_request, quote_name
@@ -34,7 +35,7 @@ def validate_lines(validator: InputValidator, lines: list[list[str]], lines_befo
     if not lines or not any(lines[0]):
         raise Problem(400, f"the CSV is empty: expected a header with {', '.join(names)}")
     header = [name.strip() for name in lines[0]]
-    if errors := header_errors("line 1", header, names):
+    if errors := header_errors("line 1", header, names, validator.ignored):
         raise invalid_request(*errors)
     numbered = [(number, line) for number, line in enumerate(lines[1:], start=lines_before + 1) if line]
     validator.check_row_count(len(numbered))
@@ -54,13 +55,19 @@ def validate_lines(validator: InputValidator, lines: list[list[str]], lines_befo
     return validator.validate_table(table, lambda row, name: f"line {numbered[row][0]}, column {name!r}", [])
 
 
-def header_errors(path: str, header: list[str], names: tuple[str, ...]) -> list[FieldError]:
+def header_errors(
+    path: str, header: list[str], names: tuple[str, ...], ignored: Set[str] = frozenset()
+) -> list[FieldError]:
     """An error for every missing, repeated and unknown column."""
     missing = [FieldError(path, f"a column {name!r}", "none of that name") for name in names if name not in header]
     repeated = [
         FieldError(path, "each name once", f"{quote_name(name)} twice") for name in names if header.count(name) > 1
     ]
-    unknown = [FieldError(path, "only features as columns", quote_name(name)) for name in header if name not in names]
+    unknown = [
+        FieldError(path, "only features as columns", quote_name(name))
+        for name in header
+        if name not in names and name not in ignored
+    ]
     return missing + repeated + unknown
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from contracts.encoding import UNKNOWN, encode
-from contracts.schema import CategoricalFeature, NumericFeature, Schema
+from contracts.schema import CategoricalFeature, NumericFeature, Schema, columns_of
 from serving.errors import FieldError, Problem, invalid_request, json_type, quote_name
 from serving.parsing.json_body import parse_json_object
 from serving.parsing.number_arrays import read_number_array
@@ -51,13 +51,15 @@ class InputValidator:
         image = schema.image
         # The most nested form of a row in any protocol has a list for each line of an image, or for each value.
         self.max_containers = 1000 + max_rows * ((image.height if image else len(self.names)) + 2)
-        self._known = frozenset(self.names)
+        self._names = frozenset(self.names)
+        self.ignored = frozenset(column.name for column in schema.dropped)
         self._numeric = all(isinstance(feature, NumericFeature) for feature in schema.features)
         # Shapes of one row, or one image, in an array of numbers.
         self._array_shapes: list[tuple[int, ...]] = [(len(self.names),)] if self._numeric else []
         if image:
             self._array_shapes = [(image.height, image.width), (image.height * image.width,)]
-        limits = [warning_limits(feature) for feature in schema.features]
+        self._columns = [] if image else [(f.name, column) for f in schema.features for column in columns_of(f)]
+        limits = [warning_limits(column) for _, column in self._columns] or [(-np.inf, np.inf)]
         self._low, self._high = np.array(limits, dtype=np.float32).T
 
     def parse_json(self, body: bytes, array_keys: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -135,10 +137,10 @@ class InputValidator:
     def _row_values(self, row: Any, path: str, errors: list[FieldError]) -> Sequence[Any]:
         """The values of a row in the schema's order."""
         if type(row) is dict:
-            if row.keys() == self._known:
+            if row.keys() == self._names:
                 return [row[name] for name in self.names]
             expected = f"a feature: {', '.join(self.names)}"
-            for name in row.keys() - self._known:
+            for name in row.keys() - self._names - self.ignored:
                 errors.append(FieldError(f"{path}[{quote_name(name)}]", expected, "an unknown one"))
             return [row.get(name, ABSENT) for name in self.names]
         if type(row) is list and len(row) == len(self.names):
@@ -153,17 +155,17 @@ class InputValidator:
         outside = (encoded < self._low) | (encoded > self._high)
         if outside.any():
             for row, position in np.argwhere(outside).tolist():
-                feature = self.schema.features[position]
-                assert isinstance(feature, NumericFeature)
-                message = f"far outside the {feature.minimum:g} to {feature.maximum:g} of training"
-                warnings.append(InputWarning(path_of(row, feature.name), "outside_range", message))
-        for position, feature in enumerate(self.schema.features):
-            if isinstance(feature, CategoricalFeature):
-                values = columns[feature.name]
+                name, column = self._columns[position]
+                assert isinstance(column, NumericFeature)
+                message = f"far outside the {column.minimum:g} to {column.maximum:g} of training"
+                warnings.append(InputWarning(path_of(row, name), "outside_range", message))
+        for position, (name, column) in enumerate(self._columns):
+            if isinstance(column, CategoricalFeature):
+                values = columns[name]
                 for row in np.flatnonzero(encoded[:, position] == UNKNOWN).tolist():
                     if values[row] is not None:
                         message = "a category that training never saw, taken as unknown"
-                        warnings.append(InputWarning(path_of(row, feature.name), "unknown_category", message))
+                        warnings.append(InputWarning(path_of(row, name), "unknown_category", message))
         return EncodedRows(encoded, warnings)
 
 

@@ -76,6 +76,9 @@ function rowForm(features) {
     if (feature.kind === "numeric") {
       input = make("input", { id, name: feature.name, type: "number", step: "any", required: !feature.missing, inputMode: "decimal" });
       hint = `${short(feature.minimum)} to ${short(feature.maximum)} in training` + (feature.missing ? "; may be empty" : "");
+    } else if (feature.kind === "date") {
+      input = make("input", { id, name: feature.name, type: feature.format.includes("%H") ? "datetime-local" : "date", required: !feature.missing });
+      hint = feature.missing ? "may be empty" : "";
     } else {
       input = make("select", { id, name: feature.name }, ...(feature.missing ? [make("option", { value: "", textContent: "(missing)" })] : []),
         ...feature.categories.map((category) => make("option", { value: category, textContent: category })));
