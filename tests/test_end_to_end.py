@@ -4,7 +4,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from contracts.bundle import open_bundle
 from contracts.encoding import encode
 from contracts.schema import load_schema
 from serving.predictor import Predictor
+from tests.conftest import COMMANDS
 
 FILES = (
     "data/raw/iris/data.parquet", "data/prepared/iris/schema.json", "artifacts/iris/candidates/1/model.onnx",
@@ -51,7 +51,7 @@ def address(project) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.commands", "serve", "iris", "--port", str(port)],
+        [*COMMANDS, "serve", "iris", "--port", str(port)],
         cwd=project.folder, env=project.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
@@ -89,7 +89,7 @@ def test_the_second_run_does_nothing(project) -> None:
 
 def test_the_summary_shows_the_champion_and_the_next_command(project) -> None:
     metrics = json.loads((project.folder / "metrics/iris.json").read_text())
-    said = project.run("python", "-m", "pipeline.commands", "summary").stdout
+    said = project.run(*COMMANDS, "summary").stdout
     assert f"{metrics['test']['accuracy']:.4g}" in said
     assert "make serve DATASET=iris" in said
 
@@ -181,19 +181,30 @@ def test_keras_onnx_mlflow_and_http_predict_the_same(project, rows, mlflow, addr
 
 def test_predict_sends_the_sample_and_shows_the_curl(project, address) -> None:
     port = address.rpartition(":")[2]
-    said = project.run("python", "-m", "pipeline.commands", "predict", "iris", "--port", port).stdout
+    said = project.run(*COMMANDS, "predict", "iris", "--port", port).stdout
     assert said.startswith(f"curl {address}/predict")
     assert '"label": "' in said
 
 
 def test_predict_without_a_service_says_how_to_start_one(project) -> None:
-    done = project.run("python", "-m", "pipeline.commands", "predict", "iris", "--port", "1", check=False)
+    done = project.run(*COMMANDS, "predict", "iris", "--port", "1", check=False)
     assert done.returncode == 2
     assert "make serve DATASET=iris" in done.stderr
 
 
+def test_a_port_in_use_and_a_port_that_is_none_are_told_in_one_message(project, address) -> None:
+    port = address.rpartition(":")[2]
+    done = project.run(*COMMANDS, "serve", "iris", "--port", port, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    expected = f"serve: port {port}: Address already in use; choose another one: make serve DATASET=iris PORT=3001\n"
+    assert done.stderr == expected
+    done = project.run(*COMMANDS, "serve", "iris", "--port", "99999", check=False)
+    assert done.returncode == 2
+    assert "Invalid value for '--port'" in done.stderr
+
+
 def test_serve_without_a_bento_says_what_makes_one(project) -> None:
-    done = project.run("python", "-m", "pipeline.commands", "serve", "wine", check=False)
+    done = project.run(*COMMANDS, "serve", "wine", check=False)
     assert done.returncode == 2
     assert "make repro DATASETS=wine" in done.stderr
 

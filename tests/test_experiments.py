@@ -1,12 +1,15 @@
-"""DVC's own commands over the pipeline: experiments, queue, comparison, and what is built on them."""
+"""One dataset more, DVC's own commands (experiments, queue, comparison), and what is built on them."""
 
+import hashlib
 import json
-import sys
 import time
 
 import pytest
+from ruamel.yaml import YAML
 
 from contracts.settings.load import load_params
+from serving.predictor import Predictor
+from tests.conftest import COMMANDS
 from tests.stage_process import Process
 
 
@@ -21,10 +24,76 @@ def ran(output: str) -> set[str]:
     return {line.split("'")[1].partition("@")[0] for line in lines}
 
 
+def contents(project, *patterns: str) -> dict[str, str]:
+    """The hash of every file in the copy that fits."""
+    files = [path for pattern in patterns for path in project.folder.glob(pattern) if path.is_file()]
+    return {str(path.relative_to(project.folder)): hashlib.md5(path.read_bytes()).hexdigest() for path in files}
+
+
+def of_dataset(project, dataset: str) -> dict[str, str]:
+    return contents(project, f"*/*/{dataset}/**/*", f"artifacts/{dataset}/**/*", f"metrics/{dataset}.json")
+
+
+def stages_in_lock(project, dataset: str) -> dict:
+    stages = YAML(typ="safe").load(project.folder / "dvc.lock")["stages"]
+    return {name: stage for name, stage in stages.items() if name.endswith(f"@{dataset}")}
+
+
 @pytest.fixture(scope="module")
-def experiment(project):
-    """The study taken two trials further by `dvc exp run -S`."""
+def before(project):
+    """Iris and the settings before anything else runs."""
+    settings = contents(project, "params.yaml", "spaces.yaml", "catalog/*")
+    return settings, of_dataset(project, "iris"), stages_in_lock(project, "iris")
+
+
+@pytest.fixture(scope="module")
+def wine(project, before):
+    """A dataset that params.yaml does not list, run on demand."""
+    return project.run(*COMMANDS, "repro", "wine")
+
+
+@pytest.fixture(scope="module")
+def experiment(project, wine):
+    """The study taken two trials further by `dvc exp run -S`, in a clone whose dvc.lock is not committed."""
     return project.run("dvc", "exp", "run", "-S", "search.n_trials=5")
+
+
+def test_one_dataset_more_runs_alone_and_is_summarised(project, wine) -> None:
+    assert {line.split("'")[1] for line in wine.stdout.splitlines() if line.startswith("Running stage")} == {
+        f"{stage}@wine" for stage in ("fetch", "preprocess", "train", "select", "evaluate", "package")
+    }
+    assert (project.folder / "artifacts/wine/wine.bento").exists()
+    assert "make predict DATASET=wine" in wine.stdout
+    assert " iris " not in wine.stdout
+    for chatter in ("No file hash info", "WARNING", "Warning", "ERROR"):
+        assert chatter not in wine.stdout + wine.stderr
+
+
+def test_one_dataset_more_leaves_settings_and_other_datasets_as_they_were(project, before, wine) -> None:
+    settings, outputs, stages = before
+    assert contents(project, "params.yaml", "spaces.yaml", "catalog/*") == settings
+    assert of_dataset(project, "iris") == outputs
+    assert len(outputs) > 20
+    assert stages_in_lock(project, "iris") == stages
+    Predictor(project.folder / "artifacts/iris/bundle")  # checks every hash
+    assert "up to date" in project.run("dvc", "repro").stdout
+
+
+def test_an_experiment_leaves_a_dataset_that_is_not_listed(project, wine, experiment) -> None:
+    assert len(stages_in_lock(project, "wine")) == 6
+    Predictor(project.folder / "artifacts/wine/bundle")
+    for name in ("artifacts/wine/wine.bento", "metrics/wine.json", "data/raw/wine/data.parquet", "plots/wine/model"):
+        assert (project.folder / name).exists(), name
+
+
+def test_a_dataset_that_does_not_exist_changes_nothing(project, wine) -> None:
+    files = contents(project, "*", "catalog/*", "artifacts/**/*", "metrics/*")
+    done = project.run(*COMMANDS, "repro", "wine", "irs", check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("repro: expected a dataset of catalog/ (")
+    assert done.stderr.endswith("received 'irs'; did you mean 'iris'?\n")
+    assert done.stdout == ""
+    assert contents(project, "*", "catalog/*", "artifacts/**/*", "metrics/*") == files
 
 
 def test_more_trials_rerun_training_and_what_follows_only(project, experiment) -> None:
@@ -67,7 +136,8 @@ def test_a_queued_run_lands_in_the_main_store(project, experiment) -> None:
 
     before = runs()
     project.run("dvc", "exp", "run", "--queue", "-S", "search.n_trials=6")
-    project.run("dvc", "queue", "start")
+    # Not through pipes: the worker inherits them, and lives for minutes after its last task.
+    Process(project, "queue.log", "dvc", "queue", "start").process.wait(60)
     for _ in range(200):
         status = project.run("dvc", "queue", "status").stdout
         if "Success" in status or "Failed" in status:
@@ -89,7 +159,7 @@ def test_an_older_version_is_restored_by_one_command(project, experiment) -> Non
     newest = client.create_model_version("iris", first.source, first.run_id, model_id=first.model_id).version
     client.set_registered_model_alias("iris", "champion", newest)
 
-    said = project.run("python", "-m", "pipeline.commands", "promote", "iris", "1").stdout
+    said = project.run(*COMMANDS, "promote", "iris", "1").stdout
     assert f"Version 1 of iris is the champion again (before: {newest})" in said
     assert client.get_model_version_by_alias("iris", "champion").version in {1, "1"}
     selection = json.loads((project.folder / "artifacts/iris/selection.json").read_text())
@@ -98,37 +168,48 @@ def test_an_older_version_is_restored_by_one_command(project, experiment) -> Non
 
 
 def test_a_version_that_does_not_exist_is_told_with_those_that_do(project, experiment) -> None:
-    done = project.run("python", "-m", "pipeline.commands", "promote", "iris", "77", check=False)
+    done = project.run(*COMMANDS, "promote", "iris", "77", check=False)
     assert done.returncode == 2
     assert "expected a version of iris, one of: 1" in done.stderr
 
 
 def test_the_winner_trained_again_gives_the_same_figure(project, experiment) -> None:
-    assert "the same" in project.run("python", "-m", "pipeline.commands", "retrain", "iris").stdout
+    assert "the same" in project.run(*COMMANDS, "retrain", "iris").stdout
 
 
 def test_tune_continues_the_study_and_runs_the_stages_after_it(project, experiment) -> None:
-    command = (sys.executable, "-m", "pipeline.commands", "tune", "iris", "--trials", "7", "--timeout", "600")
+    command = (*COMMANDS, "tune", "iris", "--trials", "7", "--timeout", "600")
+    wine, params = of_dataset(project, "wine"), (project.folder / "params.yaml").read_bytes()
+    entry = (project.folder / "catalog/iris.yaml").read_text()
     first = Process(project, "first.log", *command)
-    first.wait_for("of params.yaml, n_trials is 7")
+    first.wait_for("In catalog/iris.yaml, search.n_trials is 7 and search.timeout is 600 from now on.")
     second = project.run(*command)  # which would change what the first one reads
-    assert f"this working copy is being tuned by process {first.process.pid}; waiting for it to end" in second.stdout
+    assert f"this working copy is in use by process {first.process.pid}; waiting for it to end" in second.stdout
     assert first.process.wait(10) == 0, first.said()
     assert "trial 7/7" in first.said()
     assert "trial 8" not in second.stdout
     search = load_params(project.folder / "params.yaml", "iris").search
     assert (search.n_trials, search.timeout) == (7, 600)
+    assert (project.folder / "catalog/iris.yaml").read_text() == entry + "search:\n  n_trials: 7\n  timeout: 600\n"
+    assert (project.folder / "params.yaml").read_bytes() == params
+    assert of_dataset(project, "wine") == wine
     assert (project.folder / "artifacts/iris/iris.bento").exists()
 
 
-def test_a_mistake_in_params_ends_a_stage_without_a_stack_trace(project) -> None:
+@pytest.mark.parametrize("command", ["stages", "commands"])
+def test_a_mistake_in_params_ends_a_stage_and_a_run_without_a_stack_trace(project, command: str) -> None:
     path = project.folder / "params.yaml"
     text = path.read_text()
+    arguments = ("train", "iris") if command == "stages" else ("repro",)
     try:
         path.write_text(text.replace("  patience:", "  patiense:"))
-        done = project.run("python", "-m", "pipeline.stages", "train", "iris", check=False)
+        done = project.run("python", "-m", f"pipeline.{command}", *arguments, check=False)
     finally:
         path.write_text(text)
     assert done.returncode == 2
-    assert "train.patiense: unknown key; did you mean 'patience'?" in done.stderr
+    assert done.stdout == "", "nothing was run"
+    assert (
+        "params.yaml: train.patiense: expected a known key, received 'patiense'; did you mean 'patience'?"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr

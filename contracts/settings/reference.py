@@ -92,7 +92,7 @@ def _file(schema: Schema, properties: Schema, required: list[str]) -> str:
         "type": "object", "properties": properties, "required": required, "additionalProperties": False,
         "$defs": schema["$defs"],
     }  # fmt: skip
-    return json.dumps(_without_titles(whole), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(_without_titles(whole), ensure_ascii=False) + "\n"
 
 
 def _without_titles(node: Any) -> Any:
@@ -145,7 +145,7 @@ def _type(node: Schema, schema: Schema) -> str:
         return " or ".join(dict.fromkeys(_type(part, schema) for part in parts))
     if values := node.get("enum") or ([node["const"]] if "const" in node else []):
         return ", ".join(f"`{value}`" for value in values)
-    kind: str = WORDS.get(node["type"], node["type"])
+    kind = str(WORDS.get(node["type"], node["type"]))
     return " ".join([kind, *(f"{sign} {node[limit]}" for limit, sign in LIMITS.items() if limit in node)])
 
 

@@ -142,7 +142,9 @@ def predict(dataset: str, port: Port = 3000) -> None:
 def _free(port: int, another: str, host: str = "127.0.0.1") -> int:
     """The port, or any one for 0; refused where a server cannot listen on it."""
     try:
-        with socket.create_server((host, port)) as listening:
+        with socket.socket() as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do, after a restart
+            listening.bind((host, port))
             return int(listening.getsockname()[1])
     except OSError as error:
         raise UserError(f"port {port}: {error.strerror}; choose another one: {another}") from None

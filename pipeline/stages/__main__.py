@@ -21,7 +21,7 @@ STAGES = ("fetch", "preprocess", "train", "select", "evaluate", "package")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.stages", description="Run one stage for one dataset.")
     parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("dataset", help="a name from the catalog in params.yaml")
+    parser.add_argument("dataset", help="a name from catalog/")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that `finally` runs
     prepare_environment()

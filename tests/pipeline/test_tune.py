@@ -1,41 +1,36 @@
 """`make tune`: which budget a search gets, and what is said where that is none."""
 
-import argparse
 from pathlib import Path
 
 import pytest
 
 from contracts.errors import UserError
 from contracts.settings.load import load_params
-from pipeline.commands.tune import budget
+from pipeline.commands.repro import budget
 
 SEARCH = load_params(Path(__file__).parents[2] / "params.yaml", "iris").search
 
 
-def asked(trials: str | None = None, timeout: str | None = None) -> argparse.Namespace:
-    return argparse.Namespace(dataset="iris", trials=trials, timeout=timeout)
-
-
-def test_the_limit_that_is_not_named_is_lifted() -> None:
+def test_the_limit_that_is_left_out_is_removed() -> None:
     by_trials, by_time = SEARCH, SEARCH.model_copy(update={"n_trials": None, "timeout": 60.0})
-    assert budget(asked(trials="50"), by_trials) == {"n_trials": "50"}
-    assert budget(asked(timeout="600"), by_trials) == {"n_trials": "null", "timeout": "600"}
-    assert budget(asked(trials="50"), by_time) == {"n_trials": "50", "timeout": "null"}
-    assert budget(asked("50", "0.5"), by_time) == {"n_trials": "50", "timeout": "0.5"}
+    assert budget("iris", "50", None, by_trials) == {"n_trials": 50}
+    assert budget("iris", None, "600", by_trials) == {"n_trials": None, "timeout": 600}
+    assert budget("iris", "50", None, by_time) == {"n_trials": 50, "timeout": None}
+    assert budget("iris", "50", "0.5", by_time) == {"n_trials": 50, "timeout": 0.5}
 
 
-@pytest.mark.parametrize("trials", ["0", "many", "-1", "1.5", "", "7 8"])
+@pytest.mark.parametrize("trials", ["0", "many", "-1", "1.5", "", "7 8", pytest.param("9" * 5000, id="huge")])
 def test_trials_that_are_no_number_of_trials_are_refused(trials: str) -> None:
     with pytest.raises(UserError, match=f"^TRIALS: expected .*received '{trials}': make tune DATASET=iris TRIALS=50"):
-        budget(asked(trials), SEARCH)
+        budget("iris", trials, None, SEARCH)
 
 
 @pytest.mark.parametrize("timeout", ["0", "10m", "-1", "nan", "inf", ""])
 def test_a_time_that_is_no_number_of_seconds_is_refused(timeout: str) -> None:
     with pytest.raises(UserError, match=f"^TIMEOUT: expected .*received '{timeout}': make tune .* TIMEOUT=600"):
-        budget(asked(timeout=timeout), SEARCH)
+        budget("iris", None, timeout, SEARCH)
 
 
 def test_no_budget_is_told_with_an_example_of_each() -> None:
     with pytest.raises(UserError, match=r"now 12 trials, any number of s.*TRIALS=50 or .*TIMEOUT=600"):
-        budget(asked(), SEARCH)
+        budget("iris", None, None, SEARCH)
