@@ -1,4 +1,4 @@
-"""The best that this project reaches for each dataset, and what it is compared with on the same rows."""
+"""The best results of this project for each dataset, beside references on the same rows."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from pipeline.paths import Paths
 from pipeline.tables import TARGET
 
 FOLDS, REPEATS = 5, 5
-# Chosen on other repetitions (seeds 101 to 103) than those that are reported.
+# Chosen on other repetitions of the folds (seeds 101 to 103) than the reported ones.
 IRIS = Spec(
     depth=2, width=64, activation="tanh", dropout=0.0, optimizer="adam", learning_rate=3e-3, schedule="cosine",
     batch_size=32,
@@ -28,20 +28,20 @@ ENSEMBLE = Spec(
 
 
 def champion(dataset: str, metric: str) -> list[float]:
-    """What `evaluate` wrote: the test metric of the one model that the last run chose; none where it did not run."""
+    """The test metric that `evaluate` wrote for the champion; an empty list if it has not run."""
     path = Paths(dataset).metrics
     return [json.loads(path.read_text())["test"][metric]] if path.exists() else []
 
 
 def iris_folds() -> list[float]:
-    """Accuracy of each repetition of a stratified k-fold, its constants fitted on each fold's own train rows."""
+    """Accuracy of each repetition of a stratified k-fold; each fold fits its constants on its own train rows."""
     from sklearn.model_selection import StratifiedKFold
 
     y = raw("iris")[TARGET].to_numpy()
 
     def accuracy(fold: tuple[np.ndarray, np.ndarray], seed: int) -> float:
         schema, of = parts("iris", lambda _: {"train": fold[0], "test": fold[1]})
-        # What is watched decides nothing, so the train rows will do.
+        # The watched rows decide nothing, so the train rows serve.
         return score(train(IRIS, schema, of["train"], of["train"], 100, seed), schema, of["test"], "accuracy")
 
     def repetition(seed: int) -> float:
@@ -52,7 +52,7 @@ def iris_folds() -> list[float]:
 
 
 def boosting() -> list[float]:
-    """Test RMSE of scikit-learn's boosted trees, on the rows that the champion was trained and tested on."""
+    """Test RMSE of scikit-learn's boosted trees for five seeds, on the rows of the champion."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     of = _california()
@@ -67,6 +67,7 @@ def boosting() -> list[float]:
 
 
 def ensemble(seeds: tuple[int, ...] = (1, 2, 3)) -> list[float]:
+    """Test RMSE of an ensemble of 16 networks that share weights, for each seed."""
     of = _california()
     schema = load_schema(Paths("california_housing").prepared / "schema.json") if of else None
     if schema is None:
@@ -94,10 +95,10 @@ ROWS: dict[tuple[str, str, str], Callable[[], list[float]]] = {
         champion, CALIFORNIA, "rmse"
     ),
     (CALIFORNIA, "HistGradientBoosting, 500 iterations, 0.05, early stopping: test RMSE", "—"): boosting,
-    (CALIFORNIA, "ensemble of 16 that share weights: test RMSE", "apart"): ensemble,
+    (CALIFORNIA, "ensemble of 16 that share weights: test RMSE", "—"): ensemble,
 }
 NOTES = (
-    "A champion is what the search of `params.yaml` found within its budget (at most 20 minutes on 2 cores) and",
-    '`select` chose on validation (`make repro DATASETS="digits mnist"`, and so on). The network for iris was chosen',
-    "on other repetitions of the folds, the ensemble on validation.",
+    "The search finds a champion within the budget of its settings (at most 20 minutes on 2 cores), and `select`",
+    'chooses it on validation (`make repro DATASETS="digits mnist"`, and so on). The network for iris was chosen on',
+    "other repetitions of the folds, and the ensemble on validation.",
 )

@@ -1,9 +1,9 @@
 """A bounded load on a running service of this machine: `python -m bench.load [--port 3000] [--seconds 10]`.
 
-Sends the schema's sample with wrk (Debian's package), then says how fast it was answered, how many requests failed,
-and how much the service's memory grew since the first minute (or the first tenth of a shorter load). With
-`--share 0.8` its capacity is measured first, for up to ten seconds, and the load keeps to that share of it.
-Loopback only, ten minutes at most; ends with 1 where a request failed.
+Sends the schema's sample with wrk (Debian's package). Prints requests per second, response times, failed requests and
+the growth of the service's memory since the first minute (or the first tenth of a shorter load). With `--share 0.8` it
+first measures the capacity for up to ten seconds and then sends that share of it. Loopback only, ten minutes at most.
+Exits with 1 if a request failed.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import psutil
 
 from bench.serve_servers import LUA, parse_wrk, run_wrk
 
-# wrk waits before each request of a connection as long as `delay` says: until the request's place in the schedule.
+# wrk calls `delay` before each request of a connection; it returns the milliseconds until the request is due.
 PACE = """
 local ffi = require("ffi")
 ffi.cdef[[typedef struct {{ long seconds; long nanoseconds; }} moment; int clock_gettime(int clock, moment *now);]]
@@ -40,7 +40,7 @@ end
 
 
 class Load(NamedTuple):
-    """What to send where."""
+    """A request, its address, and the number of connections."""
 
     address: str
     body: str
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=3000)
     parser.add_argument("--seconds", type=int, default=10)
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--share", type=float, help="of the capacity, which is measured first; all of it without")
+    parser.add_argument("--share", type=float, help="of the capacity, measured first; without it, as fast as possible")
     arguments = parser.parse_args()
     if not shutil.which("wrk"):
         sys.exit("load: needs wrk: apt-get install wrk")
@@ -74,38 +74,38 @@ def main() -> None:
     except OSError as error:
         sys.exit(f"load: no service answers at {address} ({error}): start one with make serve")
     load = Load(address, json.dumps({"instances": [sample.get("image", sample)]}), arguments.connections)
-    resident = _resident_of(arguments.port)
+    resident_mb = _resident_mb_of(arguments.port)
     with tempfile.TemporaryDirectory() as name:
-        failed = _measure(load, resident, arguments.seconds, arguments.share, Path(name))
+        failed = _measure(load, resident_mb, arguments.seconds, arguments.share, Path(name))
     sys.exit(1 if failed else 0)
 
 
-def _measure(load: Load, resident: Callable[[], float], seconds: int, share: float | None, folder: Path) -> float:
-    """Prints what came of it; returns the number of requests that failed."""
+def _measure(load: Load, resident_mb: Callable[[], float], seconds: int, share: float | None, folder: Path) -> float:
+    """Print the results; return the number of failed requests."""
     rate = None
     if share is not None:
         capacity = load.run(min(10, seconds), None, folder)
         rate = share * capacity["requests_per_second"]
         print("capacity: {requests_per_second:.0f} requests/s, {errors:.0f} failed".format(**capacity), flush=True)
     early: list[float] = []
-    timer = threading.Timer(min(60, seconds / 10), lambda: early.append(resident()))
+    timer = threading.Timer(min(60, seconds / 10), lambda: early.append(resident_mb()))
     timer.start()
     result = load.run(seconds, rate, folder)
     timer.join()
-    before, after = early[0], resident()
+    before, after = early[0], resident_mb()
     speed = "{requests_per_second:.0f} requests/s, {errors:.0f} failed, p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms"
     memory = f"memory {before:.0f} → {after:.0f} MB ({after / before - 1:+.1%})"
     print(f"{seconds} s: {speed.format(**result)}, {memory}")
     return result["errors"]
 
 
-def _resident_of(port: int) -> Callable[[], float]:
-    """What tells the megabytes of all processes that listen on a port."""
+def _resident_mb_of(port: int) -> Callable[[], float]:
+    """A function that returns the resident megabytes of all processes that listen on a port."""
     listening = []
     for process in psutil.process_iter():
         try:
             connections = process.net_connections("tcp4")
-        except psutil.Error:  # ended, or somebody else's
+        except psutil.Error:  # it has ended, or belongs to another user
             continue
         if any(c.status == "LISTEN" and c.laddr.port == port for c in connections):
             listening.append(process)

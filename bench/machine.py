@@ -1,4 +1,4 @@
-"""Where a figure was measured."""
+"""A description of the machine on which a figure is measured."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ from pipeline.tracking import provenance
 
 
 def machine(*packages: str) -> dict:
-    """Cores, load, versions of Python and of packages: by default those that train."""
+    """Cores, load, and versions of Python and of packages; by default the packages that train."""
     packages = packages or ("tensorflow", "keras", "numpy", "scikit-learn")
     return {
         "cores": provenance.cores(),

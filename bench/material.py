@@ -1,4 +1,4 @@
-"""The networks of the course material, trained exactly as it sets them: no early stopping, the last epoch's weights."""
+"""Trains the networks of the course material exactly as it does: no early stopping, the weights of the last epoch."""
 
 from collections.abc import Callable
 from functools import cache
@@ -16,7 +16,7 @@ from contracts.settings.load import load_params
 from contracts.spec import Spec
 from models.network import build
 from models.training.data import Split
-from models.training.fit import compiled, shuffled_row_indices
+from models.training.fit import compile_trainer, shuffled_row_indices
 from pipeline.data.schema_inference import infer_schema
 from pipeline.paths import var
 from pipeline.sources.readers import load_raw
@@ -27,14 +27,14 @@ Rows = dict[str, np.ndarray]  # row numbers by the name of the part
 
 @cache
 def raw(dataset: str) -> pa.Table:
-    """All rows of a dataset in their original order; downloaded once, or from the mirror."""
+    """All rows of a dataset in their original order, downloaded once, or from the mirror."""
     use_threads(0)
     params = load_params(Path("params.yaml"), dataset)
     return load_raw(dataset, params.source, params.fetch, var() / "downloads")
 
 
 def parts(dataset: str, divide: Callable[[pa.Table], Rows]) -> tuple[Schema, dict[str, Split]]:
-    """Schema, its constants fitted on `train`, and the parts that `divide` makes, as a network reads them."""
+    """The schema, with constants fitted on `train`, and the parts of `divide` as encoded rows."""
     table = raw(dataset)
     rows = divide(table)
     if IS_TEST in table.column_names:
@@ -53,17 +53,18 @@ def parts(dataset: str, divide: Callable[[pa.Table], Rows]) -> tuple[Schema, dic
 
 
 def train(spec: Spec, schema: Schema, train: Split, watched: Split, epochs: int, seed: int) -> keras.Model:
-    """A network after so many epochs; `watched` is measured after each and decides nothing."""
+    """A network trained for `epochs`; `watched` is measured after each epoch and decides nothing."""
     use_threads(0)
     keras.utils.set_random_seed(seed)
     network = build.build(spec, schema)
-    trainer = compiled(network, spec, schema, train, watched, epochs)
+    trainer = compile_trainer(network, spec, schema, train, watched, epochs)
     order = shuffled_row_indices(len(train.target), seed)
     trainer.fit(order, steps_per_epoch=1, epochs=epochs, validation_data=trainer.validation, shuffle=False, verbose=0)
     return network
 
 
 def score(network: keras.Model, schema: Schema, rows: Split, metric: str) -> float:
+    """The metric of a network's predictions for some rows."""
     predictions = np.concatenate([np.asarray(network(part)) for part in np.array_split(rows.features, 8)])
     if schema.task == "regression":
         predictions = predictions[:, 0]

@@ -1,7 +1,7 @@
-"""What the course material reached, and what is reached here: `make report [PART=material]`, or `best`.
+"""The figures of the course material beside ours: `make report [PART=material]`, or `PART=best`.
 
-Each system as the material sets it, over several seeds, beside its figure; then the best that this project's search
-found for each dataset. Test rows are read once, at the end of a training, and nothing is chosen by them.
+The first part trains each network exactly as the material does, over several seeds. The second part has the best result
+of this project for each dataset. Test rows are read once, at the end of a training; no choice depends on them.
 """
 
 import json
@@ -55,7 +55,7 @@ def main(chosen: list[str]) -> None:
 
 
 def measured(lines: dict[tuple[str, str, str], Callable[[], list[float]]]) -> Iterator[Row]:
-    """Each line in a process of its own: TensorFlow keeps the data of every training that a process has done."""
+    """Measures each line in its own process, because TensorFlow keeps the data of every training in a process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["bench.systems", "bench.best"])
     for (system, what, figure), measure in lines.items():
@@ -67,22 +67,22 @@ def measured(lines: dict[tuple[str, str, str], Callable[[], list[float]]]) -> It
 
 
 def page(rows: list[Row], champions: list[Row]) -> str:
-    """The two tables as a page of the documentation."""
+    """The page of the documentation with both tables."""
     lines = [
-        "# Reproduced, and passed",
+        "# Report",
         "",
-        "Written by `make report`; the figures of every seed are in `bench/results/report.json`. Mean ± standard",
-        "deviation over seeds; test rows are read once per training, at its end.",
+        "`make report` writes this page. `bench/results/report.json` has the figures of every seed. The tables show",
+        "the mean and the standard deviation over seeds. Each training reads the test rows once, at its end.",
         "",
-        "## The material's networks, as it sets them",
+        "## The networks of the course material",
         "",
-        "| system | what | the material | mean ± spread | median | seeds |",
+        "| system | what | material | mean ± spread | median | seeds |",
         "|---|---|---|---|---|---|",
         *(_line(row) for row in rows),
         "",
         *systems.NOTES,
         "",
-        "## The best of this project",
+        "## The best results of this project",
         "",
         "| dataset | what | aim | mean ± spread | median | seeds |",
         "|---|---|---|---|---|---|",

@@ -13,12 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import optuna
+
+from contracts.metrics import Metric
 from contracts.settings.load import load_params
 from contracts.settings.space import FloatRange
+from models.search.plan import plan_search
 from models.search.pool import Done
 from models.search.ranking import best_trials
-from models.search.study import Objective, open_study, run_study
-from models.search.trial import TrialResult
+from models.search.run import run_study
+from models.search.study import open_study
+from models.search.trial import TrialFiles, TrialResult
 from models.training.data import Data
 
 TRIALS = 50
@@ -69,6 +74,9 @@ class Computing:
     def __len__(self) -> int:
         return len(self.jobs)
 
+    def room(self) -> int:
+        return 1
+
     def start(self, job: Any, *_: Any, **__: Any) -> None:
         self.jobs.append(job)
 
@@ -110,15 +118,13 @@ def _search(function: Function, sampler: str, seed: int) -> tuple[float, float, 
         for name, (low, high) in {"x": function.x, "y": function.y}.items()
     }  # fmt: skip
     search = params.search.model_copy(update={"n_trials": TRIALS, "sampler": sampler, "seed": seed, "space": space})
+    value = Metric("value", False, lambda y, p: 0.0)
+    plan = plan_search(params.model_copy(update={"search": search}), "regression", value, "function", {}, cores=1)
+    study = open_study(plan, optuna.storages.InMemoryStorage())
     with tempfile.TemporaryDirectory() as folder:
-        objective = Objective(Data(Path(folder), Path()), "value", False, params.train)
-        study = open_study("function", "sqlite:///:memory:", search, objective)
-        run_study(
-            study, search, objective, Computing(function), lambda: 1, 1,  # type: ignore[arg-type]
-            save_to=lambda number: Path(folder) / str(number) / "model.keras",
-            on_trial=lambda *_: None,
-        )  # fmt: skip
-        (best,) = best_trials(study, 1)
+        data, files = Data(Path(folder), Path()), TrialFiles(Path(folder))
+        run_study(study, plan, data, Computing(function), files, on_trial=lambda *_: None)  # type: ignore[arg-type]
+    best = best_trials(study)[0]
     return best.values[0], best.params["x"], best.params["y"]
 
 

@@ -1,8 +1,8 @@
-"""Our service beside a handler that checks nothing and `mlflow models serve`, on this machine, in turns.
+"""Our service, a handler without checks, and `mlflow models serve`, measured in turns on this machine.
 
     DATA_MIRROR=… python -m bench.serve [--seconds 4] [--rounds 3] [--no-mlflow]
 
-Needs wrk (Debian's package). Prints a table and writes bench/results/serve.json. Gates nothing.
+Needs wrk (Debian's package). Prints a table and writes bench/results/serve.json. No result fails it.
 """
 
 import argparse
@@ -29,12 +29,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=4, help="of load in one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements of each, in turns")
-    parser.add_argument("--no-mlflow", action="store_true", help="leave the slow ones out")
+    parser.add_argument("--no-mlflow", action="store_true", help="without the slow MLflow servers")
     arguments = parser.parse_args()
     if not shutil.which("wrk"):
         sys.exit("bench-serve needs wrk: apt-get install wrk")
     if not arguments.no_mlflow and not PEERS.is_dir():
-        sys.exit("the peers are not there: make bench-serve installs them, --no-mlflow does without")
+        sys.exit("bench-serve needs the peers: `make bench-serve` installs them, or pass --no-mlflow")
     with tempfile.TemporaryDirectory() as folder:
         report = {
             "machine": machine(*DISTRIBUTIONS),
@@ -117,14 +117,15 @@ def _measure(
 def _in_bulk(
     ours: Running, sample: Any, names: list[str], folder: Path, arguments: argparse.Namespace
 ) -> dict[str, float]:
-    """How many times more rows a second 1,000 in a request are than single ones, at the same number of connections."""
+    """Rows per second of requests of 1,000 rows over those of single rows, at the same number of connections."""
+    bodies = [_body(ours, sample, names, n) for n in (1, 1000)]  # with a space after each comma, as Python writes it
     forms: dict[str, dict[str, Any]] = {
-        "json": {"bodies": [_body(ours, sample, names, n) for n in (1, 1000)]},  # a space after each comma, as Python
-        "compact json": {"bodies": [_compact(_body(ours, sample, names, n)) for n in (1, 1000)]},  # as a browser
+        "json": {"bodies": bodies},
+        "compact json": {"bodies": [_compact(body) for body in bodies]},  # as a browser writes it
     }
     if not names:
-        bodies, headers = zip(*(as_tensor(sample, n) for n in (1, 1000)), strict=True)
-        forms["binary tensor"] = {"bodies": bodies, "headers": headers, "path": f"/v2/models/{ours.model}/infer"}
+        tensors, headers = zip(*(as_tensor(sample, n) for n in (1, 1000)), strict=True)
+        forms["binary tensor"] = {"bodies": tensors, "headers": headers, "path": f"/v2/models/{ours.model}/infer"}
     ratios = {}
     for form, sent in forms.items():
         for connections in (1, 16):
@@ -140,7 +141,7 @@ def _in_bulk(
 
 
 def _body(server: Running, sample: Any, names: list[str], rows: int) -> bytes:
-    """The same rows as each server takes them."""
+    """The same rows in the format of each server."""
     if server.name == "mlflow-keras" or server.name == "mlflow-onnx":
         flat = [sample[name] for name in names] if names else [value for line in sample for value in line]
         return json.dumps({"inputs": [[float(value) for value in flat]] * rows}).encode()
@@ -152,7 +153,7 @@ def _compact(body: bytes) -> bytes:
 
 
 def _bundle(name: str) -> Path:
-    """The iris bundle of `make repro`; the other is made here, once."""
+    """The iris bundle of `make repro`, or the other one, made here once."""
     if name == "iris":
         return Path("artifacts/iris/bundle").absolute()
     folder = Path("var/bench-serve") / name

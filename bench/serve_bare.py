@@ -1,4 +1,4 @@
-"""The handler that checks nothing: Starlette, orjson and ONNX Runtime, nothing else. What ours is measured against.
+"""A handler without checks, from Starlette, orjson and ONNX Runtime alone: the reference for our service.
 
 python -m bench.serve_bare model.onnx PORT [feature …]     feature names where instances are objects
 """

@@ -1,8 +1,8 @@
-"""The model that servers are compared with: 784-300-100-10 on Fashion-MNIST, as a bundle.
+"""The bundle for the comparison of servers: 784-300-100-10 on Fashion-MNIST.
 
     DATA_MIRROR=… python -m bench.serve_model var/bench-serve/fashion_mnist
 
-One epoch: what it predicts matters little, what it costs does not depend on its weights.
+One epoch is enough: the time of a prediction does not depend on the weights.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Servers to compare, each started as its makers say, and wrk."""
+"""The servers to compare, each started as its documentation says, and wrk."""
 
 import contextlib
 import json
@@ -47,7 +47,7 @@ wrk.body = file:read("*a")
 
 
 class Running(NamedTuple):
-    """A server that answers. `path` is where it predicts."""
+    """A running server. `path` is its route that predicts."""
 
     name: str
     port: int
@@ -57,7 +57,7 @@ class Running(NamedTuple):
 
     @property
     def model(self) -> str:
-        """The name of ours, in its path."""
+        """The model's name, from the path of our service."""
         return self.path.removeprefix("/v1/models/").removesuffix(":predict")
 
     def stop(self) -> None:
@@ -68,7 +68,7 @@ class Running(NamedTuple):
             self.process.kill()
 
     def resident_mb(self) -> float:
-        """Of the largest process, which is the worker."""
+        """Resident memory of the largest process, which is the worker."""
         return max(_resident(pid) for pid in [self.process.pid, *_children(self.process.pid)])
 
 
@@ -87,7 +87,7 @@ def bento(name: str, bundle: Path, folder: Path, workers: int = 1) -> Running:
 
 
 def installed_mb(folder: Path) -> float:
-    """What the Bento in a folder and the packages that it requires take on disk."""
+    """The size on disk of the Bento in a folder and of the packages that it requires."""
     (requirements,) = (folder / "bentoml/bentos").glob("*/*/env/python/requirements.txt")
     target = folder / "installed"
     command = ["uv", "pip", "install", "--quiet", "--python", sys.executable, "--target", str(target)]
@@ -97,7 +97,7 @@ def installed_mb(folder: Path) -> float:
 
 
 def start_bare(model: Path, names: list[str]) -> Running:
-    """The handler that checks nothing."""
+    """The handler without checks."""
     port = _port()
     return _start(
         "bare", port, "/predict", "/livez", [sys.executable, "-m", "bench.serve_bare", str(model), str(port), *names]
@@ -129,7 +129,7 @@ def wrk(
 
 
 def run_wrk(url: str, connections: int, seconds: int, script: Path) -> str:
-    """What wrk prints."""
+    """The output of wrk."""
     command = [
         "wrk",
         "-t1",
@@ -146,7 +146,7 @@ def run_wrk(url: str, connections: int, seconds: int, script: Path) -> str:
 
 
 def parse_wrk(text: str) -> dict[str, float]:
-    """The figures in it."""
+    """The figures in the output of wrk."""
     errors = sum(int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", text))
     errors += sum(int(n) for found in re.findall(r"Socket errors: (.*)", text) for n in re.findall(r"\d+", found))
     return {

@@ -1,4 +1,4 @@
-"""Images as the binary extension of the Open Inference Protocol has them."""
+"""Images in the binary extension of the Open Inference Protocol."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def as_tensor(image: list[list[float]], rows: int) -> tuple[bytes, dict[str, str]]:
-    """The body of a request for the same image so many times, a byte a pixel, and its headers."""
+    """Body and headers of a request with the same image in every row, one byte per pixel."""
     pixels = np.tile(np.array(image, dtype=np.uint8), (rows, 1, 1))
     tensor = {
         "name": "image",

@@ -1,4 +1,4 @@
-"""The material's systems and how each of its figures is measured again."""
+"""The systems of the course material, and the functions that measure their figures again."""
 
 from collections.abc import Callable, Sized
 from functools import partial
@@ -22,7 +22,7 @@ def _spec(**hyperparameters) -> Spec:  # type: ignore[no-untyped-def]
 
 IRIS = _spec(depth=2, width=(4, 128), numeric="none", optimizer="adam", learning_rate=1e-3, batch_size=32)
 FASHION = _spec(depth=2, width=(300, 100), optimizer="sgd", momentum=0.0, learning_rate=1e-2, batch_size=32)
-# Its decay counts steps: 0.1 / 60 in each of an epoch's 2,143.
+# The material's decay counts steps: 0.1 / 60 in each of the 2,143 steps of an epoch.
 MNIST_SGD = _spec(
     depth=2, width=64, optimizer="sgd", momentum=0.8, learning_rate=0.1, batch_size=28,
     schedule="time", decay=0.1 / 60 * 2143,
@@ -35,7 +35,7 @@ HOUSING = _spec(depth=3, width=50, optimizer="adam", learning_rate=1e-3, batch_s
 
 
 def perceptron() -> list[float]:
-    """Error of scikit-learn's Perceptron on petal length and width, setosa or not."""
+    """Error of scikit-learn's Perceptron for setosa or not, from petal length and width."""
     from sklearn.linear_model import Perceptron
 
     table = raw("iris")
@@ -45,6 +45,8 @@ def perceptron() -> list[float]:
 
 
 def iris(epochs: int) -> list[float]:
+    """Test accuracy of the material's network for iris; each seed divides the rows anew."""
+
     def accuracy(seed: int) -> float:
         schema, of = parts("iris", partial(iris_split, seed))
         return score(train(IRIS, schema, of["train"], of["validation"], epochs, seed), schema, of["test"], "accuracy")
@@ -57,7 +59,7 @@ def iris_split(seed: int, table: pa.Table) -> Rows:
 
     y = table[TARGET].to_numpy()
     rest, test = train_test_split(np.arange(len(y)), test_size=0.2, stratify=y, random_state=seed)
-    n_validation = round(0.1 * len(rest))  # the last tenth, as Keras' validation_split takes it
+    n_validation = round(0.1 * len(rest))  # the last tenth, like Keras' validation_split
     return {"train": rest[:-n_validation], "validation": rest[-n_validation:], "test": test}
 
 
@@ -74,7 +76,7 @@ def images_split(kept_back: int, table: pa.Table) -> Rows:
     is_test = table[IS_TEST].to_numpy()
     rest = np.flatnonzero(~is_test)
     n_train = len(rest) - kept_back
-    # Where all are trained on, what is watched while training is no validation and is not reported.
+    # If all images are train rows, the watched ones are no validation set and are not reported.
     validation = rest[n_train:] if kept_back else rest[-5000:]
     return {"train": rest[:n_train], "validation": validation, "test": np.flatnonzero(is_test)}
 
@@ -97,7 +99,7 @@ def initialisers(name: str, seeds: tuple[int, ...] = SEEDS[:3]) -> list[float]:
 
 
 def housing_split(table: Sized) -> Rows:
-    """A quarter for test, a quarter of the rest for validation, both times with the seed 42."""
+    """A quarter for test, then a quarter of the rest for validation, both with seed 42."""
     from sklearn.model_selection import train_test_split
 
     rest, test = train_test_split(np.arange(len(table)), random_state=42)
@@ -106,6 +108,7 @@ def housing_split(table: Sized) -> Rows:
 
 
 def housing_scikit_learn() -> list[float]:
+    """Validation RMSE of scikit-learn's MLP for five seeds, the material's seed 42 first."""
     from sklearn.neural_network import MLPRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -124,6 +127,7 @@ def housing_scikit_learn() -> list[float]:
 
 
 def housing_keras() -> list[float]:
+    """Validation RMSE of the same network in Keras for each seed."""
     schema, of = parts("california_housing", housing_split)
     return [
         score(train(HOUSING, schema, of["train"], of["validation"], 20, seed), schema, of["validation"], "rmse")
@@ -131,7 +135,7 @@ def housing_keras() -> list[float]:
     ]
 
 
-# (system, what, the material's figure) → the same, over seeds
+# (system, what, the material's figure) → a function that measures it for each seed
 SYSTEMS: dict[tuple[str, str, str], Callable[[], list[float]]] = {
     ("S1", "Perceptron, iris petals, setosa or not: error", "0"): perceptron,
     ("S3", "iris 4-128-3, 20 epochs: test accuracy", "0.70"): partial(iris, 20),
@@ -155,8 +159,9 @@ SYSTEMS: dict[tuple[str, str, str], Callable[[], list[float]]] = {
     },
 }
 NOTES = (
-    "S3 divides anew for each seed, so its spread holds that of the split. S6's validation rows hold a district with",
-    "1,243 people to a household: what a network happens to say there decides the mean, so read the median (the",
-    "material's seed, 42, gives 0.5053). S6 in Keras learns the standardised target. S15's optimizer and batch are",
-    "not in the material's table: taken are Keras' own defaults (SGD 0.01, batches of 32) with the network of S5.",
+    "S3 splits the rows anew for each seed, so its spread includes that of the split. One validation row of S6 is a",
+    "district with 1,243 people per household; the prediction for it decides the mean, so read the median (the",
+    "material's seed, 42, gives 0.5053). S6 in Keras learns the standardised target. The material's table does not",
+    "name the optimizer and the batch size of S15. We use Keras' defaults (SGD 0.01, batches of 32) with the network",
+    "of S5.",
 )

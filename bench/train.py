@@ -1,7 +1,7 @@
-"""Plain Keras `fit` and ours, side by side in one process: `make bench-train`.
+"""Compares plain Keras `fit` with our training in one process: `make bench-train`.
 
-The same network, data, seed and batch size; epochs of the two alternate, so that whatever else the machine
-does meets both. scikit-learn's MLP and a loop in NumPy show how far the machine's limit is.
+Both use the same network, data, seed and batch size. Their epochs alternate, so other load on the machine affects both.
+scikit-learn's MLP and a loop in NumPy show the limit of the machine.
 """
 
 import itertools
@@ -31,15 +31,15 @@ from models.network import build, heads
 from models.training import optimizers
 from models.training.data import Split
 from models.training.epoch import EpochTrainer
-from models.training.fit import compiled, shuffled_row_indices
+from models.training.fit import compile_trainer, shuffled_row_indices
 
 RESULTS = Path("bench/results/train.json")
 SEEDS = (1, 2, 3, 4, 5)
-EPOCHS_IN_TURN = 3  # in one call to `fit`, before it is the other's turn
+EPOCHS_IN_TURN = 3  # epochs of one call to `fit`, before the other side's turn
 
 
 class _Clock(keras.callbacks.Callback):
-    """Seconds of each epoch but the first of a call to `fit`, which sets things up; validation included."""
+    """Seconds of each epoch with its validation, except the first of a call to `fit`, which includes set-up."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class _Clock(keras.callbacks.Callback):
 
 @dataclass(frozen=True)
 class System:
-    """A network of the material, how many of its epochs are timed, and how many make a final metric."""
+    """A network of the material, the number of timed turns, and the number of epochs before the final metric."""
 
     name: str
     dataset: str
@@ -82,13 +82,13 @@ def main() -> None:
         if not chosen or system.name in chosen:
             known[system.name] = measure(system)
             _show(system, known[system.name])
-            report = {"machine": machine(), "systems": known}  # after each, so that an end half-way loses little
+            report = {"machine": machine(), "systems": known}  # after each system: an interruption loses little
             RESULTS.parent.mkdir(parents=True, exist_ok=True)
             RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def measure(system: System) -> dict:
-    """Times in seconds, memory in MiB, and the final validation metric over the seeds."""
+    """Times in seconds, memory in MiB, and the final validation metric for each seed."""
     schema, of = parts(system.dataset, system.divide)
     train, validation = of["train"], of["validation"]
     ways: dict[str, Callable] = {"keras": _keras, "ours": _ours}
@@ -134,7 +134,7 @@ def measure(system: System) -> dict:
 
 
 def _keras(system: System, schema: Schema, train: Split, validation: Split, seed: int) -> Callable:
-    """Keras as its documentation uses it: `compile`, then `fit` on arrays."""
+    """Plain Keras as in its documentation: `compile`, then `fit` on arrays."""
     keras.utils.set_random_seed(seed)
     network = build.build(system.spec, schema)
     steps = -(-len(train.target) // system.spec.batch_size)
@@ -145,7 +145,7 @@ def _keras(system: System, schema: Schema, train: Split, validation: Split, seed
     )
     y, y_validation = (heads.labels(schema, part.target) for part in (train, validation))
     if (units := heads.loss_units(schema)) is not None:
-        # Plain Keras learns the standardised target as well: the same problem for both.
+        # Plain Keras also learns the standardised target, so both sides solve the same problem.
         network.compile(network.optimizer, loss=lambda a, b: tf.reduce_mean(tf.square((a - b) / units)),
                         metrics=heads.metrics(schema))  # fmt: skip
 
@@ -164,14 +164,15 @@ def _keras(system: System, schema: Schema, train: Split, validation: Split, seed
 
 
 def _ours(system: System, schema: Schema, train: Split, validation: Split, seed: int) -> Callable:
+    """Our training: all batches of an epoch in one compiled call."""
     keras.utils.set_random_seed(seed)
     network = build.build(system.spec, schema)
-    trainer: EpochTrainer = compiled(network, system.spec, schema, train, validation, system.trained)
+    trainer: EpochTrainer = compile_trainer(network, system.spec, schema, train, validation, system.trained)
     begun = 0
 
     def run(epochs: int = 1, *callbacks: keras.callbacks.Callback) -> keras.callbacks.History:
         nonlocal begun
-        # `fit` from the epoch that comes next: another order of rows in each.
+        # Continues at the next epoch: each epoch has its own order of rows.
         history = trainer.fit(
             shuffled_row_indices(len(train.target), seed, begun),
             steps_per_epoch=1,
@@ -188,7 +189,7 @@ def _ours(system: System, schema: Schema, train: Split, validation: Split, seed:
 
 
 def _scikit_learn(system: System, schema: Schema, train: Split) -> float:
-    """Seconds of an epoch of scikit-learn's MLP of the same size; it has no momentum schedule like ours."""
+    """Seconds of an epoch of scikit-learn's MLP of the same size, without our schedule of the learning rate."""
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
     kind = MLPRegressor if schema.task == "regression" else MLPClassifier
@@ -206,7 +207,7 @@ def _scikit_learn(system: System, schema: Schema, train: Split) -> float:
 
 
 def _numpy(system: System, schema: Schema, train: Split) -> float:
-    """Seconds of an epoch of plain SGD as a loop over batches, backpropagation by hand."""
+    """Seconds of an epoch of plain SGD in NumPy: a loop over batches with handwritten backpropagation."""
     x, y, size = _scaled(schema, train), train.target, system.spec.batch_size
     n_outputs = heads.n_outputs(schema)
     widths = [x.shape[1], *system.spec.widths, n_outputs]
@@ -242,7 +243,7 @@ def _scaled(schema: Schema, split: Split) -> np.ndarray:
 
 
 def _memory() -> float:
-    """The most memory that this process has had, in MiB."""
+    """The peak resident memory of this process, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -251,7 +252,7 @@ def _show(system: System, found: dict) -> None:
     print(
         f"{system.name} {system.dataset}: epoch {1000 * epoch['keras']:.0f} ms Keras, "
         f"{1000 * epoch['ours']:.0f} ms ours: "
-        f"{found['ratio']:.1f} times faster (to reach {system.target:g}); first {found['first_epoch']['keras']:.1f} s, "
+        f"{found['ratio']:.1f} times faster (aim {system.target:g}); first {found['first_epoch']['keras']:.1f} s, "
         f"{found['first_epoch']['ours']:.1f} s; memory +{found['memory_grown']['keras']:.0f}, "
         f"+{found['memory_grown']['ours']:.0f} MiB; scikit-learn {1000 * other['scikit-learn']:.0f} ms, "
         f"NumPy {1000 * other['numpy']:.0f} ms\n   {system.metric} after {system.trained} epochs, 5 seeds: "

@@ -1,10 +1,10 @@
-"""What leaves training: a folder with a model, its schema, and a manifest that vouches for both.
+"""The bundle: the folder that training writes, and that selection, tracking and serving read.
 
-model.onnx      what serving runs
-model.keras     what training can resume, fine-tune and export again
+model.onnx      for inference
+model.keras     for fine-tuning and another export
 schema.json     the frozen schema
-history.csv     every epoch's losses and metrics
-manifest.json   where it comes from, how good it is on validation, the sha256 of every other file
+history.csv     losses and metrics of every epoch
+manifest.json   provenance, validation metrics, and the sha256 of every other file
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ MANIFEST = "manifest.json"
 
 
 class Manifest(BaseModel):
-    """Provenance of a bundle. `files` maps each file to the sha256 of its content."""
+    """The provenance of a bundle. `files` maps each file name to the sha256 of its content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -45,11 +45,11 @@ class Manifest(BaseModel):
 
 
 class BundleDamaged(Exception):
-    """A file of the bundle is missing or is not the one that was sealed."""
+    """A file of the bundle is missing, or its content does not match the manifest."""
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
-    """Write the manifest, with the hash of every file beside it."""
+    """Write the manifest with the hash of every other file; returns the manifest as written."""
     files = {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
     sealed = manifest.model_copy(update={"files": files})
     (folder / MANIFEST).write_text(sealed.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -57,18 +57,22 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def open_bundle(folder: Path) -> "tuple[Manifest, Schema]":
-    """Read a bundle after checking every file in it.
+    """Read a bundle after a check of every file.
 
     Raises:
-        BundleDamaged: naming the file that is missing or was changed.
+        BundleDamaged: with the name of the missing or changed file.
     """
-    from contracts.schema import load_schema  # NumPy: who only checks need not wait for it
+    from contracts.schema import load_schema  # imported here: `check_bundle` starts faster without it
 
     return check_bundle(folder), load_schema(folder / "schema.json")
 
 
 def check_bundle(folder: Path) -> Manifest:
-    """The manifest, after checking every file that it vouches for; raises as `open_bundle` does."""
+    """The manifest, after a check of every file that it lists.
+
+    Raises:
+        BundleDamaged: with the name of the missing or changed file.
+    """
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except (OSError, ValueError) as error:

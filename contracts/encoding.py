@@ -1,40 +1,71 @@
-"""Rows to numbers: the only preprocessing outside the graph, one function for training and serving."""
+"""Rows to numbers: the only preprocessing outside the Keras graph, shared by training and serving."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from contracts.schema import CategoricalFeature, ClassTarget, NumericTarget, Schema
+from contracts.schema import CategoricalFeature, ClassTarget, DateFeature, Feature, NumericTarget, Schema
 
-UNKNOWN = 0  # the code of a category that training never saw, and of a missing one
+UNKNOWN = 0  # the code of a category that is missing or absent from the train split
 
 
 def encode(schema: Schema, columns: Mapping[str, Any]) -> np.ndarray:
-    """Turn columns into what the graph reads: numbers as they are, categories as codes.
+    """Turn columns into the input of the network: numbers unchanged, categories as codes.
 
     Args:
-        columns: for every feature its values: array-like of shape (n_rows,), with None or NaN where one
-            is missing; for an image array-like of shape (n_rows, height, width). A DataFrame will do.
+        columns: the values of each feature, for example a DataFrame: array-like of shape (n_rows,), None or NaN
+            where a value is missing; for an image of shape (n_rows, height, width).
 
     Returns:
         float32 array of shape (n_rows, input_width), NaN where a number is missing.
     """
     if schema.image is not None:
         return np.asarray(columns[schema.image.name], dtype=np.float32).reshape(-1, schema.input_width)
-    encoded = [
-        _codes(feature, columns[feature.name])
-        if isinstance(feature, CategoricalFeature)
-        else np.asarray(columns[feature.name], dtype=np.float32)
-        for feature in schema.features
-    ]
+    encoded = [column for feature in schema.features for column in _columns(feature, columns[feature.name])]
     return np.stack(encoded, axis=1)
 
 
-def encode_target(schema: Schema, values: Sequence[Any]) -> np.ndarray:
-    """Class names as int32 codes, or numbers as float32; array of shape (n_rows,).
+def _columns(feature: Feature, values: Any) -> list[np.ndarray]:
+    if isinstance(feature, CategoricalFeature):
+        return [_codes(feature, values)]
+    if isinstance(feature, DateFeature):
+        return date_parts([parse_date(value, feature.format) for value in values])
+    return [np.asarray(values, dtype=np.float32)]
 
-    Labels and several numbers come as a mapping per row and become float32 of shape (n_rows, n_outputs).
+
+def date_parts(dates: Sequence[datetime | None]) -> list[np.ndarray]:
+    """Days since 1970, month and day of the week of dates: float32 of shape (n_rows,), NaN where one is missing."""
+    moments = np.array([np.datetime64("NaT") if date is None else date for date in dates], dtype="datetime64[s]")
+    days = moments.astype("datetime64[D]")
+    since = days.astype(np.float64)
+    months = days.astype("datetime64[M]").astype(np.float64) % 12 + 1
+    # 1970-01-01 was a Thursday.
+    parts = [moments.astype(np.float64) / 86_400, months, (since + 3) % 7]
+    return [np.where(np.isnat(moments), np.nan, part).astype(np.float32) for part in parts]
+
+
+def parse_date(value: Any, form: str) -> datetime | None:
+    """A date from text in ISO 8601 or in a format of `strptime`; a time zone is left out. None is a missing one.
+
+    Raises:
+        ValueError: for text that is neither.
+    """
+    if value is None or value != value:
+        return None
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None)
+    try:
+        return datetime.fromisoformat(value).replace(tzinfo=None)
+    except ValueError:
+        return datetime.strptime(value, form)
+
+
+def encode_target(schema: Schema, values: Sequence[Any]) -> np.ndarray:
+    """Class names as int32 codes, or numbers as float32; both of shape (n_rows,).
+
+    For labels and several numbers `values` has a mapping per row; the result is float32 of shape (n_rows, n_outputs).
     """
     if isinstance(schema.target, NumericTarget):
         return np.asarray(values, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Files: written atomically, named by their content, copied as modules."""
+"""Atomic writes, hashes, and copies of modules."""
 
 import contextlib
 import hashlib
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the place of `path` once the block has ended and it is on disk."""
+    """Yield a temporary path beside `path`, and rename it to `path` after the block, once its content is on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"unfinished-{path.name}")
     try:
@@ -23,7 +23,7 @@ def write_atomically(path: Path) -> Iterator[Path]:
 
 
 def md5(path: Path) -> str:
-    """The hash that DVC uses, so that a digest is found again in `dvc.lock`."""
+    """The hash that `dvc.lock` contains for the same file."""
     return _digest(path, "md5")
 
 
@@ -32,7 +32,7 @@ def sha256(path: Path) -> str:
 
 
 def copy_modules(modules: tuple[str, ...], target: Path) -> list[Path]:
-    """Copy modules, with their packages' folders, below `target`; return the packages' folders."""
+    """Copy modules below `target`, each in the folder of its package; returns the folders of the top-level packages."""
     for module in modules:
         (target / module).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(module, target / module)

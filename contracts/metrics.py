@@ -1,6 +1,6 @@
-"""The metrics: which a task reports, which way each is better, and how sure a value is.
+"""The metrics of each task, their directions, and bootstrap intervals.
 
-Those of one line are written out: scikit-learn takes seconds to import, and `select` needs no more than them.
+Most are written out here because `import sklearn` takes seconds, which `select` would wait for.
 """
 
 from collections.abc import Callable
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from contracts.schema import Schema
+Compute = Callable[[np.ndarray, np.ndarray], float]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that compares predictions with labels, and knows which of two is better.
+    """A function of targets and predictions, with its direction.
 
-    `compute` takes labels of shape (n_rows,) and predictions: class probabilities of shape
-    (n_rows, n_classes), or values of shape (n_rows,). Labels and several values have (n_rows, n_outputs) in both.
+    `compute` takes targets of shape (n_rows,) and predictions: class probabilities of shape
+    (n_rows, n_classes), or values of shape (n_rows,). With labels and several values both have (n_rows, n_outputs).
     """
 
     name: str
     higher_is_better: bool
-    compute: Callable[[np.ndarray, np.ndarray], float]
+    compute: Compute
 
     def better(self, value: float, than: float, by: float = 0.0) -> bool:
-        """Whether `value` is better than the other by more than `by`; NaN is never better."""
+        """Whether `value` is better than `than` by more than `by`; NaN is never better."""
         gain = value - than if self.higher_is_better else than - value
         return bool(gain > by)
 
@@ -38,7 +38,7 @@ def _accuracy(y: np.ndarray, p: np.ndarray) -> float:
 
 
 def _log_loss(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean of -log p(the true class), p kept above the smallest step of 32-bit floating point."""
+    """Mean of -log p(true class), with p clipped at the machine epsilon of float32."""
     p = _normalised(p)
     return float(-np.log(np.maximum(p[np.arange(len(y)), y], np.finfo(np.float32).eps)).mean())
 
@@ -50,7 +50,7 @@ def _macro_f1(y: np.ndarray, p: np.ndarray) -> float:
 
 
 def _roc_auc(y: np.ndarray, p: np.ndarray) -> float:
-    """One class against the rest, averaged over the classes; undefined (NaN) where a class is absent."""
+    """One class against the rest, averaged over the classes; NaN where a class is absent from `y`."""
     from sklearn.metrics import roc_auc_score
 
     if len(np.unique(y)) < p.shape[1]:
@@ -60,13 +60,15 @@ def _roc_auc(y: np.ndarray, p: np.ndarray) -> float:
 
 
 def _normalised(p: np.ndarray) -> np.ndarray:
-    # Probabilities in 32-bit floating point add up to 1 within 1e-6 only.
+    # scikit-learn refuses probabilities whose sum differs from 1 by the rounding error of float32.
     p = p.astype(np.float64)
     return p / p.sum(axis=1, keepdims=True)
 
 
-def _by_label(of_classes: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[np.ndarray, np.ndarray], float]:
-    """The same for labels, of shape (n_rows, n_labels): their mean, each label taken as two classes."""
+def _averaged_over_labels(
+    of_classes: Callable[[np.ndarray, np.ndarray], float],
+) -> Callable[[np.ndarray, np.ndarray], float]:
+    """A metric of classes that also takes labels of shape (n_rows, n_labels): the mean over the binary metrics."""
 
     def compute(y: np.ndarray, p: np.ndarray) -> float:
         if y.ndim == 1:
@@ -78,18 +80,18 @@ def _by_label(of_classes: Callable[[np.ndarray, np.ndarray], float]) -> Callable
 
 
 def _r2(y: np.ndarray, p: np.ndarray) -> float:
-    """1 − error / spread, the mean over several targets; undefined (NaN) where one does not vary."""
-    spread = np.square(y - y.mean(axis=0, dtype=np.float64)).sum(axis=0)
-    if not np.all(spread):
+    """Coefficient of determination, averaged over the targets; NaN where a target is constant."""
+    total = np.square(y - y.mean(axis=0, dtype=np.float64)).sum(axis=0)
+    if not np.all(total):
         return float("nan")
-    return float(np.mean(1 - np.square(p - y, dtype=np.float64).sum(axis=0) / spread))
+    return float(np.mean(1 - np.square(p - y, dtype=np.float64).sum(axis=0) / total))
 
 
 CLASSIFICATION = (
-    Metric("accuracy", True, _by_label(_accuracy)),
-    Metric("log_loss", False, _by_label(_log_loss)),
-    Metric("macro_f1", True, _by_label(_macro_f1)),
-    Metric("roc_auc", True, _by_label(_roc_auc)),
+    Metric("accuracy", True, _averaged_over_labels(_accuracy)),
+    Metric("log_loss", False, _averaged_over_labels(_log_loss)),
+    Metric("macro_f1", True, _averaged_over_labels(_macro_f1)),
+    Metric("roc_auc", True, _averaged_over_labels(_roc_auc)),
 )
 REGRESSION = (
     Metric("rmse", False, lambda y, p: float(np.sqrt(np.mean(np.square(p - y, dtype=np.float64))))),
@@ -99,17 +101,17 @@ REGRESSION = (
 BY_NAME = {metric.name: metric for metric in (*CLASSIFICATION, *REGRESSION)}
 
 
-def metrics_of(schema: Schema) -> tuple[Metric, ...]:
-    """The metrics that a task reports."""
-    return REGRESSION if schema.task == "regression" else CLASSIFICATION
+def task_metrics(task: str) -> tuple[Metric, ...]:
+    """The metrics that are reported for a task."""
+    return REGRESSION if task == "regression" else CLASSIFICATION
 
 
 def bootstrap_intervals(
     metrics: tuple[Metric, ...], y: np.ndarray, predictions: np.ndarray, samples: int, confidence: float, seed: int
 ) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap over test rows (Efron and Tibshirani, 1993): name → (low, high).
+    """Percentile bootstrap over rows (Efron and Tibshirani, 1993): name → (low, high).
 
-    Resamples in which a metric is undefined are left out of its interval.
+    Resamples in which a metric is NaN do not count.
     """
     generator = np.random.default_rng(seed)
     values = np.empty((samples, len(metrics)))

@@ -1,6 +1,6 @@
 """The frozen schema of a dataset: its features, their ranges and categories, and its target.
 
-`preprocess` infers it on the train split. The Keras input, the service's validation, the MLflow signature and the
+`preprocess` infers it from the train split. The Keras input, the validation of requests, the MLflow signature and the
 OpenAPI examples are derived from it.
 """
 
@@ -15,9 +15,9 @@ class _Frozen(BaseModel):
 
 
 class NumericFeature(_Frozen):
-    """A number. The constants are those of the train split, missing values left out.
+    """A numeric column, with statistics of the train split, in which missing values do not count.
 
-    `quantiles` and `tree_bins` are rising edges of intervals; both are empty where none were asked for.
+    `quantiles` and `tree_bins` are rising edges of intervals, empty where `preprocess.bins` is 0.
     """
 
     kind: Literal["numeric"] = "numeric"
@@ -33,7 +33,7 @@ class NumericFeature(_Frozen):
 
 
 class CategoricalFeature(_Frozen):
-    """One of `categories`; category i has the code i + 1."""
+    """A column with one of `categories`; category i has the code i + 1."""
 
     kind: Literal["categorical"] = "categorical"
     name: str
@@ -42,22 +42,35 @@ class CategoricalFeature(_Frozen):
 
 
 class ImageFeature(_Frozen):
-    """A grey image as rows of pixels between 0 and `maximum`; mean and deviation are those of all train pixels."""
+    """A grey image: rows of pixels from 0 to `maximum`. `mean` and `std` are those of all train pixels."""
 
     kind: Literal["image"] = "image"
     name: str
     height: int
     width: int
     maximum: float
-    mean: float | None = None  # in schemas of older bundles
+    mean: float | None = None  # None in schemas of older bundles
     std: float | None = None
 
 
-Feature = Annotated[NumericFeature | CategoricalFeature | ImageFeature, Field(discriminator="kind")]
+class DateFeature(_Frozen):
+    """A date or a time as text, in ISO 8601 or in `format` (that of `strptime`).
+
+    The network reads `parts`, three numbers: days since 1970, month from 1 to 12, and day of the week from 0, Monday.
+    """
+
+    kind: Literal["date"] = "date"
+    name: str
+    format: str
+    missing: bool
+    parts: tuple[NumericFeature, NumericFeature, NumericFeature]
+
+
+Feature = Annotated[NumericFeature | CategoricalFeature | DateFeature | ImageFeature, Field(discriminator="kind")]
 
 
 class ClassTarget(_Frozen):
-    """Two or more classes; class i is encoded as i. `frequencies` are those of the train split."""
+    """Two or more classes; class i has the code i. `frequencies` are those of the train split."""
 
     name: str
     classes: tuple[str, ...]
@@ -65,7 +78,7 @@ class ClassTarget(_Frozen):
 
 
 class NumericTarget(_Frozen):
-    """A number; the constants are those of the train split."""
+    """A number, with statistics of the train split."""
 
     name: str
     mean: float
@@ -73,25 +86,34 @@ class NumericTarget(_Frozen):
 
 
 class LabelsTarget(_Frozen):
-    """Labels of which each is true or not; `frequencies` are the shares of true ones in the train split."""
+    """Labels, each true or false. `frequencies` are the shares of true values in the train split."""
 
     name: str
     classes: tuple[str, ...]
     frequencies: tuple[float, ...]
-    multilabel: Literal[True]  # tells it from a ClassTarget when it is read
+    multilabel: Literal[True]  # distinguishes the JSON from that of a ClassTarget
 
 
 class NumericTargets(_Frozen):
-    """Several numbers, predicted together."""
+    """Several numbers that one network predicts together."""
 
     name: str
     targets: tuple[NumericTarget, ...]
 
 
-class Schema(_Frozen):
-    """What a row of a dataset is: its features in order, its target, and a sample to try.
+class DroppedColumn(_Frozen):
+    """A column of the data that no network learns from, and why."""
 
-    `raw_md5` names the raw data it was inferred from; `weight` the column of example weights, if any.
+    name: str
+    role: Literal["constant", "identifier", "text", "dropped"]
+    reason: str
+
+
+class Schema(_Frozen):
+    """The features of a row in order, its target, and a sample row.
+
+    `raw_md5` is the hash of the raw data; `weight` names the column of sample weights, if there is one. A row may hold
+    the columns of `dropped`, which are ignored.
     """
 
     dataset: str
@@ -101,17 +123,23 @@ class Schema(_Frozen):
     target: ClassTarget | LabelsTarget | NumericTarget | NumericTargets
     sample: dict[str, Any]
     weight: str | None = None
+    dropped: tuple[DroppedColumn, ...] = ()
 
     @property
     def image(self) -> ImageFeature | None:
-        """The image, for a dataset whose only feature is one."""
+        """The image feature of a dataset of images, else None."""
         first = self.features[0]
         return first if isinstance(first, ImageFeature) else None
 
     @property
     def input_width(self) -> int:
         """The number of columns of an encoded row."""
-        return self.image.height * self.image.width if self.image else len(self.features)
+        return self.image.height * self.image.width if self.image else len(self.inputs)
+
+    @property
+    def inputs(self) -> tuple[NumericFeature | CategoricalFeature, ...]:
+        """What each column of an encoded row holds, for a table: a date has a column for each of its parts."""
+        return tuple(column for feature in self.features for column in columns_of(feature))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -120,12 +148,12 @@ class Schema(_Frozen):
 
     @property
     def picks_one(self) -> bool:
-        """Whether exactly one of the classes is right, so that the most probable one is the prediction."""
+        """Whether a row has exactly one class, so that the most probable class is the prediction."""
         return isinstance(self.target, ClassTarget)
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """What the columns of a prediction are called: classes, labels, or the names of the numbers."""
+        """The names of the columns of a prediction: classes, labels, or the names of the numbers."""
         match self.target:
             case NumericTarget():
                 return (self.target.name,)
@@ -136,6 +164,14 @@ class Schema(_Frozen):
 
     def save(self, path: Path) -> None:
         path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def columns_of(feature: Feature) -> tuple[NumericFeature | CategoricalFeature, ...]:
+    """What the columns of one feature hold in an encoded row of a table."""
+    if isinstance(feature, DateFeature):
+        return feature.parts
+    assert not isinstance(feature, ImageFeature)
+    return (feature,)
 
 
 def load_schema(path: Path) -> Schema:

@@ -1,8 +1,12 @@
-"""What a network and its training are, as data. Nothing here imports TensorFlow."""
+"""A network and its training as data. This module does not import TensorFlow."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# Raised when the same spec, seed and rows give other numbers (tests/models/test_network_version.py): trials of two
+# versions are not comparable, so that the name of a study contains it.
+NETWORK_VERSION = 1
 
 Width = Annotated[int, Field(ge=1, le=65_536)]
 Names = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
@@ -13,7 +17,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Initializer = Literal[
     "uniform", "lecun_uniform", "normal", "zero", "glorot_normal", "glorot_uniform", "he_normal", "he_uniform"
 ]
-# The first of each is what `auto` means.
+# `auto` means the first of each.
 OUTPUTS = {
     "multiclass": ("softmax",),
     "binary": ("sigmoid",),
@@ -26,7 +30,7 @@ LOSSES = {
     "multilabel": ("cross_entropy",),
     "regression": ("mse", "mae", "huber"),
 }
-NUMBERS_OF_SCHEDULES = {
+SCHEDULE_PARAMETERS = {
     "constant": (),
     "time": ("decay",),
     "exponential": ("decay",),
@@ -36,9 +40,10 @@ NUMBERS_OF_SCHEDULES = {
 
 
 class Spec(BaseModel):
-    """The hyperparameters of a multilayer perceptron: what a search may set or vary.
+    """The hyperparameters of a multilayer perceptron, which a search sets or varies.
 
-    Whatever a choice does not use is ignored (momentum under Adam), so that choices can be searched.
+    A hyperparameter that another choice makes meaningless is ignored (`momentum` with Adam), so that a search can vary
+    that choice.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
@@ -90,22 +95,22 @@ class Spec(BaseModel):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Units of each hidden layer."""
+        """The units of each hidden layer."""
         return (self.width,) * self.depth if isinstance(self.width, int) else self.width
 
     @model_validator(mode="after")
-    def fits_together(self) -> "Spec":
-        for problem in _misfits(self):
-            raise ValueError(problem)
+    def is_consistent(self) -> "Spec":
+        if problems := _inconsistencies(self):
+            raise ValueError(problems[0])
         return self
 
 
-def _misfits(spec: Spec) -> list[str]:
-    """What one hyperparameter lacks in another, as `name: expected …, received …`."""
+def _inconsistencies(spec: Spec) -> list[str]:
+    """Hyperparameters that contradict each other, as `name: expected …, received …`."""
     problems = []
     if len(spec.widths) != spec.depth:
         problems.append(f"width: expected {spec.depth} widths, one for each of depth, received {len(spec.widths)}")
-    for name in NUMBERS_OF_SCHEDULES[spec.schedule]:
+    for name in SCHEDULE_PARAMETERS[spec.schedule]:
         if getattr(spec, name) is None:
             problems.append(f"{name}: expected a number for schedule: {spec.schedule}, received nothing")
     if spec.schedule == "plateau" and spec.decay is not None and spec.decay >= 1:
@@ -123,13 +128,13 @@ def _misfits(spec: Spec) -> list[str]:
     return problems
 
 
-def misfits_of_task(spec: Spec, task: str) -> list[str]:
-    """Why a network cannot have such a task, as `name: expected …, received …`."""
+def task_problems(spec: Spec, task: str) -> list[str]:
+    """Hyperparameters that do not suit a task, as `name: expected …, received …`."""
     problems = []
     if spec.output != "auto" and spec.output not in OUTPUTS[task]:
-        problems.append(f"output: expected {_either(OUTPUTS[task])} for {task}, received {spec.output!r}")
+        problems.append(f"output: expected {_alternatives(OUTPUTS[task])} for {task}, received {spec.output!r}")
     if spec.loss != "auto" and spec.loss not in LOSSES[task]:
-        problems.append(f"loss: expected {_either(LOSSES[task])} for {task}, received {spec.loss!r}")
+        problems.append(f"loss: expected {_alternatives(LOSSES[task])} for {task}, received {spec.loss!r}")
     if spec.label_smoothing and task == "regression":
         problems.append(f"label_smoothing: expected 0 for regression, received {spec.label_smoothing:g}")
     if task == "regression" and spec.output in ("sigmoid", "tanh") and spec.bounds is None:
@@ -141,10 +146,10 @@ def hyperparameters() -> tuple[str, ...]:
     return tuple(Spec.model_fields)
 
 
-def needed() -> tuple[str, ...]:
-    """The hyperparameters without a default."""
+def required_hyperparameters() -> tuple[str, ...]:
+    """The names of the hyperparameters without a default."""
     return tuple(name for name, field in Spec.model_fields.items() if field.is_required())
 
 
-def _either(names: tuple[str, ...]) -> str:
+def _alternatives(names: tuple[str, ...]) -> str:
     return " or ".join(names)

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 import psutil
 
-from pipeline.tracking.provenance import file_lock
+from pipeline.tracking.locks import file_lock
 
 
 def working_copy() -> contextlib.AbstractContextManager[None]:

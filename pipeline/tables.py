@@ -6,9 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contracts.settings.sections import Task
+
+DATE_FORMAT = b"date_format"
 IMAGE = "image"
-TARGET = "target"
-IS_TEST = "is_test"  # marks the rows that a source declares as test
+TARGET = "__target__"
+IS_TEST = "__is_test__"  # marks the rows that a source declares as test
 
 
 def images_to_column(images: np.ndarray) -> pa.Array:
@@ -24,3 +27,21 @@ def column_to_images(column: pa.ChunkedArray, height: int, width: int) -> np.nda
 
 def write_rows(path: Path, table: pa.Table) -> None:
     pq.write_table(table, path, compression="zstd")
+
+
+def infer_task(table: pa.Table) -> Task:
+    """What the target of a table asks for: text has classes, a number is a regression."""
+    target = table[TARGET]
+    if pa.types.is_string(target.type):
+        return "binary" if len(target.unique()) == 2 else "multiclass"
+    return "regression"
+
+
+def note_date_format(field: pa.Field, form: str) -> pa.Field:
+    """The field of a date column, with the format of the dates in its source."""
+    return field.with_metadata({DATE_FORMAT: form.encode()})
+
+
+def date_format(table: pa.Table, name: str) -> str:
+    """The format in which a column's source writes dates; ISO 8601 where nothing is noted."""
+    return ((table.schema.field(name).metadata or {}).get(DATE_FORMAT) or b"%Y-%m-%d").decode()

@@ -1,5 +1,6 @@
-"""From a bundle to predictions over HTTP or for a file.
+"""From a bundle to predictions, over HTTP or for a file.
 
-Imports `contracts`; each part imports those before it: `errors`, `parsing`, `validation`, `model`, `protocols`,
-`openapi` and `page`, `http`, `service`.
+Imports `contracts`. The parts in the order of their imports, each importing those before it: `errors`, `settings` and
+`predictor`; `parsing`; `validation`; `metrics` and `batch`; `model`; `protocols`; `openapi` and `page`; `http`; and the
+three entry points `service` (BentoML), `mlflow_model` (MLflow) and `predict_sample` (packaging).
 """

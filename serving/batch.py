@@ -1,13 +1,13 @@
-"""`python -m serving.batch BUNDLE IN OUT`: predictions for a file of any size, through the service's own checks.
+"""`python -m serving.batch BUNDLE IN OUT`: predictions for a file of any size, with the service's validation.
 
-IN is CSV or Parquet with the features as columns, OUT is Parquet or CSV with a row for each row of IN. Both are
-streamed: memory does not grow with the file. Nothing is left at OUT where a row cannot be predicted.
+IN is CSV or Parquet with the features as columns, OUT is Parquet or CSV with one row per row of IN. Both are streamed,
+so memory does not grow with the file. If a row is invalid, nothing is left at OUT.
 """
 
 import argparse
 import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,31 +20,31 @@ import pyarrow.parquet
 
 from contracts.bundle import BundleDamaged
 from contracts.schema import Schema
-from serving.errors import SHOWN, Problem
+from serving.errors import MAX_LISTED, Problem
 from serving.predictor import Predictor
-from serving.validation.csv_rows import parsed_rows
-from serving.validation.rows import Door, Rows
+from serving.validation.csv_rows import validate_lines
+from serving.validation.validator import EncodedRows, InputValidator
 
-CHUNK = 10_000  # rows in memory
+CHUNK_ROWS = 10_000  # rows in memory
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m serving.batch", description="Predict for every row of a file.")
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
     parser.add_argument("source", type=Path, help="rows.csv or rows.parquet")
     parser.add_argument("target", type=Path, help="predictions.parquet or predictions.csv")
-    arguments = parser.parse_args()
+    args = parser.parse_args(argv)
     try:
-        count, odd = predict_file(arguments.bundle, arguments.source, arguments.target)
+        n_rows, n_warnings = predict_file(args.bundle, args.source, args.target)
     except (OSError, BundleDamaged, ValueError, pa.ArrowException) as error:
         print(f"predict-file: {error}", file=sys.stderr)
         return 2
     except Problem as problem:
         print(f"predict-file: {problem.detail}", file=sys.stderr)
-        for wrong in problem.errors[1:SHOWN]:
-            print(f"  {wrong.path}: expected {wrong.expected}, received {wrong.received}", file=sys.stderr)
+        for path, expected, received in problem.errors[1:MAX_LISTED]:
+            print(f"  {path}: expected {expected}, received {received}", file=sys.stderr)
         return 2
-    print(f"{count} rows predicted, {odd} warnings: {arguments.target}")
+    print(f"{n_rows} rows predicted, {n_warnings} warnings: {args.target}")
     return 0
 
 
@@ -52,29 +52,29 @@ def predict_file(bundle: Path, source: Path, target: Path) -> tuple[int, int]:
     """Write the predictions; return the number of rows and of warnings.
 
     Raises:
-        Problem: with the line and column of what is wrong, in the first chunk where something is.
-        ValueError: for a file that is neither CSV nor Parquet, or a model of images.
+        Problem: the errors of the first chunk that has any, with line and column.
+        ValueError: the file is neither CSV nor Parquet, or the model is one of images.
     """
     predictor = Predictor(bundle, bulk_threads=0)
     schema = predictor.schema
     if schema.image is not None:
         raise ValueError(f"expected a model of rows, received {schema.dataset}, a model of images")
-    door = Door(schema, CHUNK)
+    validator = InputValidator(schema, CHUNK_ROWS)
     readers = {".csv": _csv_chunks, ".parquet": _parquet_chunks}
     writers = {".csv": pyarrow.csv.CSVWriter, ".parquet": pyarrow.parquet.ParquetWriter}
     if source.suffix not in readers or target.suffix not in writers:
         raise ValueError(f"expected .csv or .parquet, received {source.name} and {target.name}")
     part = target.with_name(target.name + ".part")
-    count = odd = 0
+    n_rows = n_warnings = 0
     try:
         with part.open("wb") as file, writers[target.suffix](file, _columns(schema)) as writer:
-            for rows in readers[source.suffix](door, source):
-                count, odd = count + len(rows.encoded), odd + len(rows.warnings)
+            for rows in readers[source.suffix](validator, source):
+                n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + len(rows.warnings)
                 writer.write_table(_table(schema, predictor.predict(rows.encoded)))
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-    return count, odd
+    return n_rows, n_warnings
 
 
 def _columns(schema: Schema) -> pa.Schema:
@@ -90,35 +90,35 @@ def _table(schema: Schema, predictions: np.ndarray) -> pa.Table:
     return pa.table(columns, schema=_columns(schema))
 
 
-def _csv_chunks(door: Door, path: Path) -> Iterator[Rows]:
+def _csv_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         lines = csv.reader(file, strict=True)
         try:
             header = next(lines, [])
-            start = 1
-            while chunk := list(islice(lines, CHUNK)):
-                yield parsed_rows(door, [header, *chunk], start)
-                start += len(chunk)
-            if start == 1:  # a header alone, or nothing: the same complaints
-                yield from (rows for rows in [parsed_rows(door, [header])] if len(rows.encoded))
+            lines_before = 1
+            while chunk := list(islice(lines, CHUNK_ROWS)):
+                yield validate_lines(validator, [header, *chunk], lines_before)
+                lines_before += len(chunk)
+            if lines_before == 1:  # no rows: the header is still checked
+                validate_lines(validator, [header])
         except (csv.Error, UnicodeDecodeError) as error:
             raise Problem(400, f"{path}: after line {lines.line_num}: {error}") from None
 
 
-def _parquet_chunks(door: Door, path: Path) -> Iterator[Rows]:
+def _parquet_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
     file = pa.parquet.ParquetFile(path)
-    missing = [name for name in door.names if name not in file.schema_arrow.names]
+    missing = [name for name in validator.names if name not in file.schema_arrow.names]
     if missing:
-        raise ValueError(f"{path}: expected columns {', '.join(door.names)}; {', '.join(missing)} missing")
-    start = 0
-    for batch in file.iter_batches(CHUNK, columns=list(door.names)):
-        columns: dict[str, Any] = {name: batch.column(name).to_pylist() for name in door.names}
-        yield door.columns(columns, partial(_row_path, start), [])
-        start += batch.num_rows
+        raise ValueError(f"{path}: expected columns {', '.join(validator.names)}; {', '.join(missing)} missing")
+    rows_before = 0
+    for batch in file.iter_batches(CHUNK_ROWS, columns=list(validator.names)):
+        columns: dict[str, Any] = {name: batch.column(name).to_pylist() for name in validator.names}
+        yield validator.validate_columns(columns, partial(_row_path, rows_before), [])
+        rows_before += batch.num_rows
 
 
-def _row_path(first: int, row: int, name: str) -> str:
-    return f"row {first + row}, column {name!r}"
+def _row_path(rows_before: int, row: int, name: str) -> str:
+    return f"row {rows_before + row}, column {name!r}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The one error body of the service: RFC 9457 problem details, readable by other protocols' clients too."""
+"""The one error body of the service: RFC 9457 problem details, with the field that other protocols' clients read."""
 
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import orjson
 from starlette.responses import Response
 
-SHOWN = 20  # problems in one answer; the number of all is in `detail`
-CLOSE = {"Connection": "close"}  # for an answer that does not wait for the rest of the request
+MAX_LISTED = 20  # errors or warnings listed in one response; `detail` has the number of all errors
+CLOSE_CONNECTION = {"Connection": "close"}  # for a response that does not wait for the rest of the request
 
 
-class Wrong(NamedTuple):
-    """One thing that is wrong with a request, and where."""
+class FieldError(NamedTuple):
+    """One error in a request, and its place."""
 
     path: str
     expected: str
@@ -19,36 +19,25 @@ class Wrong(NamedTuple):
 
 
 class Problem(Exception):
-    """A request that cannot be answered as it is.
+    """A request that the service refuses.
 
     Args:
         detail: one sentence for a person.
-        errors: everything that is wrong, in the order of the request.
+        errors: all errors, in the order of the request.
     """
 
     def __init__(
-        self, status: int, detail: str, errors: list[Wrong] | None = None, headers: dict[str, str] | None = None
+        self, status: int, detail: str, errors: list[FieldError] | None = None, headers: dict[str, str] | None = None
     ) -> None:
         super().__init__(detail)
         self.status, self.detail, self.errors, self.headers = status, detail, errors or [], headers or {}
 
 
-def problem_response(problem: Problem, path: str) -> Response:
-    """`application/problem+json`, with `error` as Triton, KServe and TensorFlow Serving clients read it."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(problem.status).phrase,
-        "status": problem.status,
-        "detail": problem.detail,
-        "instance": path[:200],
-        "error": problem.detail,
-        "errors": [wrong._asdict() for wrong in problem.errors[:SHOWN]],
-    }
-    return Response(orjson.dumps(body), problem.status, problem.headers, "application/problem+json")
+FAILURE = Problem(500, "the service failed; its log says more")
 
 
-def refuse(*errors: Wrong) -> Problem:
-    """A 400 with every problem that was found."""
+def invalid_request(*errors: FieldError) -> Problem:
+    """A 400 that lists every error."""
     first = errors[0]
     detail = f"{first.path}: expected {first.expected}, received {first.received}"
     if len(errors) > 1:
@@ -56,14 +45,28 @@ def refuse(*errors: Wrong) -> Problem:
     return Problem(400, detail, list(errors))
 
 
-def kind(value: Any) -> str:
-    """What a JSON value is, without repeating it."""
+def problem_response(problem: Problem, path: str) -> Response:
+    """`application/problem+json`; Triton, KServe and TensorFlow Serving clients read its `error`."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": path[:200],
+        "error": problem.detail,
+        "errors": [error._asdict() for error in problem.errors[:MAX_LISTED]],
+    }
+    return Response(orjson.dumps(body), problem.status, problem.headers, "application/problem+json")
+
+
+def json_type(value: Any) -> str:
+    """The type of a JSON value, for a message that must not repeat the value."""
     if value is None:
         return "null"
-    kinds = {bool: "a boolean", str: "a string", int: "a number", float: "a number", list: "a list", dict: "an object"}
-    return kinds.get(type(value), "something else")
+    names = {bool: "a boolean", str: "a string", int: "a number", float: "a number", list: "a list", dict: "an object"}
+    return names.get(type(value), "something else")
 
 
-def shown(name: str) -> str:
-    """A name from a request, short enough to repeat."""
+def quote_name(name: str) -> str:
+    """A name from a request in quotes, cut to 60 characters."""
     return repr(name if len(name) <= 60 else name[:60] + "…").encode("utf-8", "replace").decode()

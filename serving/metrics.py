@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics."""
+"""The counters that Prometheus reads at /metrics."""
 
 import os
 
@@ -6,14 +6,14 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from serving.validation.rows import Warned
+from serving.validation.validator import InputWarning
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)  # seconds
-WARNINGS = ("outside_range", "unknown_category")
+WARNING_KINDS = ("outside_range", "unknown_category")
 
 
-class Meters:
-    """The counters of one process; `text` is those of all where PROMETHEUS_MULTIPROC_DIR names a folder."""
+class RequestMetrics:
+    """The counters of one process; `to_text` sums all processes if PROMETHEUS_MULTIPROC_DIR names a folder."""
 
     def __init__(self, name: str, version: str, classes: tuple[str, ...]) -> None:
         self._registry = registry = CollectorRegistry()
@@ -25,37 +25,37 @@ class Meters:
         self._rows = Counter("rows", "Rows predicted", namespace="serving", registry=registry)
         by_class = Counter("predictions", "Rows predicted, by class", ["label"], "serving", registry=registry)
         self._classes = [by_class.labels(label) for label in classes]
-        warnings = Counter("warnings", "Odd values answered", ["kind"], "serving", registry=registry)
-        self._warnings = {kind: warnings.labels(kind) for kind in WARNINGS}
+        warnings = Counter("warnings", "Unusual values in predicted rows", ["kind"], "serving", registry=registry)
+        self._warnings = {kind: warnings.labels(kind) for kind in WARNING_KINDS}
         self._children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         info = Gauge("model_info", "1 for the version that answers", ["name", "version"], "serving",
                      registry=registry, multiprocess_mode="livemax")  # fmt: skip
         info.labels(name, version).set(1)
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count a request."""
+    def count_request(self, route: str, status: int, seconds: float) -> None:
         key = (route, status)
-        if key not in self._children:  # looking a label up costs more than counting
+        if key not in self._children:  # looking up a label costs more than counting
             self._children[key] = (self._requests.labels(route, str(status)), self._latency.labels(route))
         counter, histogram = self._children[key]
         counter.inc()
         histogram.observe(seconds)
 
-    def predicted(self, n_rows: int, best: np.ndarray | None, warnings: list[Warned]) -> None:
-        """Count rows, their classes and what was odd about them."""
-        self._rows.inc(n_rows)
-        if best is not None:
-            if n_rows == 1:
-                self._classes[best[0]].inc()
-            else:
-                for code, count in enumerate(np.bincount(best).tolist()):
-                    if count:
-                        self._classes[code].inc(count)
-        for warned in warnings:
-            self._warnings[warned.kind].inc()
+    def count_predictions(self, n_rows: int, classes: np.ndarray | None, warnings: list[InputWarning]) -> None:
+        """Count rows, warnings, and predicted classes.
 
-    def text(self) -> bytes:
-        """In Prometheus' text format."""
+        Args:
+            classes: codes of shape (n_rows,), or None for a model that does not predict one class.
+        """
+        self._rows.inc(n_rows)
+        if classes is not None:
+            for code, count in enumerate(np.bincount(classes).tolist()):
+                if count:
+                    self._classes[code].inc(count)
+        for warning in warnings:
+            self._warnings[warning.kind].inc()
+
+    def to_text(self) -> bytes:
+        """Prometheus' text format."""
         registry = self._registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()

@@ -11,18 +11,18 @@ import pandas as pd
 from contracts.encoding import encode
 from serving.predictor import Predictor
 
-# MLflow insists on warning that type hints are missing, though the model's signature says more than they
-# could: recording takes the warning away where a filter does not.
+# MLflow warns that type hints are missing, although the model has a signature. A filter does not silence this warning;
+# recording it does.
 with warnings.catch_warnings(record=True):
 
     class BundleModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
-        """Predicts from rows as people write them: a DataFrame by feature name, or an array of images."""
+        """Predicts for raw rows: a DataFrame by feature name, or an array of images."""
 
         def load_context(self, context) -> None:  # type: ignore[no-untyped-def]
             self.predictor = Predictor(Path(context.artifacts["bundle"]))
 
         def predict(self, context, model_input, params=None) -> pd.DataFrame:  # type: ignore[no-untyped-def]
-            """One column of probabilities per class, or one column with the target's name; a row each."""
+            """One column of probabilities per class, or one column per number; one row per input row."""
             schema = self.predictor.schema
             columns = {schema.image.name: model_input} if schema.image else model_input
             predictions = self.predictor.predict(encode(schema, columns))

@@ -1,75 +1,79 @@
-"""The model that all protocols share: checked rows in, finite predictions out, everything counted."""
+"""The model that all protocols share: validated rows in, finite predictions out, everything counted."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from contracts.encoding import encode
-from serving.errors import SHOWN, Problem
-from serving.metrics import Meters
+from serving.errors import MAX_LISTED, Problem
+from serving.metrics import RequestMetrics
 from serving.predictor import Predictor
-from serving.validation.rows import Door, Rows
+from serving.validation.validator import EncodedRows, InputValidator
 
-TOLERANCE = 1e-4  # of the sample's prediction, relative where it is larger than 1
+TOLERANCE = 1e-4  # of the sample's prediction, relative if it is larger than 1
 
 
-class Answer(NamedTuple):
-    """A body, and how to read it."""
+class ModelResponse(NamedTuple):
+    """A response with status 200. Starlette's Response costs more to build than a row costs to check."""
 
     body: bytes
     media_type: str = "application/json"
     headers: dict[str, str] | None = None
 
 
-class Model:
+class ServedModel:
     """One version of a dataset's model.
 
     Args:
-        expected: what the schema's sample must give, shape (n_outputs,).
+        expected: the prediction for the schema's sample when the bundle was packaged, shape (n_outputs,).
         max_rows: rows in one request.
     """
 
     def __init__(
-        self, predictor: Predictor, version: str, expected: list[float], max_rows: int, meters: Meters
+        self, predictor: Predictor, version: str, expected: list[float], max_rows: int, metrics: RequestMetrics
     ) -> None:
         self.schema, self.manifest = predictor.schema, predictor.manifest
         self.name, self.version = self.schema.dataset, version
-        self.door = Door(self.schema, max_rows)
+        self.validator = InputValidator(self.schema, max_rows)
         self.outputs = self.schema.outputs
-        self.meters = meters
+        self.metrics = metrics
         self._predictor = predictor
-        self.not_ready = self._sample_problem(expected)
+        self.not_ready_reason = self._check_sample(expected)
 
-    def predict(self, rows: Rows) -> np.ndarray:
+    def predict(self, rows: EncodedRows) -> np.ndarray:
         """Probabilities or values of shape (n_rows, n_outputs), in the order of `schema.outputs`; float32.
 
         Raises:
-            Problem: 503 where the model failed its sample, 400 where a row gives no finite number.
+            Problem: 503 if the model failed its sample, 400 if a row gives no finite number.
         """
-        if self.not_ready:
-            raise Problem(503, f"the model is not ready: {self.not_ready}", headers={"Retry-After": "10"})
+        self.check_ready()
         if len(rows.encoded) == 0:
             return np.empty((0, len(self.outputs)), dtype=np.float32)
         predictions = self._predictor.predict(rows.encoded).reshape(-1, len(self.outputs))
         if not np.isfinite(predictions).all():
             bad = np.flatnonzero(~np.isfinite(predictions).all(axis=1))
             raise Problem(400, f"row {bad[0]} (and {len(bad) - 1} more) is too far from training to give a number")
-        best = predictions.argmax(axis=1) if self.schema.picks_one else None
-        self.meters.predicted(len(predictions), best, rows.warnings)
+        classes = predictions.argmax(axis=1) if self.schema.picks_one else None
+        self.metrics.count_predictions(len(predictions), classes, rows.warnings)
         return predictions
 
-    def warnings(self, rows: Rows) -> dict[str, Any]:
-        """What an answer says about odd rows: nothing where there are none."""
+    def check_ready(self) -> None:
+        """Refuse with 503 if the model failed its sample."""
+        if self.not_ready_reason:
+            raise Problem(503, f"the model is not ready: {self.not_ready_reason}", headers={"Retry-After": "10"})
+
+    def warnings(self, rows: EncodedRows) -> dict[str, Any]:
+        """`{"warnings": [...]}` for a response, or an empty object if there are none."""
         if not rows.warnings:
             return {}
-        shown = [{"path": warned.path, "message": warned.message} for warned in rows.warnings[:SHOWN]]
-        if len(rows.warnings) > SHOWN:
-            shown.append({"path": "$", "message": f"{len(rows.warnings) - SHOWN} more warnings"})
-        return {"warnings": shown}
+        listed = [{"path": warning.path, "message": warning.message} for warning in rows.warnings[:MAX_LISTED]]
+        if len(rows.warnings) > MAX_LISTED:
+            listed.append({"path": "$", "message": f"{len(rows.warnings) - MAX_LISTED} more warnings"})
+        return {"warnings": listed}
 
-    def _sample_problem(self, expected: list[float]) -> str | None:
+    def _check_sample(self, expected: list[float]) -> str | None:
         sample = encode(self.schema, {name: [value] for name, value in self.schema.sample.items()})
         received = self._predictor.predict(sample).reshape(-1)
         if received.shape == np.shape(expected) and np.allclose(received, expected, TOLERANCE, TOLERANCE):
             return None
-        return "its prediction for the schema's sample is not the one it gave when it was packaged"
+        return "its prediction for the schema's sample differs from the one at packaging"

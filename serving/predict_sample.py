@@ -1,6 +1,7 @@
-"""`python -m serving.sample FOLDER`: what a bundle predicts for its schema's sample, as JSON.
+"""`python -m serving.predict_sample FOLDER`: a bundle's prediction for its schema's sample, as JSON.
 
-Run when the Bento is packaged, from the code that travels in it; the service must give the same at start.
+The package stage runs this with the code that it packs into the Bento. The service repeats the prediction when it
+starts and is ready only if both agree.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Predictions from a bundle. Knows neither HTTP nor BentoML nor MLflow."""
+"""Predictions from a bundle. Imports neither HTTP nor BentoML nor MLflow."""
 
 from pathlib import Path
 
@@ -8,37 +8,37 @@ import onnxruntime
 from contracts.bundle import Manifest, open_bundle
 from contracts.schema import NumericTarget, Schema
 
-MANY = 256  # rows from which on a second thread is worth its waking
+BULK_ROWS = 256  # from this number of rows on, a second thread is worth waking
 
 
 class Predictor:
-    """A bundle, checked and loaded, ready to predict.
+    """A bundle, verified and loaded.
 
     Args:
-        bulk_threads: cores that a prediction of many rows may use, 0 for all; few rows are fastest on one.
+        bulk_threads: cores for a prediction of BULK_ROWS rows or more, 0 for all; fewer rows are fastest on one core.
 
     Raises:
-        BundleDamaged: where the bundle is not the one that was sealed.
+        BundleDamaged: the bundle's files are not those that were sealed.
     """
 
     def __init__(self, folder: Path, bulk_threads: int = 1) -> None:
         self.manifest: Manifest
         self.schema: Schema
         self.manifest, self.schema = open_bundle(folder)
-        self._few = self._many = _session(folder, 1)
+        self._session = self._bulk_session = _session(folder, 1)
         if bulk_threads != 1:
-            self._many = _session(folder, bulk_threads)
-        self._input = self._few.get_inputs()[0].name
+            self._bulk_session = _session(folder, bulk_threads)
+        self._input = self._session.get_inputs()[0].name
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """Class probabilities of shape (n_rows, n_classes), or values of shape (n_rows,).
 
-        Labels and several values have the shape (n_rows, n_outputs), in the order of `schema.outputs`.
+        Multilabel probabilities and several numbers have shape (n_rows, n_outputs), in the order of `schema.outputs`.
 
         Args:
-            rows: float32 of shape (n_rows, schema.input_width), from `contracts.schema.encode`.
+            rows: float32 of shape (n_rows, schema.input_width), from `contracts.encoding.encode`.
         """
-        session = self._few if len(rows) < MANY else self._many
+        session = self._session if len(rows) < BULK_ROWS else self._bulk_session
         (output,) = session.run(None, {self._input: rows})
         if isinstance(self.schema.target, NumericTarget):
             return output[:, 0]
@@ -50,6 +50,6 @@ class Predictor:
 def _session(folder: Path, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait take no core
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads use no CPU
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])

@@ -141,7 +141,7 @@ def test_files_and_folders_are_small_enough_to_read() -> None:
 @pytest.mark.parametrize(
     ("package", "homes"),
     [
-        ("mlflow", {"pipeline/tracking/runs.py", "serving/mlflow_model.py"}),
+        ("mlflow", {"pipeline/tracking/runs.py", "pipeline/tracking/registry.py", "serving/mlflow_model.py"}),
         ("bentoml", {"pipeline/stages/package.py", "serving/service.py"}),
         ("dvc", {"pipeline/dvc_cli.py"}),
     ],

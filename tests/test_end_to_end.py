@@ -32,7 +32,7 @@ FILES = (
 
 @pytest.fixture(scope="module")
 def rows(project) -> pd.DataFrame:
-    return pd.read_parquet(project.folder / "data/prepared/iris/validation.parquet").drop(columns="target")
+    return pd.read_parquet(project.folder / "data/prepared/iris/validation.parquet").drop(columns="__target__")
 
 
 @pytest.fixture(scope="module")

@@ -137,7 +137,7 @@ def test_a_full_disk_stops_the_search_and_with_room_it_goes_on(prepared: Project
             assert full.returncode == 2, full.stdout + full.stderr
             assert len(full.stderr.strip().splitlines()) == 1, full.stderr
             assert re.search(r"the disk is full \(0\.\d MB are left", full.stderr)
-            assert "make room; what is finished is kept, and the same command goes on" in full.stderr
+            assert "free some space; finished trials are kept, and the same command continues" in full.stderr
             assert before.items() <= stores.counted().items()
             filler.unlink()
         prepared.run(*STAGE)

@@ -40,7 +40,7 @@ def test_the_exported_formats_give_back_the_network(project, tmp_path) -> None:
     said = project.run("python", "-m", "pipeline.commands", "export", "iris", str(tmp_path / "out")).stdout
     assert "saved_model" in said
     bundle = project.folder / "artifacts/iris/bundle"
-    frame = pd.read_parquet(project.folder / "data/prepared/iris/validation.parquet").drop(columns="target")
+    frame = pd.read_parquet(project.folder / "data/prepared/iris/validation.parquet").drop(columns="__target__")
     np.save(tmp_path / "rows.npy", encode(load_schema(bundle / "schema.json"), frame))
     arguments = (str(bundle), str(tmp_path / "out"), str(tmp_path / "rows.npy"))
     lines = project.run("python", "-c", ROUND_TRIP, *arguments).stdout.splitlines()

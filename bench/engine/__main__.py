@@ -21,15 +21,20 @@ import optuna
 import psutil
 
 from bench.machine import machine
+from contracts.files import md5
+from contracts.metrics import BY_NAME
 from contracts.settings.load import load_params
 from contracts.settings.pruners import Plain
+from models.search.plan import plan_search
 from models.search.pool import Done, Pool, Progress
-from models.search.study import Objective, open_study, run_study
-from models.search.trial import TrialResult
+from models.search.run import run_study
+from models.search.study import open_study
+from models.search.trial import TrialFiles, TrialResult
 from models.training.data import Data
+from pipeline.data.training_data import write_training_data
 from pipeline.paths import Paths
+from pipeline.search.studies import create_storage
 from pipeline.search.study_log import StudyLog
-from pipeline.search.train import prepare_data
 
 RESULTS = Path("bench/results/engine.json")
 DATASET = "digits"
@@ -66,6 +71,9 @@ class Instant:
     def __len__(self) -> int:
         return len(self.jobs)
 
+    def room(self) -> int:
+        return 1
+
     def start(self, job: Any, *_: Any, **__: Any) -> None:
         self.jobs.append(job)
 
@@ -93,7 +101,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder, Watched(ahead=True) as pool:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
-        data = prepare_data(paths, Path(folder))
+        data = write_training_data(paths, Path(folder))
         search(Path(folder) / "warm", data, pool, n_trials=2, workers=2)  # the fork server imports TensorFlow
         note("workers", throughput(Path(folder), data, pool))
         note("memory", memory(Path(folder), data, pool))
@@ -107,21 +115,27 @@ def search(
     """Seconds of a study of so many trials, all with the same number of epochs, from its first to its last."""
     params = load_params(Path("params.yaml"), DATASET)
     train = params.train.model_copy(update={"epochs": epochs, "patience": epochs})
-    settings = params.search.model_copy(update={"n_trials": n_trials, "pruner": Plain(type="none"), "sampler": "tpe"})
-    objective = Objective(data, "accuracy", True, train)
+    settings = params.search.model_copy(
+        update={"n_trials": n_trials, "pruner": Plain(type="none"), "sampler": "tpe", "workers": workers}
+    )
+    paths = Paths(DATASET)
+    digests = {part: md5(paths.prepared / f"{part}.parquet") for part in ("train", "validation")}
+    plan = plan_search(
+        params.model_copy(update={"search": settings, "train": train}), "multiclass", BY_NAME["accuracy"],
+        f"bench {folder.name}",
+        digests, cores=1,
+    )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    study = open_study(f"bench {folder.name}", f"sqlite:///{folder / 'optuna.db'}", settings, objective)
-    with StudyLog(params, Paths(DATASET), study) as log:
+    study = open_study(plan, create_storage(f"sqlite:///{folder / 'optuna.db'}"))
+    pool.workers = workers
+    with StudyLog(plan, paths, study) as log:
 
         def end(trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
             log.trial(trial, state, result, reason)
             on_trial(trial, state, result, reason)
 
         began = time.perf_counter()
-        run_study(
-            study, settings, objective, pool, lambda: workers, 1,
-            lambda number: folder / str(number) / "model.keras", end,
-        )  # fmt: skip
+        run_study(study, plan, data, pool, TrialFiles(folder), end)
         return time.perf_counter() - began
 
 

@@ -1,7 +1,7 @@
-"""Keras Tuner over the material's space, in its own process and environment; started by bench/search.py.
+"""Searches the material's space with Keras Tuner, in its own process and environment. bench/search.py starts it.
 
 python search_keras_tuner.py <random | hyperband | bayesian> <seed> <epochs> <folder>: the folder holds
-`{train,validation}.{features,target}.npy` and `scale.json`. Prints a line of JSON per trial that has ended.
+`{train,validation}.{features,target}.npy` and `scale.json`. Prints a line of JSON for each finished trial.
 """
 
 import json
@@ -14,7 +14,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-MANY = 100_000  # trials: the time ends the search
+MANY = 100_000  # trials: more than the time allows
 
 
 def main(name: str, seed: int, epochs: int, folder: Path) -> None:

@@ -1,3 +1,3 @@
-"""Python runs this at its start: MLflow's server of a Keras model then knows our layers; it has no setting for it."""
+"""Registers our Keras layers when Python starts: MLflow's server of a Keras model has no setting for it."""
 
 from models.network import layers  # noqa: F401

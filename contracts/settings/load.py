@@ -25,7 +25,8 @@ from contracts.settings.sections import (
     Task,
     Train,
 )
-from contracts.settings.space import Choices, FloatRange, IntRange, SearchSpace, problems_of_space
+from contracts.settings.space import Choices, FloatRange, IntRange, SearchSpace
+from contracts.settings.space_problems import problems_of_space
 from contracts.settings.validation import Mistake, unknown_key, validate
 from contracts.spec import hyperparameters
 
@@ -143,16 +144,22 @@ def _validate(
 def _misfits(params: Params) -> list[Mistake]:
     """What one section lacks in another, and why a network of the search space cannot be built."""
     mistakes = []
-    fitting = ("rmse", "mae") if params.source.task == "regression" else ("log_loss", "accuracy")
-    if params.metric not in fitting:
-        expected = f"{' or '.join(fitting)} for {params.source.task}"
-        mistakes.append(Mistake(("search", "metric"), expected, repr(params.metric)))
     numeric = params.search.space.get("numeric", "standardise")
     used = {"quantile", "piecewise"} & set(numeric.choices if isinstance(numeric, Choices) else [numeric])
     if used and not params.preprocess.bins:
         expected = f"preprocess.bins above 0 for {' or '.join(sorted(used))}"
         mistakes.append(Mistake(("search", "space", "numeric"), expected, "preprocess.bins: 0"))
-    for problem in problems_of_space(params.search.space, params.source.task):
+    return mistakes + ([] if params.source.task is None else task_misfits(params, params.source.task))
+
+
+def task_misfits(params: Params, task: Task) -> list[Mistake]:
+    """Why the metric or a network of the search space does not fit a task."""
+    mistakes = []
+    fitting = ("rmse", "mae") if task == "regression" else ("log_loss", "accuracy")
+    metric = params.metric_for(task)
+    if metric not in fitting:
+        mistakes.append(Mistake(("search", "metric"), f"{' or '.join(fitting)} for {task}", repr(metric)))
+    for problem in problems_of_space(params.search.space, task):
         name, _, words = problem.partition(": expected ")
         mistakes.append(Mistake(("search", "space", *name.split(".")), words))
     return mistakes

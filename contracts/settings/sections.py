@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from contracts.settings.pruners import Pruner
 from contracts.settings.space import SearchSpace, Section, continuous
-from contracts.spec import needed
+from contracts.spec import required_hyperparameters
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
 Sampler = Literal["auto", "grid", "random", "tpe", "cmaes", "qmc", "gp", "nsga2"]
@@ -121,7 +121,9 @@ class Search(Section):
 
     @model_validator(mode="after")
     def is_complete(self) -> "Search":
-        missing = [name for name in needed() if name not in self.space]
+        missing = [
+            name for name in required_hyperparameters() if name not in self.space and f"{name}_1" not in self.space
+        ]
         if missing:
             raise ValueError(
                 f"a distribution or a value for each hyperparameter without a default, missing {', '.join(missing)}"
@@ -161,12 +163,22 @@ class Source(Section):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    source: Literal["scikit-learn", "idx", "statlib_housing", "csv"]
-    """The kind of source: a dataset bundled with scikit-learn, or the format of the downloaded files."""
-    task: Task
-    """What is predicted: one class of several or of two, several labels at once, or a number."""
+    source: str
+    """A file, a folder of files or an address with the rows; or scikit-learn, idx, statlib_housing or csv."""
+    task: Task | None = None
+    """What is predicted: one class of several or of two, several labels at once, or a number; null = by the target."""
     target: str | None = None
-    """The column to predict; needed for csv."""
+    """The column to predict; needed for a file and for csv."""
+    columns: dict[str, Literal["number", "category", "drop"]] = Field(default={})
+    """What a column is, where it is not what it looks like, by its name; an identifier can be learned from so."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """The sign between two values of a file; null = found."""
+    decimal: Literal[".", ","] | None = None
+    """The decimal mark of a file; null = found."""
+    encoding: str | None = None
+    """The encoding of a file; null = found."""
+    missing: tuple[str, ...] | None = Field(default=None, strict=False)
+    """Texts that mean a missing value, such as -999; null = blank, NA, NaN, null, None, ? and the like."""
     weight: str | None = None
     """The column that holds each example's weight; null = all weigh the same."""
     classes: tuple[str, ...] | None = Field(default=None, strict=False)
@@ -178,8 +190,21 @@ class Source(Section):
     files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(default={})
     """SHA-256 of each file's content, after decompression, by the file's name."""
 
+    @property
+    def is_file(self) -> bool:
+        """Whether `source` is a path or an address rather than the name of a reader."""
+        return self.source not in READERS
+
     @model_validator(mode="after")
     def has_what_its_source_needs(self) -> "Source":
+        if self.is_file:
+            if self.target is None:
+                raise ValueError("target: the name of the column to predict")
+            if self.task == "multilabel":
+                raise ValueError("task: binary, multiclass or regression for a file, received 'multilabel'")
+            return self
+        if self.task is None:
+            raise ValueError(f"task: what is predicted, for source: {self.source}")
         if self.source != "scikit-learn" and not (self.files and self.addresses):
             raise ValueError("files with their sha256, and addresses, for a source that is downloaded")
         for name in self.files:
@@ -190,6 +215,9 @@ class Source(Section):
         if self.source == "idx" and self.image is None:
             raise ValueError("image: height, width and maximum of a pixel")
         return self
+
+
+READERS = ("scikit-learn", "idx", "statlib_housing", "csv")
 
 
 class Settings(Section):
@@ -210,9 +238,8 @@ class Params(Settings):
     dataset: str
     source: Source = Field(alias="data")
 
-    @property
-    def metric(self) -> MetricName:
+    def metric_for(self, task: Task) -> MetricName:
         """The validation metric that ranks trials, candidates and champion."""
         if self.search.metric != "auto":
             return self.search.metric
-        return "rmse" if self.source.task == "regression" else "log_loss"
+        return "rmse" if task == "regression" else "log_loss"

@@ -1,14 +1,11 @@
-"""What a search may vary: distributions over hyperparameters, checked against what a network can be."""
+"""A search space: distributions over hyperparameters, each of which may depend on the values of others."""
 
-import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from graphlib import TopologicalSorter
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
-
-from contracts.settings.conditions import condition, demands, holds, in_order, problems_of_conditions
-from contracts.spec import Spec, misfits_of_task
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 
 class Section(BaseModel):
@@ -21,19 +18,31 @@ Plain = bool | str | int | float | None
 
 
 class Distribution(Section):
-    """What all have: the value to begin with, and what others must be for it to be asked for.
+    """Values to search.
 
-    `when` maps other hyperparameters to the value, or the list of values, that they must have.
+    `when` maps other hyperparameters to the value, or the list of values, that they must have for this one to be used.
     """
 
     when: dict[str, Plain | list[Plain]] = {}
+
+    @property
+    def start(self) -> Any:
+        """The value of the first trial: the default, or what stands for it."""
+        raise NotImplementedError
+
+    def ends(self) -> Sequence[Any]:
+        """The values that stand for all others when a space is checked."""
+        raise NotImplementedError
+
+    def values(self) -> Sequence[Any] | None:
+        """All values in order; None for a continuous range."""
+        raise NotImplementedError
 
 
 class Range(Distribution):
     """Numbers from `low` to `high`, both included, evenly spread or on a log scale.
 
-    `layers` says, for the width alone, whether all layers have an `equal` one, each its `own`, or
-    `either`, which is searched too.
+    `layers: own` gives every hidden layer a width of its own; only `width` may have it.
     """
 
     low: Any
@@ -41,7 +50,7 @@ class Range(Distribution):
     step: Any = None
     log: bool = False
     default: Any = None
-    layers: Literal["equal", "own", "either"] = "equal"
+    layers: Literal["equal", "own"] = "equal"
 
     @model_validator(mode="after")
     def is_a_range(self) -> "Range":
@@ -53,29 +62,20 @@ class Range(Distribution):
             raise ValueError("either log or step, not both")
         if self.default is not None and not self.low <= self.default <= self.high:
             raise ValueError(f"default between {self.low} and {self.high}, received {self.default}")
-        if self.default is not None and self.step is not None and not self.has(self.default):
+        if self.default is not None and self.step is not None and not contains(self.values(), self.default):
             raise ValueError(f"default a step of {self.step} from {self.low}, received {self.default}")
         return self
 
-    def has(self, value: Any) -> bool:
-        """Whether it is one of the values; a single one out of a continuous range is not."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
-            return False
-        if self.step is None:
-            return self.low == self.high
-        steps = (value - self.low) / self.step
-        return abs(steps - round(steps)) < 1e-9
-
     @property
-    def begin(self) -> Any:
-        """The default, or what stands for it: the middle, that of the logarithm on a log scale.
-
-        As Optuna computes a value, so that 0.3 and 0.30000000000000004 are no two configurations.
-        """
+    def start(self) -> Any:
+        """The default, else the middle, on a log scale that of the logarithm, computed from steps as Optuna does."""
         value = self.default
         if value is None:
             value = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
         return value if self.step is None else self.low + round((value - self.low) / self.step) * self.step
+
+    def ends(self) -> Sequence[Any]:
+        return [self.low, self.high]
 
 
 class IntRange(Range):
@@ -88,13 +88,10 @@ class IntRange(Range):
     default: int | None = None
 
     @property
-    def begin(self) -> int:
-        return round(super().begin)
+    def start(self) -> int:
+        return round(super().start)
 
-    def has(self, value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and value in self.values()
-
-    def values(self) -> range:
+    def values(self) -> Sequence[int]:
         return range(self.low, self.high + 1, self.step or 1)
 
 
@@ -107,6 +104,14 @@ class FloatRange(Range):
     step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     default: Annotated[float, Field(allow_inf_nan=False)] | None = None
 
+    def values(self) -> Sequence[float] | None:
+        if self.low == self.high:
+            return [self.low]
+        if self.step is None:
+            return None
+        n_steps = math.floor((self.high - self.low) / self.step + 1e-9)
+        return [self.low + number * self.step for number in range(n_steps + 1)]
+
 
 class Choices(Distribution):
     """One of the given values."""
@@ -115,102 +120,105 @@ class Choices(Distribution):
     choices: Annotated[tuple[Plain, ...], Field(min_length=1, strict=False)]
     default: Plain = None
 
-    @property
-    def begin(self) -> Plain:
-        return self.default if "default" in self.model_fields_set else self.choices[0]
-
     @model_validator(mode="after")
     def has_its_default(self) -> "Choices":
         if "default" in self.model_fields_set and self.default not in self.choices:
             raise ValueError(f"default among the choices {list(self.choices)}, received {self.default!r}")
         return self
 
+    @property
+    def start(self) -> Plain:
+        return self.default if "default" in self.model_fields_set else self.choices[0]
 
-Value = bool | str | int | float | list[int | float | str] | None
+    def ends(self) -> Sequence[Plain]:
+        return self.choices
 
-
-def _which(value: Any) -> str:
-    return "distribution" if isinstance(value, Mapping | Section) else "value"
-
-
-# Told apart by its form, so that a mistake in one is not reported as a mistake in each of the others.
-Searched = Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]
-Entry = Annotated[Annotated[Searched, Tag("distribution")] | Annotated[Value, Tag("value")], Discriminator(_which)]
-SearchSpace = dict[str, Entry]
+    def values(self) -> Sequence[Plain]:
+        return self.choices
 
 
-def problems_of_space(space: Mapping[str, Any], task: str) -> list[str]:
-    """Why some network of the space cannot be built, each as `name: expected …, received …`.
+def values_of(entry: Any) -> Sequence[Any] | None:
+    """All values of a distribution, None for a continuous one; a plain value is the only one."""
+    return entry.values() if isinstance(entry, Distribution) else [entry]
 
-    Tried are the ends of each range and every choice, one hyperparameter at a time, under each of the
-    values that it waits for.
-    """
-    problems = problems_of_conditions(space) + [
-        f"{name}.layers: expected only for width, received {entry.layers!r}"
-        for name, entry in space.items()
-        if isinstance(entry, Range) and entry.layers != "equal" and name != "width"
-    ]
-    if problems:
-        return problems
-    return list(dict.fromkeys(problem for one in _tried(space) for problem in _problems(one, task)))
+
+def contains(values: Iterable[Any] | None, value: Any) -> bool:
+    """Whether a value is one of several: numbers may differ by rounding, and True is not 1."""
+    return any(_same(value, other) for other in values or ())
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, bool) or isinstance(b, bool) or isinstance(a, str) or isinstance(b, str) or a is None or b is None:
+        return type(a) is type(b) and a == b
+    return math.isclose(a, b, abs_tol=1e-12)
 
 
 def continuous(space: Mapping[str, Any]) -> list[str]:
-    """The hyperparameters that have values without number."""
-    return [
-        name
-        for name, entry in space.items()
-        if isinstance(entry, FloatRange) and entry.step is None and entry.low < entry.high
-    ]
+    """The names of the ranges whose values cannot be counted."""
+    return [name for name, entry in space.items() if values_of(entry) is None]
 
 
-def specs_tried(space: Mapping[str, Any]) -> list[Spec]:
-    """Networks in which every end of every range and every choice of the space is used at least once."""
-    return [Spec(**one) for one in _tried(space)]
+def condition(entry: Any) -> dict[str, list[Any]]:
+    """The values that other hyperparameters must have for an entry to be used; empty for a plain value."""
+    when = entry.when if isinstance(entry, Distribution) else {}
+    return {name: allowed if isinstance(allowed, list) else [allowed] for name, allowed in when.items()}
 
 
-def _tried(space: Mapping[str, Any]) -> list[dict[str, Any]]:
-    ends = {name: _ends(value) for name, value in space.items()}
-    first = {name: values[0] for name, values in ends.items()}
-    tried = [_asked(space, first)]
-    for name, values in ends.items():
-        demanded = demands(space, name)
-        for others in itertools.product(*demanded.values()):
-            known = dict(zip(demanded, others, strict=True))
-            tried += [_asked(space, {**first, **known, name: end}) for end in values]
-    return [one for number, one in enumerate(tried) if one not in tried[:number]]
+def in_order(space: Mapping[str, Any]) -> list[str]:
+    """The names of a space, each after those that its condition names.
+
+    Raises:
+        graphlib.CycleError: where conditions depend on each other; its second argument holds the names.
+    """
+    return list(
+        TopologicalSorter({name: condition(space[name]).keys() & space.keys() for name in space}).static_order()
+    )
 
 
-def _asked(space: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The hyperparameters whose conditions hold, with these values."""
+def choose(space: Mapping[str, Any], pick: Callable[[str, Distribution], Any]) -> dict[str, Any]:
+    """One configuration: what `pick` gives for each distribution whose condition holds, and the plain values."""
     chosen: dict[str, Any] = {}
     for name in in_order(space):
-        if holds(condition(space[name]), chosen):
-            each = getattr(space[name], "layers", "equal") != "equal"
-            chosen[name] = [values[name]] * chosen["depth"] if each else values[name]
-    return chosen
+        entry = space[name]
+        if holds(entry, chosen):
+            chosen[name] = pick(name, entry) if isinstance(entry, Distribution) else entry
+    return {name: chosen[name] for name in space if name in chosen}
 
 
-def _ends(value: Any) -> list[Any]:
-    match value:
-        case Range():
-            return [value.low, value.high]
-        case Choices():
-            return list(value.choices)
-        case fixed:
-            return [fixed]
+def holds(entry: Any, chosen: Mapping[str, Any]) -> bool:
+    """Whether the condition of an entry holds: each hyperparameter that it names is used, with one of its values."""
+    return all(name in chosen and contains(allowed, chosen[name]) for name, allowed in condition(entry).items())
 
 
-def _problems(hyperparameters: Mapping[str, Any], task: str) -> list[str]:
-    try:
-        return misfits_of_task(Spec(**hyperparameters), task)
-    except ValidationError as error:
-        return [_problem(item) for item in error.errors()]
+def to_hyperparameters(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """What a network is built from: a configuration with `width_1`, `width_2`, … as one list `width`."""
+    widths = [value for name, value in configuration.items() if name.startswith("width_")]
+    others = {name: value for name, value in configuration.items() if not name.startswith("width_")}
+    return {**others, "width": widths} if widths else others
 
 
-def _problem(item: Any) -> str:
-    if item["type"] == "value_error":
-        return str(item["ctx"]["error"])
-    if item["type"] == "missing":
-        return f"{item['loc'][0]}: expected in every network, because it has no default; received a condition"
-    return f"{item['loc'][0]}: expected {item['msg'].removeprefix('Input should be ')}, received {item['input']!r}"
+def _expand_layers(space: dict[str, Any]) -> dict[str, Any]:
+    """Replace a width with `layers: own` by `width_1`, `width_2`, …, each used where there are so many layers."""
+    width, depths = space.get("width"), values_of(space.get("depth", 0))
+    if not isinstance(width, Range) or width.layers == "equal" or depths is None:
+        return space
+    expanded: dict[str, Any] = {}
+    for name, entry in space.items():
+        if name == "width":
+            for layer in range(1, max(depths) + 1):
+                when = {**width.when, "depth": [depth for depth in depths if depth >= layer]}
+                expanded[f"width_{layer}"] = width.model_copy(update={"layers": "equal", "when": when})
+        else:
+            expanded[name] = entry
+    return expanded
+
+
+def _tag(value: Any) -> str:
+    return "distribution" if isinstance(value, Mapping | Section) else "value"
+
+
+# Told apart by form, so that a mistake in one kind of entry is not reported once for each of the others.
+Searched = Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]
+Fixed = bool | str | int | float | list[int | float | str] | None
+Entry = Annotated[Annotated[Searched, Tag("distribution")] | Annotated[Fixed, Tag("value")], Discriminator(_tag)]
+SearchSpace = Annotated[dict[str, Entry], AfterValidator(_expand_layers)]

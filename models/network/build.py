@@ -1,8 +1,8 @@
-"""The networks: encoder, hidden layers, head, put together as the spec's family says."""
+"""Networks from specs: encoder, hidden layers and head, connected by family."""
 
 import keras
 
-from contracts.schema import Schema
+from contracts.schema import Schema, columns_of
 from contracts.spec import Spec
 from models.network import layers
 from models.network.encoders import encode
@@ -10,14 +10,14 @@ from models.network.ensemble import Ensemble
 from models.network.heads import activate, n_outputs
 
 INITIALIZERS = {"uniform": "random_uniform", "normal": "random_normal", "zero": "zeros"}
-MAIN, AUXILIARY = "prediction", "auxiliary"  # the names of outputs
+MAIN, AUXILIARY = "prediction", "auxiliary"  # names of the outputs
 
 
 def build(spec: Spec, schema: Schema) -> keras.Model:
-    """The network of a spec, with the input `features`: float32 of shape (n_rows, schema.input_width), as
-    `contracts.schema.encode` gives it.
+    """The network of a spec. Its input is `features`: float32 of shape (n_rows, schema.input_width), from
+    `contracts.encoding.encode`.
 
-    Its output has the shape (n_rows, n_outputs); with an auxiliary one it is a dict by name.
+    Its output has the shape (n_rows, n_outputs); with an auxiliary output it is a dict of both by name.
     """
     if spec.precision != "float32":
         keras.config.set_dtype_policy(spec.precision)
@@ -25,13 +25,13 @@ def build(spec: Spec, schema: Schema) -> keras.Model:
         rows = keras.Input((schema.input_width,), name="features")
         match spec.family:
             case "sequential":
-                outputs = head(spec, schema, MAIN, hidden(spec, encode(spec, schema, rows)))
+                outputs = head(spec, schema, MAIN, hidden_layers(spec, encode(spec, schema, rows)))
                 return keras.Model(rows, outputs, name=schema.dataset)
             case "wide_deep":
                 return _wide_deep(spec, schema, rows)
             case "ensemble":
                 members = layers.MemberScale(spec.members)(encode(spec, schema, rows))
-                trunk = keras.Model(rows, hidden(spec, members), name="trunk")
+                trunk = keras.Model(rows, hidden_layers(spec, members), name="trunk")
                 raw = keras.Input((spec.members, n_outputs(schema)))
                 end = keras.Model(raw, activate(spec, schema, MAIN, raw), name="activation")
                 ensemble = Ensemble(trunk, end, spec.members, n_outputs(schema), name=schema.dataset)
@@ -42,24 +42,26 @@ def build(spec: Spec, schema: Schema) -> keras.Model:
             keras.config.set_dtype_policy("float32")
 
 
-def in_32_bits(network: keras.Model, spec: Spec, schema: Schema) -> keras.Model:
-    """The network itself, or where it was trained in mixed precision one that computes in 32 bits with the same
-    weights: what serves runs on a CPU, where 16 bits cost accuracy and win nothing.
+def to_float32(network: keras.Model, spec: Spec, schema: Schema) -> keras.Model:
+    """A network of the same weights that computes in float32; the network itself where it does so already.
+
+    Inference runs on CPUs, where 16 bits cost accuracy and save no time.
     """
     if spec.precision == "float32":
         return network
-    same = build(spec.model_copy(update={"precision": "float32"}), schema)
-    same.set_weights(network.get_weights())
-    return same
+    converted = build(spec.model_copy(update={"precision": "float32"}), schema)
+    converted.set_weights(network.get_weights())
+    return converted
 
 
-def hidden(spec: Spec, values: keras.KerasTensor) -> keras.KerasTensor:
-    """The hidden layers (Rumelhart et al., 1986): dense, normalised, activated, dropped out, added to what
-    came in where `spec.residual` is set and the widths agree (He et al., 2016).
+def hidden_layers(spec: Spec, values: keras.KerasTensor) -> keras.KerasTensor:
+    """Hidden layers (Rumelhart et al., 1986): dense, normalisation, activation, dropout.
+
+    With `spec.residual` a skip connection goes around layers whose input has their width (He et al., 2016).
     """
     for number, width in enumerate(spec.widths, 1):
-        came_in = values
-        values = keras.layers.Dense(width, name=f"hidden_{number}", **_dense(spec))(values)
+        skip = values
+        values = keras.layers.Dense(width, name=f"hidden_{number}", **_dense_arguments(spec))(values)
         if spec.normalization == "batch":
             values = keras.layers.BatchNormalization(name=f"normalised_{number}")(values)
         elif spec.normalization == "layer":
@@ -68,13 +70,14 @@ def hidden(spec: Spec, values: keras.KerasTensor) -> keras.KerasTensor:
         values = keras.layers.Activation(activation, name=f"activated_{number}")(values)
         if spec.dropout:
             values = keras.layers.Dropout(spec.dropout, name=f"dropout_{number}")(values)
-        if spec.residual and came_in.shape == values.shape:
-            values = keras.layers.Add(name=f"added_{number}")([came_in, values])
+        if spec.residual and skip.shape == values.shape:
+            values = keras.layers.Add(name=f"added_{number}")([skip, values])
     return values
 
 
 def head(spec: Spec, schema: Schema, name: str, values: keras.KerasTensor) -> keras.KerasTensor:
-    # In 32 bits whatever the precision of the rest: the softmax of 16-bit numbers loses what the loss needs.
+    """The output layer with its activation: (n_rows, n_hidden) → (n_rows, n_outputs)."""
+    # Always in float32: a softmax in 16 bits loses digits that the loss needs.
     dense = keras.layers.Dense(
         n_outputs(schema), kernel_initializer=_initializer(spec), dtype="float32", name=f"{name}_raw"
     )
@@ -82,31 +85,32 @@ def head(spec: Spec, schema: Schema, name: str, values: keras.KerasTensor) -> ke
 
 
 def _wide_deep(spec: Spec, schema: Schema, rows: keras.KerasTensor) -> keras.Model:
-    """Inputs joined to what the hidden layers make of them (Cheng et al., 2016, arXiv 1606.07792).
+    """A wide and deep network (Cheng et al., 2016, arXiv 1606.07792): the head reads the encoded inputs and the
+    output of the hidden layers.
 
-    With paths over named features the network proper has the inputs `wide` and `deep`, passed by name; the
-    graph around it takes both from the one table that is served.
+    With paths over named features the inner network has the two inputs `wide` and `deep`; the outer one has the same
+    single input as every other network, and selects their columns.
     """
     if spec.wide is None or spec.deep is None:
         wide = encode(spec, schema, rows)
-        deep = hidden(spec, wide)
+        deep = hidden_layers(spec, wide)
         outputs = _outputs(spec, schema, wide, deep)
         return keras.Model(rows, outputs, name=schema.dataset)
-    names = [feature.name for feature in schema.features]
-    columns = {path: [names.index(name) for name in chosen] for path, chosen in _paths(spec).items()}
+    owners = [feature.name for feature in schema.features for _ in columns_of(feature)]
+    paths = {"wide": spec.wide, "deep": spec.deep}
+    columns = {
+        path: [i for name in chosen for i, owner in enumerate(owners) if owner == name]
+        for path, chosen in paths.items()
+    }
     inputs = {path: keras.Input((len(chosen),), name=path) for path, chosen in columns.items()}
     encoded = {
-        path: encode(spec, schema, inputs[path], tuple(schema.features[i] for i in chosen))
+        path: encode(spec, schema, inputs[path], tuple(schema.inputs[i] for i in chosen))
         for path, chosen in columns.items()
     }
-    outputs = _outputs(spec, schema, encoded["wide"], hidden(spec, encoded["deep"]))
+    outputs = _outputs(spec, schema, encoded["wide"], hidden_layers(spec, encoded["deep"]))
     inner = keras.Model(inputs, outputs, name="wide_deep")
-    passed = {path: layers.Columns(chosen, name=f"{path}_columns")(rows) for path, chosen in columns.items()}
-    return keras.Model(rows, inner(passed), name=schema.dataset)
-
-
-def _paths(spec: Spec) -> dict[str, tuple[str, ...]]:
-    return {"wide": spec.wide or (), "deep": spec.deep or ()}
+    selected = {path: layers.Columns(chosen, name=f"{path}_columns")(rows) for path, chosen in columns.items()}
+    return keras.Model(rows, inner(selected), name=schema.dataset)
 
 
 def _outputs(spec: Spec, schema: Schema, wide: keras.KerasTensor, deep: keras.KerasTensor):  # type: ignore[no-untyped-def]
@@ -120,7 +124,7 @@ def _initializer(spec: Spec) -> str:
     return INITIALIZERS.get(spec.initializer, spec.initializer)
 
 
-def _dense(spec: Spec) -> dict:
+def _dense_arguments(spec: Spec) -> dict:
     return {
         "kernel_initializer": _initializer(spec),
         "kernel_regularizer": keras.regularizers.L2(spec.l2) if spec.l2 else None,

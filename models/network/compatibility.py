@@ -1,33 +1,32 @@
-"""Whether a network can be built for given data, told before anything is trained."""
+"""Checks, without TensorFlow, that a network can be built for a schema."""
 
-import difflib
-
+from contracts.errors import nearest
 from contracts.schema import NumericFeature, Schema
 from contracts.spec import Spec
 
 
-def misfits_of_schema(spec: Spec, schema: Schema) -> list[str]:
-    """Why a network cannot be built for such data, as `name: expected …, received …`."""
+def schema_problems(spec: Spec, schema: Schema) -> list[str]:
+    """Hyperparameters that do not suit a schema, as `name: expected …, received …`."""
     names = [feature.name for feature in schema.features]
     problems = []
     for path in ("wide", "deep"):
         for name in getattr(spec, path) or ():
             if name not in names:
-                problems.append(f"{path}: expected features of {schema.dataset}{_nearest(name, names)}")
+                problems.append(f"{path}: expected features of {schema.dataset}{_received(name, names)}")
     if schema.image is None and (spec.shift or spec.flip):
         problems.append(
-            f"{'shift' if spec.shift else 'flip'}: expected only with images, which {schema.dataset} has not"
+            f"{'shift' if spec.shift else 'flip'}: expected only with images, which {schema.dataset} does not have"
         )
-    numbers = [feature for feature in schema.features if isinstance(feature, NumericFeature)]
+    numbers = [] if schema.image else [column for column in schema.inputs if isinstance(column, NumericFeature)]
     if schema.image is not None and spec.numeric not in ("auto", "none", "standardise"):
         problems.append(f"numeric: expected auto, none or standardise for images, received {spec.numeric!r}")
     if schema.image is not None and spec.numeric == "standardise" and schema.image.std is None:
         problems.append("numeric: expected a schema with the mean of the pixels for standardise: preprocess again")
     if spec.numeric in ("quantile", "piecewise") and any(not feature.tree_bins for feature in numbers):
-        problems.append(f"numeric: expected preprocess.bins above 0 for {spec.numeric!r}, so that they are fitted")
+        problems.append(f"numeric: expected preprocess.bins above 0 for {spec.numeric!r}")
     return problems
 
 
-def _nearest(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    return f", received {name!r}" + (f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(names)}")
+def _received(name: str, names: list[str]) -> str:
+    hint = nearest(name, names) or f"; it has {', '.join(names)}"
+    return f", received {name!r}{hint}"

@@ -1,24 +1,27 @@
-"""From an encoded row to numbers that a network learns well from, inside the graph."""
+"""The encoders of features: the preprocessing that is part of the network."""
 
 import keras
 
-from contracts.schema import CategoricalFeature, Feature, NumericFeature, Schema
+from contracts.schema import CategoricalFeature, NumericFeature, Schema
 from contracts.spec import Spec
 from models.network import layers
 
 
 def encode(
-    spec: Spec, schema: Schema, rows: keras.KerasTensor, features: tuple[Feature, ...] = ()
+    spec: Spec,
+    schema: Schema,
+    rows: keras.KerasTensor,
+    features: tuple[NumericFeature | CategoricalFeature, ...] = (),
 ) -> keras.KerasTensor:
-    """Columns of `features` (default: those of the schema), (n_rows, len(features)) → (n_rows, n_encoded).
+    """Encode the columns of `features` (default: all of the schema): (n_rows, len(features)) → (n_rows, n_encoded).
 
-    First the numbers as `spec.numeric` says, then an indicator for each that training saw missing, then
-    the codes of each category as `spec.categorical` says. Images become pixels from 0 to 1, or standardised.
+    The order is: numbers encoded by `spec.numeric`; an indicator for each number with missing values in the train
+    split; categories encoded by `spec.categorical`. Pixels are scaled to 0…1, or standardised.
     """
     if schema.image is not None:
         encoded = _image(spec, schema, rows)
     else:
-        features = features or schema.features
+        features = features or schema.inputs
         numeric = [(i, f) for i, f in enumerate(features) if isinstance(f, NumericFeature)]
         categorical = [(i, f) for i, f in enumerate(features) if isinstance(f, CategoricalFeature)]
         parts = _numeric(spec, rows, numeric, len(features)) if numeric else []
@@ -54,9 +57,9 @@ def _numeric(
     features = [feature for _, feature in numeric]
     numbers = rows if len(numeric) == n_columns else layers.Columns([column for column, _ in numeric])(rows)
     missing = [i for i, feature in enumerate(features) if feature.missing]
-    # Also where training saw none missing: rows to evaluate may lack what those of training had.
+    # Also for features without missing values in the train split: rows of other splits may have some.
     filled = layers.Impute([feature.median for feature in features])(numbers)
-    encoded = _encoding(spec, features, filled)
+    encoded = _encode_numbers(spec, features, filled)
     if len(encoded.shape) == 3:
         if spec.numeric_embedding:
             shape = (len(features), spec.numeric_embedding)
@@ -64,11 +67,11 @@ def _numeric(
         encoded = keras.layers.Flatten()(encoded)
     if not missing:
         return [encoded]
-    absent = numbers if len(missing) == len(features) else layers.Columns(missing)(numbers)
-    return [encoded, layers.IsMissing()(absent)]
+    with_missing = numbers if len(missing) == len(features) else layers.Columns(missing)(numbers)
+    return [encoded, layers.IsMissing()(with_missing)]
 
 
-def _encoding(spec: Spec, features: list[NumericFeature], numbers: keras.KerasTensor) -> keras.KerasTensor:
+def _encode_numbers(spec: Spec, features: list[NumericFeature], numbers: keras.KerasTensor) -> keras.KerasTensor:
     match spec.numeric:
         case "none":
             return numbers

@@ -1,4 +1,4 @@
-"""Many networks for little more than the price of one."""
+"""An ensemble of networks that share their hidden layers."""
 
 import keras
 from keras import ops
@@ -8,15 +8,15 @@ from models.network.layers import serializable
 
 @serializable
 class Ensemble(keras.Model):
-    """Members that share their hidden layers and differ in how they scale their inputs and in their heads
-    (TabM-mini: Gorishniy et al., 2024, arXiv 2410.24210).
+    """Members that share their hidden layers; each has its own input factors and its own head (TabM-mini: Gorishniy et
+    al., 2024, arXiv 2410.24210).
 
-    A subclass, because what it gives depends on `training`: there every member's own prediction, of shape
-    (n_rows, members, n_outputs), so that each has a loss of its own; else their mean, (n_rows, n_outputs).
+    In training the output is the prediction of each member, (n_rows, members, n_outputs), so that each member has its
+    own loss. In inference it is the mean of the members, (n_rows, n_outputs).
 
     Args:
         trunk: (n_rows, n_inputs) → (n_rows, members, n_hidden).
-        end: what makes predictions of the heads' sums; the shape stays.
+        end: the output activation; the shape (n_rows, members, n_outputs) stays.
     """
 
     def __init__(self, trunk: keras.Model, end: keras.Model, members: int, n_outputs: int, **kwargs) -> None:  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""From the last hidden layer to predictions, and the loss and metrics that fit them."""
+"""Output activation, loss and metrics of each task."""
 
 import keras
 import numpy as np
@@ -10,15 +10,15 @@ from models.network.layers import serializable
 
 
 def n_outputs(schema: Schema) -> int:
-    """Columns of the graph's output: for two classes only the second one's probability."""
+    """The number of outputs of the network. A binary one has only the probability of the second class."""
     return 1 if schema.task == "binary" else len(schema.outputs)
 
 
 def activate(spec: Spec, schema: Schema, name: str, raw: keras.KerasTensor) -> keras.KerasTensor:
     """Probabilities, or values in the unit of the target; the shape (…, n_outputs) stays.
 
-    The network learns a standardised target, of which the graph gives back the unit. Positive outputs are
-    in units of the target's spread, bounded ones between `spec.bounds`.
+    Regression outputs are scaled inside the network: linear ones by standard deviation and mean of the target, positive
+    ones by its standard deviation, bounded ones to `spec.bounds`.
     """
     kind = OUTPUTS[schema.task][0] if spec.output == "auto" else spec.output
     if schema.task != "regression":
@@ -36,7 +36,7 @@ def activate(spec: Spec, schema: Schema, name: str, raw: keras.KerasTensor) -> k
 
 
 def labels(schema: Schema, target: np.ndarray) -> np.ndarray:
-    """Targets in the shape that the head's loss compares with its output."""
+    """Targets in the shape and type that the loss takes."""
     if schema.task == "multiclass":
         return target
     return target.astype(np.float32).reshape(len(target), -1)
@@ -44,7 +44,7 @@ def labels(schema: Schema, target: np.ndarray) -> np.ndarray:
 
 @serializable
 class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy against codes of classes with smoothed labels, which Keras has for one-hot ones only."""
+    """Cross-entropy with label smoothing for class codes; Keras has it for one-hot targets only."""
 
     def __init__(self, label_smoothing: float, **kwargs) -> None:  # type: ignore[no-untyped-def]
         super().__init__(**kwargs)
@@ -59,7 +59,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
 
 def loss(spec: Spec, schema: Schema) -> keras.losses.Loss:
-    """What is minimised; for numbers in units of their spread (see `loss_units`)."""
+    """The loss of a spec; a regression divides by `loss_units` before it."""
     kind = LOSSES[schema.task][0] if spec.loss == "auto" else spec.loss
     match schema.task, kind:
         case "multiclass", _:
@@ -77,10 +77,10 @@ def loss(spec: Spec, schema: Schema) -> keras.losses.Loss:
 
 
 def loss_units(schema: Schema) -> np.ndarray | None:
-    """By what targets and predictions are divided before the loss, so that one learning rate suits any.
+    """Divisors of targets and predictions before a regression loss, so that learning rates do not depend on the unit.
 
     Returns:
-        spread of each output, float32 of shape (n_outputs,); None for classes.
+        standard deviation of each target, float32 of shape (n_outputs,); None for classification.
     """
     if schema.task != "regression":
         return None
@@ -88,7 +88,7 @@ def loss_units(schema: Schema) -> np.ndarray | None:
 
 
 def metrics(schema: Schema) -> list[keras.metrics.Metric]:
-    """What is watched in training, under the names that `contracts.metrics` gives the same numbers."""
+    """The metrics of each epoch, with the names of `contracts.metrics`."""
     match schema.task:
         case "regression":
             return [keras.metrics.RootMeanSquaredError("rmse"), keras.metrics.MeanAbsoluteError("mae")]
@@ -102,10 +102,10 @@ def metrics(schema: Schema) -> list[keras.metrics.Metric]:
 
 
 def class_weights(schema: Schema, weights: str | dict[str, float]) -> np.ndarray | None:
-    """A weight for each class, in the order of their codes; None where all count the same.
+    """A weight for each class in the order of the codes, float32 of shape (n_classes,); None for equal weights.
 
-    `balanced`: inversely proportional to how often a class is seen, 1 on average over the rows (King and
-    Zeng, 2001).
+    `balanced` weights are inversely proportional to class frequencies, with a mean of 1 over the rows (King and Zeng,
+    2001).
     """
     if weights == "none" or not isinstance(schema.target, ClassTarget):
         return None

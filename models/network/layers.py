@@ -1,6 +1,6 @@
-"""The layers that Keras lacks, or whose own version does not survive the export to ONNX.
+"""Layers that Keras lacks, or whose Keras version cannot be exported to ONNX.
 
-Every constant is one that the schema holds, fitted on the train split.
+Their constants come from the schema, where they are fitted on the train split.
 """
 
 from statistics import NormalDist
@@ -16,13 +16,13 @@ def serializable(layer: type) -> type:
 
 @keras.saving.register_keras_serializable(package="mlp")
 def gelu(x):  # type: ignore[no-untyped-def]
-    """GELU in its tanh form (Hendrycks and Gimpel, 2016): ONNX export has no exact one, which needs erf."""
+    """The tanh approximation of GELU (Hendrycks and Gimpel, 2016): the exact one needs erf, which ONNX export lacks."""
     return keras.activations.gelu(x, approximate=True)
 
 
 @serializable
 class Columns(keras.layers.Layer):
-    """Some columns of a table, (n_rows, n_columns) → (n_rows, len(columns))."""
+    """Select columns: (n_rows, n_columns) → (n_rows, len(columns))."""
 
     def __init__(self, columns: list[int], **kwargs) -> None:  # type: ignore[no-untyped-def]
         super().__init__(**kwargs)
@@ -37,7 +37,7 @@ class Columns(keras.layers.Layer):
 
 @serializable
 class Impute(keras.layers.Layer):
-    """Numbers with each NaN replaced by its column's constant; the shape stays."""
+    """Replace each NaN by the constant of its column; the shape stays."""
 
     def __init__(self, constants: list[float], **kwargs) -> None:  # type: ignore[no-untyped-def]
         super().__init__(**kwargs)
@@ -60,7 +60,7 @@ class IsMissing(keras.layers.Layer):
 
 @serializable
 class OneHot(keras.layers.Layer):
-    """Codes of shape (n_rows, 1) as (n_rows, n_codes)."""
+    """Codes as one-hot vectors: (n_rows, 1) → (n_rows, n_codes)."""
 
     def __init__(self, n_codes: int, **kwargs) -> None:  # type: ignore[no-untyped-def]
         super().__init__(**kwargs)
@@ -75,12 +75,13 @@ class OneHot(keras.layers.Layer):
 
 @serializable
 class PiecewiseLinear(keras.layers.Layer):
-    """How far a number is through each interval, from 0 to 1 (Gorishniy et al., 2022, arXiv 2203.05556).
+    """Piecewise linear encoding (Gorishniy et al., 2022, arXiv 2203.05556): per interval 0 below it, 1 above it, linear
+    between its edges.
 
-    (n_rows, n_features) → (n_rows, n_features, most intervals): features with fewer are filled with zeros.
+    (n_rows, n_features) → (n_rows, n_features, n_intervals), padded with zeros for features with fewer intervals.
 
     Args:
-        edges: per feature the rising edges of its intervals, two at least.
+        edges: per feature the rising edges of its intervals, at least two.
     """
 
     def __init__(self, edges: list[list[float]], **kwargs) -> None:  # type: ignore[no-untyped-def]
@@ -102,10 +103,10 @@ class PiecewiseLinear(keras.layers.Layer):
 
 @serializable
 class Quantile(PiecewiseLinear):
-    """Numbers whose quantiles become those of a normal distribution; the shape stays.
+    """Map the quantiles of a feature to those of the standard normal distribution; the shape stays.
 
     Args:
-        edges: per feature its different quantiles, evenly spaced in rank.
+        edges: per feature its distinct quantiles, evenly spaced in rank.
     """
 
     def __init__(self, edges: list[list[float]], **kwargs) -> None:  # type: ignore[no-untyped-def]
@@ -124,7 +125,8 @@ class Quantile(PiecewiseLinear):
 
 @serializable
 class Periodic(keras.layers.Layer):
-    """Sine and cosine of learned frequencies (Gorishniy et al., 2022): (n, f) → (n, f, 2·frequencies).
+    """Sines and cosines with learned frequencies (Gorishniy et al., 2022, arXiv 2203.05556):
+    (n_rows, n_features) → (n_rows, n_features, 2 · frequencies).
 
     Args:
         scale: standard deviation of the initial frequencies.
@@ -151,9 +153,9 @@ class Periodic(keras.layers.Layer):
 
 @serializable
 class ShiftAndFlip(keras.layers.Layer):
-    """In training, flat images moved by up to `shift` pixels and mirrored half of the time; (n, pixels) stays.
+    """In training, move images by up to `shift` pixels and mirror half of them; the shape (n_rows, n_pixels) stays.
 
-    One shift for all images of a batch: gathering a different one for each costs more than the network.
+    All images of a batch move by the same shift: a shift per image costs more time than the network.
     """
 
     def __init__(self, height: int, width: int, shift: int, flip: bool, **kwargs) -> None:  # type: ignore[no-untyped-def]
@@ -184,7 +186,7 @@ class ShiftAndFlip(keras.layers.Layer):
 
 @serializable
 class MemberScale(keras.layers.Layer):
-    """One copy of the rows per member, scaled by the member's own signs to begin with (TabM-mini,
+    """One copy of the rows for each member, times learned factors whose initial values are random signs (TabM-mini,
     Gorishniy et al., 2024, arXiv 2410.24210): (n_rows, n_inputs) → (n_rows, members, n_inputs).
     """
 

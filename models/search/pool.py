@@ -79,8 +79,8 @@ class Pool:
             steps take some hundredths of a second.
     """
 
-    def __init__(self, ahead: bool = False) -> None:
-        self.ahead = ahead
+    def __init__(self, workers: int = 1, ahead: bool = False) -> None:
+        self.workers, self.ahead = workers, ahead
         self._running: dict[Connection, _Running] = {}
         self._spare: tuple[Connection, Any] | None = None
         _context.set_forkserver_preload(["models.search.worker", "models.search.pool"])
@@ -91,6 +91,10 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self._running)
+
+    def room(self) -> int:
+        """How many jobs may run at the same time."""
+        return self.workers
 
     def start(self, job: Any, function: str, *arguments: Any, limit: float | None = None) -> None:
         """Run `models.worker.<function>(*arguments, on_epoch)`; `job` is any label that comes back in events.

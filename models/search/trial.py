@@ -1,5 +1,6 @@
-"""What a trial is told and what it leaves, as data that passes between processes."""
+"""A trial as data that passes between processes: its task, its result, and its files."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import optuna
 
-from contracts.settings.load import Train
+from contracts.settings.sections import Train
 from models.training.data import Data
 
 
@@ -28,11 +29,17 @@ class TrialTask:
     reports_mean: bool = True  # of the folds so far; else each fold's own value
     measures_latency: bool = False
 
+    @property
+    def function(self) -> str:
+        """What trains it, by its name in `models.search.worker`."""
+        return "train" if self.folds == 1 else "train_folds"
+
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a finished trial leaves: the best epoch's value, all epochs' numbers, size, time, the threads used, and the
-    values that its initialisations reached, or of its folds, whose mean is the value then.
+    """What a finished trial leaves: the value of its best epoch, the numbers of all epochs, size and seconds.
+
+    With folds `value` is the mean of theirs. `latency` is seconds for one row, where it is measured.
     """
 
     value: float
@@ -43,8 +50,31 @@ class TrialResult:
     threads: int
     values_of_restarts: tuple[float, ...]
     values_of_folds: tuple[float, ...] = ()
-    latency: float | None = None  # seconds for one row, where they are measured
+    latency: float | None = None
 
 
-# Told of every trial that has ended, before the study is: the trial, its state, its result, and why it failed.
+@dataclass(frozen=True)
+class TrialFiles:
+    """Where the trials of one study keep their files, by their numbers."""
+
+    folder: Path
+
+    def network(self, trial: int) -> Path:
+        return self.folder / str(trial) / "model.keras"
+
+    def history(self, trial: int) -> Path:
+        return self.folder / str(trial) / "history.csv"
+
+    def checkpoint(self, trial: int) -> Path:
+        return self.folder / str(trial) / "checkpoint"
+
+    def keep_only(self, trials: set[int]) -> None:
+        """Remove the files of all other trials."""
+        for path in self.folder.iterdir():
+            if int(path.name) not in trials:
+                shutil.rmtree(path)
+
+
+# Called with a trial that has ended: the trial, its state, its result where it was trained to its end, and the reason
+# where it failed.
 OnTrial = Callable[[optuna.Trial, str, TrialResult | None, str], None]

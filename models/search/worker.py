@@ -14,11 +14,12 @@ from contracts.files import write_atomically
 from contracts.schema import load_schema
 from contracts.spec import Spec
 from models.search.trial import TrialResult, TrialTask
+from models.training.class_weights import apply_class_weights
 from models.training.data import Data
-from models.training.export import export
+from models.training.export import ExportFailed, export
+from models.training.fine_tuning import reuse_layers
 from models.training.fit import Fitted, fit
 from models.training.latency import latency
-from models.training.weights import start_from, weighted
 
 SEEDS_APART = 1_000_003  # between the initialisations of a trial, further than any two trials are
 
@@ -91,7 +92,7 @@ def _fit(task: TrialTask, restart: int, on_epoch: Callable[[int, float], None]) 
 
     def prepare(network: keras.Model) -> None:
         if settings.fine_tune is not None:
-            start_from(network, Path(settings.fine_tune.bundle), settings.fine_tune.layers, settings.fine_tune.frozen)
+            reuse_layers(network, Path(settings.fine_tune.bundle), settings.fine_tune.layers, settings.fine_tune.frozen)
 
     def report(epoch: int, value: float) -> None:
         if restart == 0 and epoch % task.report_every == 0:
@@ -100,7 +101,7 @@ def _fit(task: TrialTask, restart: int, on_epoch: Callable[[int, float], None]) 
     return fit(
         Spec(**task.hyperparameters),
         schema,
-        weighted(task.data.split("train"), schema, settings.class_weights),
+        apply_class_weights(task.data.split("train"), schema, settings.class_weights),
         task.data.split("validation"),
         monitor=task.monitor,
         higher_is_better=task.higher_is_better,
@@ -113,9 +114,22 @@ def _fit(task: TrialTask, restart: int, on_epoch: Callable[[int, float], None]) 
     )
 
 
-def export_all(saved: list[Path], folders: list[Path], data: Data, on_epoch: Callable[[int, float], None]) -> None:
-    """Export trained networks; the graphs are compared on the first validation rows."""
+def export_all(
+    saved: list[Path], folders: list[Path], data: Data, on_epoch: Callable[[int, float], None]
+) -> list[str | None]:
+    """Export trained networks; the graphs are compared on the first validation rows.
+
+    Returns:
+        for each network why it cannot be exported, or None.
+    """
     use_threads(0)
     rows = np.array(data.split("validation").features[:256])
-    for path, folder in zip(saved, folders, strict=True):
-        export(keras.models.load_model(path, compile=False), folder, rows)
+    return [_export(path, folder, rows) for path, folder in zip(saved, folders, strict=True)]
+
+
+def _export(saved: Path, folder: Path, rows: np.ndarray) -> str | None:
+    try:
+        export(keras.models.load_model(saved, compile=False), folder, rows)
+    except ExportFailed as error:
+        return str(error)
+    return None

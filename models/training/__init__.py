@@ -1,1 +1,1 @@
-"""Training one network, and writing it in the formats that others read. Imports `models.network`."""
+"""The training of one network, its checkpoints and its export. Imports `models.network`."""

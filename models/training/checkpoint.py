@@ -1,4 +1,4 @@
-"""A training that is ended by a crash goes on from its last epoch."""
+"""Checkpoints, from which an interrupted training resumes."""
 
 import json
 import time
@@ -10,29 +10,25 @@ import numpy as np
 
 from contracts.files import write_atomically
 
-EVERY = 10.0  # seconds between two checkpoints at least: a short training is not worth one
+MIN_SECONDS = 10.0  # between two checkpoints, so that short trainings write none
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keeps everything that decides how a training goes on: weights, optimizer, random state, early stopping.
+    """Writes the state of a training: weights, optimizer, random generators, early stopping and history.
 
-    A new checkpoint takes the place of the old one only when it is whole on disk, so a crash in the middle of
-    writing leaves the one before. Keras' BackupAndRestore keeps neither the best weights nor the patience,
-    so a resumed training would end elsewhere.
-
-    Args:
-        every: seconds between two checkpoints at least.
+    A resumed training ends with the same weights as an uninterrupted one. With `keras.callbacks.BackupAndRestore` it
+    does not, because that stores neither the best weights nor the patience of early stopping.
     """
 
-    def __init__(self, path: Path, stopping: keras.callbacks.EarlyStopping, every: float = EVERY) -> None:
+    def __init__(self, path: Path, stopping: keras.callbacks.EarlyStopping) -> None:
         super().__init__()
-        self.path, self.stopping, self.every = path, stopping, every
+        self.path, self.stopping = path, stopping
         self.history: dict[str, list[float]] = {}
         self.last = time.monotonic()
         self._resumed: dict[str, Any] | None = None
 
     def restore(self, trainer: keras.Model) -> int:
-        """Put a checkpoint's state back; returns the epoch to begin with, 0 where there is none."""
+        """Restore the state from the file; returns the first epoch to train, 0 without a file."""
         if not self.path.exists():
             return 0
         with np.load(self.path, allow_pickle=False) as stored:
@@ -42,19 +38,19 @@ class Checkpoint(keras.callbacks.Callback):
             n_best = state.pop("n_best")
             state["best_weights"] = [stored[f"best_{number}"] for number in range(n_best)] or None
         self.history = state.pop("history")
-        begin = state.pop("epoch") + 1
+        first_epoch = state.pop("epoch") + 1
         self._resumed = state
-        return begin
+        return first_epoch
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        if self._resumed is not None:  # early stopping forgot everything a moment ago
+        if self._resumed is not None:  # EarlyStopping has just reset itself
             for name, value in self._resumed.items():
                 setattr(self.stopping, name, value)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         for name, value in logs.items():
             self.history.setdefault(name, []).append(float(value))
-        if time.monotonic() - self.last < self.every:
+        if time.monotonic() - self.last < MIN_SECONDS:
             return
         best = self.stopping.best_weights or []
         state = {
@@ -70,5 +66,5 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 def state_of(trainer: keras.Model) -> list[keras.Variable]:
-    """Weights, the state of random layers, and all that the optimizer remembers."""
+    """The variables of network, random generators and optimizer."""
     return [*trainer.variables, *trainer.optimizer.variables]

@@ -1,4 +1,4 @@
-"""The rows of a training, where the processes that train map them into memory."""
+"""Training data as files that worker processes map into memory."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,8 +8,8 @@ import numpy as np
 
 
 class Split(NamedTuple):
-    """Encoded features of shape (n_rows, input_width), targets of shape (n_rows,) or (n_rows, n_outputs), and
-    weights of shape (n_rows,) where rows do not all count the same.
+    """Encoded features of shape (n_rows, input_width), targets of shape (n_rows,) or (n_rows, n_outputs), and row
+    weights of shape (n_rows,), None for equal weights.
     """
 
     features: np.ndarray
@@ -19,9 +19,9 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """Where a trial finds its data: `{train,validation}.{features,target,weight}.npy`, and the schema.
+    """The files of a trial's data: `{train,validation}.{features,target,weight}.npy`, and the schema.
 
-    In a fold, train rows take the place of validation: `held_out` says which, bool of shape (n_rows,).
+    The validation rows of a fold are train rows: those that `held_out` marks, a file of bool of shape (n_rows,).
     """
 
     folder: Path
@@ -29,11 +29,13 @@ class Data:
     held_out: Path | None = None
 
     def save(self, name: str, split: Split) -> None:
+        """Write the arrays of the split `train` or `validation`."""
         for part, values in split._asdict().items():
             if values is not None:
                 np.save(self._file(name, part), values)
 
     def split(self, name: str) -> Split:
+        """Map the arrays of the split `train` or `validation`; what is written to them stays in this process."""
         paths = [self._file("train" if self.held_out else name, part) for part in Split._fields]
         split = Split(*(np.load(path, mmap_mode="c") for path in paths if path.exists()))
         if self.held_out is None:
@@ -42,7 +44,7 @@ class Data:
         return Split(*(values[rows] for values in split if values is not None))
 
     def fold(self, number: int) -> "Data":
-        """The data of one fold, as `pipeline.data.folds` has prepared it."""
+        """The data of one fold, whose files `pipeline.data.folds` writes."""
         schema, held_out = self.folder / f"fold_{number}.json", self.folder / f"fold_{number}.npy"
         return replace(self, schema=schema, held_out=held_out)
 

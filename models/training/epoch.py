@@ -1,4 +1,8 @@
-"""An epoch as one compiled program, inside Keras' own `fit`."""
+"""An epoch in one call to TensorFlow, inside `keras.Model.fit`.
+
+For a small network Keras' call per batch takes longer than the batch. The figures are in
+`docs/decisions/0004-compiled-epoch.md`.
+"""
 
 import keras
 import numpy as np
@@ -10,20 +14,19 @@ from models.network import heads
 from models.network.build import AUXILIARY, MAIN
 from models.training.data import Split
 
-VALIDATION_ROWS = 8192  # rows per validation step; large ones are cheap, endless ones are not
+VALIDATION_ROWS = 8192  # per validation step, to bound its memory
 
 
 class EpochTrainer(keras.Model):
-    """Trains `network` with the data on the device and all steps of an epoch in one compiled program.
+    """Trains `network` with the data on the device and all steps of an epoch in one `tf.function`.
 
-    Keras' `fit` calls into TensorFlow once a batch, which costs more than the batch itself for a small
-    network. Here `fit` is given the order of the rows, and `train_step` runs through all batches of an
-    epoch, the last partial one too, with Keras' own step for each: losses, metrics, callbacks and history
-    are those of plain `fit` on the same order of batches.
+    `fit` gets the row indices of each epoch as its data. `train_step` runs Keras' own train step on each batch of them,
+    the last partial batch included, so that losses, metrics, callbacks and history are those of plain `fit` on the same
+    batches.
 
     Args:
-        uses_xla: compiles the full batches with XLA. Not the last partial one nor the validation, a call of each
-            an epoch: compiling them costs a third of a second each, and wins nothing.
+        uses_xla: compile the steps on full batches with XLA. The last partial batch and the validation run once an
+            epoch: compiling each of them takes a third of a second and saves nothing.
     """
 
     def __init__(
@@ -36,13 +39,13 @@ class EpochTrainer(keras.Model):
         self.units = heads.loss_units(schema)
         self.auxiliary_weight = spec.auxiliary_weight
         self.batch_size = spec.batch_size
-        self.data = _on_device(schema, train)
-        self.validation = _on_device(schema, validation)
+        self.data = _to_tensors(schema, train)
+        self.validation = _to_tensors(schema, validation)
         names = (MAIN, AUXILIARY) if spec.auxiliary_weight else ()
         self.output_losses = {name: keras.metrics.Mean(f"{name}_loss") for name in names}
 
-    def make_variables(self) -> None:
-        """Create the variables of optimizer and metrics, which would otherwise cost a second tracing."""
+    def create_variables(self) -> None:
+        """Create the variables of optimizer and metrics before the first trace; else TensorFlow traces twice."""
         self.optimizer.build(self.network.trainable_variables)
         features, labels = self.data[0][:1], self.data[1][:1]
         predictions = self(features)
@@ -53,17 +56,17 @@ class EpochTrainer(keras.Model):
         return self.network(features, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):  # type: ignore[no-untyped-def]
-        """Mean over the rows of weight times loss, and what regularises the weights.
+        """The mean over the rows of weight times loss, plus the regularisation losses.
 
-        Each member of an ensemble has a loss of its own, of which the mean is taken; the losses of two
-        outputs are added as `auxiliary_weight` says.
+        The loss of an ensemble is the mean over its members. With an auxiliary output the loss is the sum of both
+        outputs' losses, weighted by `auxiliary_weight`.
         """
         outputs = y_pred if isinstance(y_pred, dict) else {MAIN: y_pred}
         shares = {MAIN: 1 - self.auxiliary_weight, AUXILIARY: self.auxiliary_weight}
         total = tf.add_n([0.0, *self.losses])
         for name, output in outputs.items():
             target = y
-            if len(output.shape) == 3:  # of members
+            if len(output.shape) == 3:  # one prediction for each member
                 target = tf.repeat(tf.expand_dims(y, 1), output.shape[1], axis=1)
             if self.units is not None:
                 target, output = target / self.units, output / self.units
@@ -80,13 +83,13 @@ class EpochTrainer(keras.Model):
         return super().compute_metrics(x, y, prediction)
 
     def make_train_function(self, force: bool = False) -> None:
-        """Keras' own wraps loops around a step, for many steps a call: here a call is an epoch."""
-        self.train_function = tf.function(lambda orders: self.train_step(next(orders)), autograph=False)
+        """Replaces Keras' loop over steps: a call of `train_step` is an epoch."""
+        self.train_function = tf.function(lambda epochs: self.train_step(next(epochs)), autograph=False)
 
-    def train_step(self, order: tf.Tensor) -> dict[str, tf.Tensor]:
-        n_rows = order.shape[0]
+    def train_step(self, row_indices: tf.Tensor) -> dict[str, tf.Tensor]:
+        n_rows = row_indices.shape[0]
         n_full = n_rows // self.batch_size
-        batches = tf.reshape(order[: n_full * self.batch_size], (n_full, self.batch_size))
+        batches = tf.reshape(row_indices[: n_full * self.batch_size], (n_full, self.batch_size))
         step = super().train_step
 
         def train_on(rows: tf.Tensor) -> None:
@@ -103,13 +106,13 @@ class EpochTrainer(keras.Model):
         if n_full:
             train_on_full()
         if n_rows % self.batch_size:
-            train_on(order[n_full * self.batch_size :])
+            train_on(row_indices[n_full * self.batch_size :])
         return self.get_metrics_result()
 
     def evaluate(self, x=None, y=None, callbacks=None, **_):  # type: ignore[no-untyped-def]
-        """Validate on the data on the device, as `fit` asks after each epoch.
+        """The validation metrics, for `fit` after each epoch.
 
-        Keras makes a new iterator for each validation, which costs more than validating a small network.
+        Keras makes a new iterator for each validation, which takes longer than the validation of a small network.
         """
         if getattr(self, "test_function", None) is None:
             self.test_function = tf.function(self.test_step, autograph=False)
@@ -123,16 +126,16 @@ class EpochTrainer(keras.Model):
         return logs
 
 
-def _on_device(schema: Schema, split: Split) -> tuple[tf.Tensor, ...]:
-    """Features, labels, and weights where rows have them."""
+def _to_tensors(schema: Schema, split: Split) -> tuple[tf.Tensor, ...]:
+    """Features, labels, and row weights where there are some."""
     parts = [split.features, heads.labels(schema, np.asarray(split.target))]
     if split.weight is not None:
         parts.append(split.weight)
-    return tuple(_tensor(part) for part in parts)
+    return tuple(_to_tensor(part) for part in parts)
 
 
-def _tensor(values: np.ndarray) -> tf.Tensor:
-    """A copy; on a CPU a mapped file as it is, whose pages all trials on the machine share."""
+def _to_tensor(values: np.ndarray) -> tf.Tensor:
+    """A copy on the device. On a CPU a memory-mapped file is not copied: all trials on a machine share its pages."""
     if isinstance(values, np.memmap) and not tf.config.list_physical_devices("GPU"):
         return tf.experimental.dlpack.from_dlpack(values.__dlpack__())
     return tf.constant(values)

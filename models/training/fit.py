@@ -1,4 +1,4 @@
-"""Train a network: one call into compiled code per epoch, early stopping, the best weights kept."""
+"""Train a network with early stopping, which keeps the weights of the best epoch."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from models.training.checkpoint import Checkpoint
 from models.training.data import Split
 from models.training.epoch import EpochTrainer
 
-# XLA compiles for about a second and then makes a step several times cheaper: worth it from here on.
-STEPS_WORTH_COMPILING = 100
+# XLA compiles for about a second, after which a step takes a fraction of its time: faster from this many steps on.
+XLA_MIN_STEPS = 100
 
 
 class TrialDiverged(Exception):
-    """The loss is no number any more: this configuration cannot be trained."""
+    """The loss is NaN or infinite: these hyperparameters cannot be trained."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network with the weights of its best epoch, and every epoch's numbers."""
+    """A trained network with the weights of its best epoch, and the losses and metrics of every epoch."""
 
     network: keras.Model
     history: dict[str, list[float]]
@@ -51,11 +51,11 @@ def fit(
     """Train until the validation metric has not improved for `patience` epochs.
 
     Args:
-        monitor: the metric that decides, as `contracts.metrics` names it.
-        on_epoch: told the epoch, from 0, and its validation metric; may raise to end the training.
-        prepare: given the network before it is trained, to start from other weights.
-        checkpoint: file that holds the training's whole state after its last epochs; where it exists, the
-            training goes on from there, and it is removed at the end.
+        monitor: the name of the validation metric that decides, from `contracts.metrics`.
+        on_epoch: called with the epoch, from 0, and its validation metric; it may raise to stop the training.
+        prepare: called with the new network before the training, for example to reuse layers.
+        checkpoint: file for the state of the training. Where it exists, the training resumes from it; a training that
+            ends removes it.
 
     Raises:
         TrialDiverged: when the loss is NaN or infinite.
@@ -63,59 +63,59 @@ def fit(
     keras.utils.set_random_seed(seed)
     network = build.build(spec, schema)
     prepare(network)
-    trainer = compiled(network, spec, schema, train, validation, epochs)
+    trainer = compile_trainer(network, spec, schema, train, validation, epochs)
     name, mode = f"val_{monitor}", "max" if higher_is_better else "min"
     stopping = keras.callbacks.EarlyStopping(name, mode=mode, patience=patience, restore_best_weights=True)
-    callbacks = [*optimizers.callbacks(spec, name, mode), _Report(name, on_epoch), stopping]
-    begin = 0
+    callbacks = [*optimizers.callbacks(spec, name, mode), _EpochReporter(name, on_epoch), stopping]
+    first_epoch = 0
     if checkpoint is not None:
         saver = Checkpoint(checkpoint, stopping)
-        begin = saver.restore(trainer)
+        first_epoch = saver.restore(trainer)
         callbacks.append(saver)
     history = trainer.fit(
-        shuffled_row_indices(len(train.target), seed, begin),
+        shuffled_row_indices(len(train.target), seed, first_epoch),
         steps_per_epoch=1,
-        initial_epoch=begin,
+        initial_epoch=first_epoch,
         epochs=epochs,
         validation_data=trainer.validation,
         callbacks=callbacks,
-        shuffle=False,  # the orders are shuffled already
+        shuffle=False,  # the row indices are shuffled already
         verbose=0,
     ).history
     if checkpoint is not None:
         history = saver.history
         checkpoint.unlink(missing_ok=True)
-    return Fitted(build.in_32_bits(network, spec, schema), history, int(stopping.best_epoch))
+    return Fitted(build.to_float32(network, spec, schema), history, int(stopping.best_epoch))
 
 
-def compiled(
+def compile_trainer(
     network: keras.Model, spec: Spec, schema: Schema, train: Split, validation: Split, epochs: int
 ) -> EpochTrainer:
-    """A trainer with its optimizer, ready to fit."""
+    """A trainer with optimizer, loss and metrics."""
     steps = -(-len(train.target) // spec.batch_size)
-    trainer = EpochTrainer(network, spec, schema, train, validation, uses_xla=steps > STEPS_WORTH_COMPILING)
+    trainer = EpochTrainer(network, spec, schema, train, validation, uses_xla=steps > XLA_MIN_STEPS)
     trainer.compile(
         optimizer=optimizers.optimizer(spec, steps, epochs),
         loss=trainer.loss_of_rows,
         metrics=heads.metrics(schema),
-        jit_compile=False,  # where it pays, the trainer does it
+        jit_compile=False,  # the trainer compiles the steps itself, see EpochTrainer
     )
-    trainer.make_variables()
+    trainer.create_variables()
     return trainer
 
 
 def shuffled_row_indices(n_rows: int, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
-    """The order of the rows in each epoch: without end, new each time, the same for the same seed."""
+    """An endless dataset of row indices, int32 of shape (n_rows,): a new permutation per epoch, the same for a seed."""
     rows = tf.range(n_rows)
     counter = tf.data.Dataset.counter(first_epoch)
     options = tf.data.Options()
-    options.autotune.enabled = False  # there is nothing to tune, and a training may end seconds late for its thread
+    options.autotune.enabled = False  # its thread delays the end of a training by up to seconds
     shuffled = counter.map(lambda epoch: tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch]))
     return shuffled.with_options(options)
 
 
-class _Report(keras.callbacks.Callback):
-    """Hands on each epoch's validation metric, and ends a training whose loss is no number."""
+class _EpochReporter(keras.callbacks.Callback):
+    """Passes the validation metric of each epoch on, and stops a training whose loss is NaN or infinite."""
 
     def __init__(self, name: str, on_epoch: Callable[[int, float], None]) -> None:
         super().__init__()

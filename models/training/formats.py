@@ -1,4 +1,4 @@
-"""A trained network and its curves in the formats of other tools."""
+"""A trained network and its learning curves in the formats of other tools."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,15 +7,13 @@ from models.training.runtime import use_threads  # first: imports TensorFlow qui
 import keras
 import tensorflow as tf
 
-from models.training.export import served
+from models.training.export import inference_model
 
 
 def write_formats(model: Path, folder: Path) -> None:
-    """Write `saved_model/` for other servers, `model.weights.h5`, the weights alone, and `architecture.json`, the
-    network without them, of a `.keras` file.
-    """
+    """Write a `.keras` file as `saved_model/`, `model.weights.h5` (weights) and `architecture.json` (layers)."""
     use_threads(0)
-    network = served(keras.models.load_model(model, compile=False))
+    network = inference_model(keras.models.load_model(model, compile=False))
     folder.mkdir(parents=True, exist_ok=True)
     network.export(folder / "saved_model", format="tf_saved_model", verbose=False)
     network.save_weights(folder / "model.weights.h5")
@@ -23,10 +21,10 @@ def write_formats(model: Path, folder: Path) -> None:
 
 
 def write_events(curves: Mapping[str, Sequence[tuple[int, float]]], folder: Path) -> None:
-    """Write TensorBoard's event files `train/` and `validation/`, which it shows beside each other.
+    """Write TensorBoard's event files in `train/` and `validation/`, two runs that it draws in the same charts.
 
     Args:
-        curves: per metric (those of validation begin with `val_`) the epoch and the value of each point.
+        curves: the points (epoch, value) of each metric; the names of validation metrics begin with `val_`.
     """
     for part, prefix in (("train", ""), ("validation", "val_")):
         with tf.summary.create_file_writer(str(folder / part)).as_default():

@@ -1,4 +1,4 @@
-"""How long the served graph takes for one row."""
+"""The latency of the exported graph."""
 
 import statistics
 import tempfile
@@ -11,11 +11,11 @@ import onnxruntime
 
 from models.training.export import export
 
-WARM, CALLS = 20, 200
+WARM_UP_CALLS, CALLS = 20, 200
 
 
 def latency(network: keras.Model, rows: np.ndarray) -> float:
-    """Median seconds of ONNX Runtime for one row on one thread, as the service asks it.
+    """Median seconds that ONNX Runtime takes for one row on one thread, as in the service.
 
     Args:
         rows: encoded rows, shape (n_rows, input_width).
@@ -27,8 +27,8 @@ def latency(network: keras.Model, rows: np.ndarray) -> float:
         session = onnxruntime.InferenceSession(Path(folder) / "model.onnx", options, providers=["CPUExecutionProvider"])
     feed = {session.get_inputs()[0].name: rows[:1]}
     seconds = []
-    for _ in range(WARM + CALLS):
-        began = time.perf_counter()
+    for _ in range(WARM_UP_CALLS + CALLS):
+        started = time.perf_counter()
         session.run(None, feed)
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[WARM:])
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[WARM_UP_CALLS:])

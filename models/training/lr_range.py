@@ -1,4 +1,4 @@
-"""The learning rate range test: which learning rate to begin with (Smith, 2017, arXiv 1506.01186)."""
+"""The learning rate range test, which suggests a learning rate (Smith, 2017, arXiv 1506.01186)."""
 
 import keras
 import numpy as np
@@ -8,22 +8,22 @@ from contracts.spec import Spec
 from models.network import build
 from models.training.data import Split
 from models.training.epoch import EpochTrainer
-from models.training.fit import compiled
+from models.training.fit import compile_trainer
 
 LOW, HIGH, STEPS = 1e-5, 10.0, 300
-SMOOTHING = 0.95  # how much of the mean so far each loss keeps: single batches are noisy
-BELOW = 10  # the suggestion is so many times below where the loss turns (Géron, chapter 11)
+SMOOTHING = 0.95  # of the exponential moving average of the losses
+DIVISOR = 10  # the suggestion is the rate of the lowest loss divided by this (Géron, chapter 11)
 
 
 def lr_range(spec: Spec, schema: Schema, train: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Train with a learning rate that is multiplied by a constant each step.
+    """Train with a learning rate that grows by a constant factor each step, until the loss diverges.
 
     Returns:
-        learning rates and smoothed losses, both of shape (n_steps,); the steps end where the loss explodes.
+        learning rates and smoothed losses, both of shape (n_steps,).
     """
     keras.utils.set_random_seed(seed)
     network = build.build(spec, schema)
-    trainer = compiled(network, spec.model_copy(update={"schedule": "constant"}), schema, train, train, 1)
+    trainer = compile_trainer(network, spec.model_copy(update={"schedule": "constant"}), schema, train, train, 1)
     generator = np.random.default_rng(seed)
     size = min(spec.batch_size, len(train.target))
     rates, losses, mean = np.geomspace(LOW, HIGH, STEPS), [], 0.0
@@ -39,8 +39,8 @@ def lr_range(spec: Spec, schema: Schema, train: Split, seed: int) -> tuple[np.nd
 
 
 def suggestion(rates: np.ndarray, losses: np.ndarray) -> float:
-    """Ten times below the rate at which the loss is lowest, after which it turns up."""
-    return float(rates[int(np.argmin(losses))] / BELOW)
+    """A tenth of the learning rate with the lowest loss, from which on the loss rises."""
+    return float(rates[int(np.argmin(losses))] / DIVISOR)
 
 
 def _one_step(trainer: EpochTrainer, rows: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Optimizers and how their learning rate changes, from a spec."""
+"""Optimizers and learning rate schedules of a spec."""
 
 import math
 
@@ -8,9 +8,9 @@ from contracts.spec import Spec
 
 
 def optimizer(spec: Spec, steps_per_epoch: int, epochs: int) -> keras.optimizers.Optimizer:
-    """The optimizer of a spec; all units of time in it are epochs, which become steps here."""
+    """The optimizer of a spec, whose schedule counts epochs; Keras' schedules count steps."""
     inner = _optimizer(spec, steps_per_epoch, epochs)
-    # Small gradients would be zeros in 16 bits with so short an exponent (Micikevicius et al., 2018).
+    # Small gradients underflow in float16 (Micikevicius et al., 2018).
     return keras.optimizers.LossScaleOptimizer(inner) if spec.precision == "mixed_float16" else inner
 
 
@@ -33,8 +33,10 @@ def _optimizer(spec: Spec, steps_per_epoch: int, epochs: int) -> keras.optimizer
 def learning_rate(
     spec: Spec, steps_per_epoch: int, epochs: int
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """`time`: lr / (1 + decay·t). `exponential`: lr · exp(−decay·t). `cosine`: up from 0 for `warmup` epochs,
-    then down to 0 at the last one (Loshchilov and Hutter, 2017). t counts epochs, and parts of them.
+    """The learning rate at time t in epochs, fractions included.
+
+    `time`: lr / (1 + decay·t). `exponential`: lr · exp(−decay·t). `cosine`: rises from 0 for `warmup` epochs, then
+    falls to 0 at the last epoch (Loshchilov and Hutter, 2017, arXiv 1608.03983).
     """
     match spec.schedule:
         case "time":
@@ -57,12 +59,12 @@ def learning_rate(
 
 
 def callbacks(spec: Spec, monitor: str, mode: str) -> list[keras.callbacks.Callback]:
-    """What the optimizer needs done between epochs: averaged weights put in place, the rate lowered."""
-    wanted: list[keras.callbacks.Callback] = []
+    """The callbacks of a spec: one that evaluates and keeps averaged weights, one that lowers the learning rate."""
+    needed: list[keras.callbacks.Callback] = []
     if spec.ema:
-        wanted.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+        needed.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
     if spec.schedule == "plateau":
-        wanted.append(
+        needed.append(
             keras.callbacks.ReduceLROnPlateau(monitor, spec.decay, patience=spec.plateau_patience or 1, mode=mode)
         )
-    return wanted
+    return needed

@@ -1,4 +1,4 @@
-"""TensorFlow, imported quietly, and the threads that it computes with. Import this module before Keras."""
+"""Imports TensorFlow without its log messages, and sets its threads. Import this module before Keras."""
 
 import contextlib
 import os
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """Drop what is written to stderr, by native code too: TensorFlow reports absent GPUs as errors."""
-    keep = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    """Discard stderr, also that of native code: TensorFlow reports absent GPUs as errors."""
+    stderr = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
-        os.dup2(keep, 2)
-        os.close(keep)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
 
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -25,9 +25,9 @@ with _silenced():
 
 
 def use_threads(threads: int) -> None:
-    """Start TensorFlow's runtime with so many threads, 0 for its own choice; only the first call has an effect."""
+    """Start TensorFlow's runtime with a number of threads, 0 for its default. Only the first call has an effect."""
     with _silenced():
         if threads:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(threads)
-        tf.config.list_logical_devices()  # starts the runtime, which complains where there is no GPU
+        tf.config.list_logical_devices()  # starts the runtime, which logs errors where there is no GPU

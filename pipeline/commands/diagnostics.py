@@ -46,15 +46,15 @@ def learning_rate_range(dataset: str) -> None:
     """Learning rate range test: a curve, and the rate ten times below its turning point."""
     params, paths = _prepared(dataset)
     from models.training.runtime import use_threads  # first: imports TensorFlow quietly  # isort: skip
-    from contracts.settings.space import specs_tried
+    from contracts.settings.space_problems import corner_specs
     from models.training.lr_range import lr_range, suggestion
+    from pipeline.data.training_data import write_training_data
     from pipeline.evaluation import plots
-    from pipeline.search.train import prepare_data
 
     use_threads(0)
-    spec = specs_tried(params.search.space)[0]
+    spec = corner_specs(params.search.space)[0]
     with tempfile.TemporaryDirectory() as folder:
-        train = prepare_data(paths, Path(folder)).split("train")
+        train = write_training_data(paths, Path(folder)).split("train")
         schema = load_schema(paths.prepared / "schema.json")
         rates, losses = lr_range(spec, schema, train, params.search.seed)
     best = suggestion(rates, losses)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,12 +21,12 @@ app = typer.Typer()
 @app.command()
 def promote(dataset: str, version: Annotated[str | None, typer.Argument(help="none lists them")] = None) -> None:
     """Serve a registered version again: move the alias `champion`, then evaluate and package that version."""
-    from pipeline.tracking import runs
+    from pipeline.tracking import registry, runs
 
     load_params(PARAMS, dataset)
     paths = Paths(dataset)
     client, _ = runs.connect(dataset)
-    versions, present = runs.versions(client, dataset), runs.champion(client, dataset)
+    versions, present = registry.versions(client, dataset), registry.champion(client, dataset)
     if version not in versions:
         listed = ", ".join(f"{v} (champion)" if v == present else v for v in versions) or "none yet"
         raise UserError(
@@ -36,7 +37,7 @@ def promote(dataset: str, version: Annotated[str | None, typer.Argument(help="no
         raise UserError(f"{paths.selection} is missing: run `make repro DATASETS={dataset}` first")
     with working_copy():
         with tempfile.TemporaryDirectory() as scratch:
-            bundle = runs.download_bundle(dataset, version, Path(scratch))
+            bundle = registry.download_bundle(dataset, version, Path(scratch))
             shutil.rmtree(paths.bundle, ignore_errors=True)
             shutil.copytree(bundle, paths.bundle)
         selection = json.loads(paths.selection.read_text())
@@ -47,7 +48,7 @@ def promote(dataset: str, version: Annotated[str | None, typer.Argument(help="no
             "reason": f"promoted by hand, in the place of version {present}",
         }
         paths.selection.write_text(json.dumps(selection, indent=2) + "\n", encoding="utf-8")
-        runs.set_champion_alias(client, dataset, version)
+        registry.set_champion_alias(client, dataset, version)
         print(f"Version {version} of {dataset} is the champion again (before: {present}).", flush=True)
         # DVC is told that this is what `select` leaves now, and to run no stage before it, which would undo it.
         code = run_dvc([dataset], "commit", "--force", f"select@{dataset}") or run_dvc(
@@ -89,8 +90,8 @@ def retrain(dataset: str) -> None:
         from contracts.bundle import BundleDamaged, open_bundle
         from contracts.files import md5
         from contracts.metrics import BY_NAME
-        from models.search.study import Objective, task_for
-        from pipeline.search.train import prepare_data
+        from pipeline.data.training_data import write_training_data
+        from pipeline.search.plan import make_plan
 
         try:
             manifest, _ = open_bundle(paths.bundle)
@@ -102,9 +103,9 @@ def retrain(dataset: str) -> None:
                 f"run `make repro DATASETS={dataset}` first"
             )
         metric = BY_NAME[manifest.metric]
-        data = prepare_data(paths, Path(scratch))
-        objective = Objective(data, metric.name, metric.higher_is_better, params.train)
-        task = task_for(objective, manifest.hyperparameters, manifest.seed, manifest.threads)
+        plan = replace(make_plan(params, paths), metric=metric)
+        data = write_training_data(paths, Path(scratch))
+        task = plan.trial_task(data, manifest.hyperparameters, manifest.seed, manifest.threads)
         print(f"Training trial {manifest.trial} of {manifest.study} again …", flush=True)
         pool.start(None, "train", task, Path(scratch) / "model.keras")
         again = pool.result().value

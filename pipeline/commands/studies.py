@@ -55,14 +55,14 @@ def list_studies() -> None:
 
 def _current() -> set[str]:
     """The studies that a search would continue now, of the datasets that are prepared."""
-    from pipeline.tracking.provenance import study_name
+    from pipeline.search.plan import present_study
 
     datasets = [path.stem for path in Path("catalog").glob("*.yaml") if _is_prepared(Paths(path.stem))]
-    return {study_name(load_params(PARAMS, name), Paths(name)) for name in datasets}
+    return {present_study(load_params(PARAMS, name), Paths(name)) for name in datasets}
 
 
 def _is_prepared(paths: Paths) -> bool:
-    return all((paths.prepared / f"{part}.parquet").exists() for part in ("train", "validation"))
+    return (paths.prepared / "schema.json").exists()
 
 
 @app.command()
@@ -84,10 +84,10 @@ def study_export(
     if study is None and not (paths.prepared / "train.parquet").exists():
         raise UserError(f"{paths.prepared} is missing: name a study (`make studies` lists them): {example} STUDY=…")
     from pipeline.search import studies
-    from pipeline.tracking.provenance import study_name
+    from pipeline.search.plan import present_study
 
     storage = studies.open_storage()
-    name = study or study_name(params, paths)
+    name = study or present_study(params, paths)
     if study is None and name not in studies.optuna.get_all_study_names(storage):
         raise UserError(
             f"{dataset} has not been searched with these settings and data (study {name}): run `make tune "

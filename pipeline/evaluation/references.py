@@ -13,7 +13,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from contracts.metrics import metrics_of
+from contracts.metrics import task_metrics
 from contracts.schema import CategoricalFeature, Schema
 
 BOOSTING = {"max_iter": 500, "learning_rate": 0.05, "early_stopping": True, "random_state": 0}
@@ -50,7 +50,7 @@ def fit_and_score(
     model.fit(*train)
     seconds = time.perf_counter() - started
     predictions = _predictions(schema, model, validation[0])
-    values = {metric.name: metric.compute(validation[1], predictions) for metric in metrics_of(schema)}
+    values = {metric.name: metric.compute(validation[1], predictions) for metric in task_metrics(schema.task)}
     return {**{f"val_{name}": value for name, value in values.items() if value == value}, "seconds": seconds}
 
 
@@ -68,7 +68,7 @@ def _predictions(schema: Schema, model: Any, rows: np.ndarray) -> np.ndarray:
 
 def _prepared(schema: Schema, model: Any) -> Any:
     """The model after imputed and standardised numbers and one-hot categories."""
-    codes = [i for i, f in enumerate(schema.features) if isinstance(f, CategoricalFeature)]
+    codes = [i for i, f in enumerate(schema.inputs) if isinstance(f, CategoricalFeature)]
     numbers = [i for i in range(schema.input_width) if i not in codes]
     columns = [
         ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),

@@ -1,84 +1,120 @@
-"""Who is served: candidates, baseline and present champion compared on the same validation rows."""
+"""Selection: candidates, baseline and present champion, compared on the same validation rows."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
 
 from contracts.metrics import Metric
 
 
+class Exclusion(Enum):
+    """Why a champion cannot win, whatever its value."""
+
+    FEATURES = "its features are not those of the data"
+    CLASSES = "its classes are not those of the data"
+    SPLIT = "it was trained on another split of the same data"
+    UNREADABLE = "its bundle cannot be read"
+
+
 @dataclass(frozen=True)
-class Competitor:
-    """A model and its value on validation; `barred` says why it may not win, whatever its value."""
+class Contender:
+    """A bundle and its validation metric, NaN where there is none. `detail` completes the text of `exclusion`."""
 
     name: str
+    bundle: Path
     value: float
     n_parameters: int
     trial: int
-    barred: str | None = None
+    exclusion: Exclusion | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The winner, by name, and why; `is_new` says whether it replaces the champion."""
+    """The winner, with what it was compared with. `best` is the candidate that the champion was compared with."""
 
-    winner: str
-    reason: str
-    is_new: bool
+    metric: Metric
+    candidates: tuple[Contender, ...]
+    champion: Contender | None
+    baseline: float
+    minimum_gain: float
+    best: Contender
+    winner: Contender
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the winner replaces the champion."""
+        return self.winner is not self.champion
 
 
-class NothingToServe(Exception):
-    """No candidate beats the baseline, and there is no champion to keep."""
+class NothingBeatsBaseline(Exception):
+    """No candidate is better than the baseline, and there is no champion to keep."""
 
 
 def decide(
-    metric: Metric, candidates: list[Competitor], champion: Competitor | None, baseline: float, minimum_gain: float
+    metric: Metric, candidates: tuple[Contender, ...], champion: Contender | None, baseline: float, minimum_gain: float
 ) -> Decision:
     """The first candidate that beats the baseline wins if it beats the champion by more than `minimum_gain`.
 
     Args:
-        candidates: in the order that training has given them, the best first: by the value of their trial, by
-            its mean over folds or seeds, or by the rule for several objectives.
+        candidates: in the order of their training's ranking, the best first.
 
     Raises:
-        NothingToServe: when neither a candidate nor the champion is better than the baseline.
+        NothingBeatsBaseline: when neither a candidate nor the champion can be served.
     """
     best = next((c for c in candidates if metric.better(c.value, baseline)), candidates[0])
     beats_baseline = metric.better(best.value, baseline)
-    rival = champion if champion is not None and champion.barred is None else None
-    if rival is None:
+    incumbent = champion if champion is not None and champion.exclusion is None else None
+    if incumbent is None:
         if not beats_baseline:
-            raise NothingToServe(
+            raise NothingBeatsBaseline(
                 f"no candidate is better than the baseline ({metric.name} {baseline:.4g}): the best, {best.name}, "
                 f"has {best.value:.4g}. Give the search more trials or another space, or look at the data."
             )
-        why = f"champion barred: {champion.barred}" if champion and champion.barred else "there was no champion"
-        return Decision(
-            best.name, f"{metric.name} {best.value:.4g}, better than the baseline's {baseline:.4g}; {why}", True
-        )
-    if beats_baseline and metric.better(best.value, rival.value, by=minimum_gain):
-        return Decision(
-            best.name,
-            f"{metric.name} {best.value:.4g}, better than the champion's {rival.value:.4g} "
-            f"and the baseline's {baseline:.4g}",
-            True,
-        )
-    return Decision(
-        rival.name,
-        f"the champion stays with {metric.name} {rival.value:.4g}: "
-        f"the best candidate, {best.name}, has {best.value:.4g}"
-        + (f" and must be better by more than {minimum_gain:.4g}" if minimum_gain else ""),
-        False,
-    )
+        winner = best
+    else:
+        winner = best if beats_baseline and metric.better(best.value, incumbent.value, by=minimum_gain) else incumbent
+    return Decision(metric, candidates, champion, baseline, minimum_gain, best, winner)
 
 
-def as_report(
-    metric: Metric, candidates: list[Competitor], champion: Competitor | None, baseline: float, decision: Decision
-) -> dict:
-    """What `selection.json` holds."""
+def reason(decision: Decision) -> str:
+    """Why the winner won, in a sentence."""
+    name, best, champion = decision.metric.name, decision.best, decision.champion
+    if champion is not None and not decision.is_new:
+        gain = f" and must be better by more than {decision.minimum_gain:.4g}" if decision.minimum_gain else ""
+        return (
+            f"the champion stays with {name} {champion.value:.4g}: the best candidate, {best.name}, "
+            f"has {best.value:.4g}{gain}"
+        )
+    if champion is not None and champion.exclusion is None:
+        return (
+            f"{name} {best.value:.4g}, better than the champion's {champion.value:.4g} "
+            f"and the baseline's {decision.baseline:.4g}"
+        )
+    before = "there was no champion" if champion is None else f"the champion is excluded: {_exclusion(champion)}"
+    return f"{name} {best.value:.4g}, better than the baseline's {decision.baseline:.4g}; {before}"
+
+
+def report(decision: Decision) -> dict[str, Any]:
+    """The content of `selection.json`."""
     return {
-        "metric": metric.name,
-        "higher_is_better": metric.higher_is_better,
-        "baseline": baseline,
-        "candidates": [asdict(candidate) for candidate in candidates],
-        "champion_before": asdict(champion) if champion else None,
-        **asdict(decision),
+        "metric": decision.metric.name,
+        "higher_is_better": decision.metric.higher_is_better,
+        "baseline": decision.baseline,
+        "candidates": [_entry(candidate) for candidate in decision.candidates],
+        "champion_before": _entry(decision.champion) if decision.champion else None,
+        "winner": decision.winner.name,
+        "reason": reason(decision),
+        "is_new": decision.is_new,
     }
+
+
+def _entry(contender: Contender) -> dict[str, Any]:
+    names = ("name", "value", "n_parameters", "trial")
+    return {**{name: getattr(contender, name) for name in names}, "excluded": _exclusion(contender) or None}
+
+
+def _exclusion(contender: Contender) -> str:
+    parts = (contender.exclusion.value if contender.exclusion else "", contender.detail)
+    return ": ".join(part for part in parts if part)

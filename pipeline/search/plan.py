@@ -1,29 +1,79 @@
-"""What can be wrong between the settings and a dataset's schema, found before any row is read."""
+"""From settings and a prepared dataset to the plan of a search, with every problem told before anything starts."""
 
-import difflib
+import hashlib
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from contracts.errors import UserError
-from contracts.schema import Schema
-from contracts.settings.load import FineTune, Params
-from contracts.settings.space import specs_tried
-from contracts.spec import Spec
-from models.network.compatibility import misfits_of_schema
+from contracts.bundle import BundleDamaged, open_bundle
+from contracts.errors import UserError, nearest
+from contracts.files import md5
+from contracts.metrics import BY_NAME
+from contracts.schema import Schema, load_schema
+from contracts.settings.load import FineTune, Params, task_misfits
+from contracts.settings.space_problems import corner_specs
+from contracts.spec import NETWORK_VERSION, Spec
+from models.network.compatibility import schema_problems
+from models.search.plan import Plan, plan_search
+from pipeline.paths import Paths
+from pipeline.tracking import provenance
+
+PREPARED = {"train": "train.parquet", "validation": "validation.parquet", "schema": "schema.json"}
 
 
-def check(params: Params, schema: Schema) -> None:
-    """Refuse networks that such data cannot have.
+def make_plan(params: Params, paths: Paths) -> Plan:
+    """The plan of a dataset's search.
 
     Raises:
-        UserError: with every problem, each as `section.key: expected …, received …`.
+        UserError: with every setting that does not fit the dataset, each as `section.key: expected …, received …`.
     """
-    specs = specs_tried(params.search.space)
-    problems = [f"search.space.{problem}" for spec in specs for problem in misfits_of_schema(spec, schema)]
+    schema = load_schema(paths.prepared / "schema.json")
+    _check_settings(params, schema)
+    data_md5 = _digests(paths)
+    metric = BY_NAME[params.metric_for(schema.task)]
+    return plan_search(
+        params, schema.task, metric, study_name(params, metric.name, data_md5), data_md5, provenance.cores()
+    )
+
+
+def present_study(params: Params, paths: Paths) -> str:
+    """The name of the study that a search with these settings and this prepared data continues."""
+    task = load_schema(paths.prepared / "schema.json").task
+    return study_name(params, params.metric_for(task), _digests(paths))
+
+
+def study_name(params: Params, metric: str, data_md5: Mapping[str, str]) -> str:
+    """The dataset and a hash of what makes trials comparable: data, schema, space, objective, version of the networks.
+
+    The budget is no part of it: more trials continue the same study.
+    """
+    search = params.search.model_dump(
+        mode="json", include={"space", "seed", "sampler", "pruner", "folds", "second_objective", "warmup_epochs"}
+    )
+    comparable = {
+        "data": dict(data_md5),
+        "objective": [metric, params.train.model_dump(mode="json"), search],
+        "networks": NETWORK_VERSION,
+    }
+    digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()
+    return f"{params.dataset}-{digest[:10]}"
+
+
+def _digests(paths: Paths) -> dict[str, str]:
+    return {part: md5(paths.prepared / name) for part, name in PREPARED.items()}
+
+
+def _check_settings(params: Params, schema: Schema) -> None:
+    misfits = [str(mistake) for mistake in task_misfits(params, schema.task)]
+    if misfits:
+        raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *misfits]))
+    specs = corner_specs(params.search.space)
+    problems = [f"search.space.{problem}" for spec in specs for problem in schema_problems(spec, schema)]
     problems += _class_weight_problems(params.train.class_weights, schema)
     if params.train.fine_tune is not None:
         problems += _fine_tune_problems(params.train.fine_tune, specs, schema)
     if problems:
-        raise UserError("\n  ".join([f"{schema.dataset} cannot be trained so:", *dict.fromkeys(problems)]))
+        raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *dict.fromkeys(problems)]))
 
 
 def _class_weight_problems(weights: str | dict[str, float], schema: Schema) -> list[str]:
@@ -34,19 +84,14 @@ def _class_weight_problems(weights: str | dict[str, float], schema: Schema) -> l
     problems = []
     for name in weights if isinstance(weights, dict) else ():
         if name not in schema.classes:
-            near = difflib.get_close_matches(name, schema.classes, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            known = ", ".join(schema.classes)
+            known, hint = ", ".join(schema.classes), nearest(name, schema.classes)
             problems.append(f"train.class_weights: expected classes among {known}, received {name!r}{hint}")
     return problems
 
 
 def _fine_tune_problems(fine_tune: FineTune, specs: list[Spec], schema: Schema) -> list[str]:
-    # Imported here: only these settings need another bundle.
-    from contracts.bundle import BundleDamaged, open_bundle
-
     try:
-        manifest, theirs = open_bundle(Path(fine_tune.bundle))
+        manifest, source_schema = open_bundle(Path(fine_tune.bundle))
     except BundleDamaged as error:
         return [f"train.fine_tune.bundle: expected a bundle, received {fine_tune.bundle!r}: {error}"]
     source = Spec(**manifest.hyperparameters)
@@ -54,9 +99,10 @@ def _fine_tune_problems(fine_tune: FineTune, specs: list[Spec], schema: Schema) 
     problems = []
     if n > source.depth:
         problems.append(f"train.fine_tune.layers: expected at most {source.depth}, which the bundle has, received {n}")
-    if theirs.input_width != schema.input_width:
+    if source_schema.input_width != schema.input_width:
         problems.append(
-            f"train.fine_tune.bundle: expected {schema.input_width} inputs, received one with {theirs.input_width}"
+            f"train.fine_tune.bundle: expected {schema.input_width} inputs, "
+            f"received one with {source_schema.input_width}"
         )
     for spec in specs:
         if spec.widths[:n] != source.widths[:n]:

@@ -1,4 +1,4 @@
-"""What a search shows while it runs: a line per trial, and where there is a terminal how far it is."""
+"""The output of a search: a line per trial and, in a terminal, a progress bar."""
 
 import time
 from collections import Counter
@@ -11,21 +11,20 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from contracts.metrics import Metric
-from contracts.settings.sections import Search
+from models.search.plan import Plan
 from models.search.ranking import best_trials
 from models.search.study import finished_trials, seconds_searched
 
 STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 
-class TrialProgress:
-    """Counts the finished trials of a study by how they ended, up to its budget, and knows the best so far."""
+class SearchProgress:
+    """Counts the finished trials of a study by state, up to its budget, and keeps the best value so far."""
 
-    def __init__(self, dataset: str, metric: Metric, search: Search, study: optuna.Study) -> None:
-        self.dataset, self.metric, self.search = dataset, metric, search
+    def __init__(self, plan: Plan, study: optuna.Study) -> None:
+        self.plan, self.dataset, self.metric = plan, plan.dataset, plan.metric
         self.counts = Counter(STATES[trial.state.name] for trial in finished_trials(study))
-        best = best_trials(study, 1)
+        best = best_trials(study)
         self.best = best[0].values[0] if best else None
         self.already, self.before, self.began = self.counts.total(), seconds_searched(study), time.monotonic()
         self.last, self.ended = self.began, 0.0
@@ -33,12 +32,12 @@ class TrialProgress:
         self.live = Live(console=self.console, get_renderable=self._live, refresh_per_second=2, transient=True)
         budget_used = f"{self.already} trials after {duration(self.before)} of search"
         if self._share() >= 1:
-            self.console.print(f"  {dataset}: the study has its budget already, {budget_used}; nothing to train")
+            self.console.print(f"  {plan.dataset}: the study has used its budget, {budget_used}; nothing to train")
         elif self.already:
-            self.console.print(f"  {dataset}: continuing a study with {self.already} finished trials")
+            self.console.print(f"  {plan.dataset}: continuing a study with {self.already} finished trials")
 
-    def __enter__(self) -> "TrialProgress":
-        # Without a terminal it would only be printed once more at the end.
+    def __enter__(self) -> "SearchProgress":
+        # Without a terminal the bar would only be printed once, at the end.
         if self.console.is_terminal:
             self.live.start()
         return self
@@ -63,25 +62,25 @@ class TrialProgress:
         self.console.print(f"  trial {self._done()}: {outcome} ({settings})")
 
     def end(self, comparison: str) -> None:
-        """The last lines: what came of the search, and where its best runs stand side by side."""
-        self.console.print(f"  {self.line()}\n  the best of them side by side: {comparison}")
+        """Print the last lines: the result of the search, and where MLflow compares its best runs."""
+        self.console.print(f"  {self.line()}\n  compare the best: {comparison}")
 
     def say(self, note: str) -> None:
         self.console.print(f"  {self.dataset}: {note}")
 
     def line(self) -> str:
-        """How far the search is: trials done, the best so far, how the others ended, and the time."""
+        """The state of the search: trials done, best value, how many were pruned or failed, and the time."""
         best = "no value yet" if self.best is None else f"best {self.metric.name} {self.best:.4f}"
         ends = f"{self.counts['pruned']} pruned, {self.counts['failed']} failed"
         return f"{self.dataset}: {self._done()} trials · {best} · {ends} · {duration(self._seconds())}"
 
     def left(self) -> float | None:
-        """Seconds until the budget is used up, or nothing where they cannot be told yet."""
-        left = [] if self.search.timeout is None else [self.search.timeout - self._seconds()]
+        """Seconds until the budget is used up; None where they cannot be estimated yet."""
+        left = [] if self.plan.timeout is None else [self.plan.timeout - self._seconds()]
         here = self.counts.total() - self.already
-        if self.search.n_trials is not None and here:
+        if self.plan.n_trials is not None and here:
             each = (self.last - self.began) / here
-            left.append(each * (self.search.n_trials - self.counts.total()) - (time.monotonic() - self.last))
+            left.append(each * (self.plan.n_trials - self.counts.total()) - (time.monotonic() - self.last))
         return max(0.0, min(left)) if left else None
 
     def _live(self) -> Table:
@@ -92,19 +91,19 @@ class TrialProgress:
 
     def _done(self) -> str:
         total = self.counts.total()
-        return str(total) if self.search.n_trials is None else f"{total}/{self.search.n_trials}"
+        return str(total) if self.plan.n_trials is None else f"{total}/{self.plan.n_trials}"
 
     def _seconds(self) -> float:
         return self.before + (self.ended or time.monotonic()) - self.began
 
     def _share(self) -> float:
-        """How much of the budget is used up, 1 for all."""
-        trials = self.counts.total() / self.search.n_trials if self.search.n_trials else 0.0
-        return max(trials, self._seconds() / self.search.timeout if self.search.timeout else 0.0)
+        """The share of the budget that is used up, from 0 to 1."""
+        trials = self.counts.total() / self.plan.n_trials if self.plan.n_trials else 0.0
+        return max(trials, self._seconds() / self.plan.timeout if self.plan.timeout else 0.0)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds in hours, minutes and seconds."""
     minutes, hours = round(seconds) // 60, round(seconds) // 3600
     if hours:
         return f"{hours} h {minutes % 60} min"

@@ -1,6 +1,5 @@
-"""The studies of the storage, as they are: read without a search, for `make studies` and what is like it."""
+"""Optuna's storage: created for a search, opened for reading, and the studies in it."""
 
-import difflib
 import json
 from collections import Counter
 from pathlib import Path
@@ -11,9 +10,18 @@ import pandas as pd
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from contracts.errors import UserError
+from contracts.errors import UserError, nearest
 from models.search.study import ABANDONED
-from pipeline.tracking.provenance import optuna_storage
+from pipeline.tracking import databases
+
+
+def create_storage(address: str) -> optuna.storages.RDBStorage:
+    """The storage at an address, made where it is missing."""
+    file = address.removeprefix("sqlite:///")
+    if file == address:
+        return optuna.storages.RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
+    databases.use_write_ahead_log(Path(file))
+    return optuna.storages.RDBStorage(address, engine_kwargs={"connect_args": {"timeout": 60}})
 
 
 def open_storage() -> optuna.storages.RDBStorage:
@@ -22,7 +30,7 @@ def open_storage() -> optuna.storages.RDBStorage:
     Raises:
         UserError: when there is none, or none that Optuna can read.
     """
-    address = optuna_storage()
+    address = databases.optuna_storage()
     file = address.removeprefix("sqlite:///")
     if file != address and not Path(file).exists():  # opening it would make it
         raise UserError(f"there are no studies yet in {file}: run `make repro` first")
@@ -42,9 +50,8 @@ def load(storage: optuna.storages.RDBStorage, name: str) -> optuna.Study:
     """
     names = optuna.get_all_study_names(storage)
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "`make studies` lists them"
-        raise UserError(f"expected a study of the storage, received {name!r}; {hint}")
+        hint = nearest(name, names) or "; `make studies` lists them"
+        raise UserError(f"expected a study of the storage, received {name!r}{hint}")
     return optuna.load_study(study_name=name, storage=storage)
 
 
@@ -53,13 +60,13 @@ def dataset_of(study: optuna.Study) -> str:
 
 
 def states(study: optuna.Study) -> Counter[str]:
-    """How many trials are in which state; those that a search did not get to the end of are none."""
+    """How many trials are in each state; abandoned trials do not count."""
     trials = study.get_trials(deepcopy=False)
     return Counter(trial.state.name.lower() for trial in trials if ABANDONED not in trial.user_attrs)
 
 
 def best_values(study: optuna.Study) -> list[float]:
-    """The best value; of several objectives, the best of each."""
+    """The best value of each objective; empty where no trial is complete."""
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     if not complete:
         return []
@@ -71,16 +78,16 @@ def best_values(study: optuna.Study) -> list[float]:
 
 
 def changed(study: optuna.Study) -> Any:
-    """When a trial of it last began or ended, as a local time; nothing where there is none."""
+    """When a trial last started or ended, in local time; None without trials."""
     trials: list[FrozenTrial] = study.get_trials(deepcopy=False)
     times = [time for trial in trials for time in (trial.datetime_start, trial.datetime_complete) if time is not None]
     return max(times, default=None)
 
 
 def table(study: optuna.Study) -> pd.DataFrame:
-    """A row per trial: its number, value and state, when and how long, its hyperparameters and what is noted of it.
+    """A row per trial: number, value, state, times, hyperparameters and attributes.
 
-    What is neither a number nor a text is written as JSON, so that every kind of file can hold it.
+    Lists and mappings become JSON, so that CSV and Parquet can hold them.
     """
     value = "value" if len(study.directions) == 1 else "values"
     frame = study.trials_dataframe(

@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,11 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from contracts.bundle import open_bundle
-from contracts.files import md5
-from contracts.metrics import BY_NAME
-from contracts.settings.load import Params
 from models.search.duplicates import DUPLICATES
-from models.search.finalists import with_seeds
-from models.search.ranking import front
-from models.search.study import abandon
+from models.search.finalists import values_of_seeds
+from models.search.plan import Plan
+from models.search.ranking import pareto_front
+from models.search.study import abandon_running, seconds_searched
 from models.search.trial import TrialResult
 from pipeline.evaluation import plots
 from pipeline.paths import Paths
@@ -24,15 +23,14 @@ from pipeline.tracking import runs
 
 
 class StudyLog:
-    """Writes a study to MLflow while it runs; opens its parent run, which `finish` closes.
+    """Logs a study to MLflow while it runs. It opens the parent run; `finish` closes it.
 
-    As a context it closes the run and what runs of the study when the search ends in any other way.
+    When a search ends in any other way, leaving the context closes the parent run and the trials that run.
     """
 
-    def __init__(self, params: Params, paths: Paths, study: optuna.Study) -> None:
-        self.params, self.paths, self.study = params, paths, study
-        self.metric = BY_NAME[params.metric]
-        self.client, self.experiment = runs.connect(params.dataset)
+    def __init__(self, plan: Plan, paths: Paths, study: optuna.Study) -> None:
+        self.plan, self.paths, self.study, self.metric = plan, paths, study, plan.metric
+        self.client, self.experiment = runs.connect(plan.dataset)
         known = study.user_attrs.get("mlflow_run_id")
         self.parent = runs.study_run(self.client, self.experiment, study.study_name, known)
         if self.parent != known:
@@ -49,18 +47,18 @@ class StudyLog:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             return
-        # What cannot be closed because a store has failed, the next search closes.
+        # Where a store has failed, the next search closes what stays open.
         with contextlib.suppress(Exception):
-            abandon(self.study, "its search was ended", self.abandoned)
+            abandon_running(self.study, "its search was ended", self.abandoned)
         with contextlib.suppress(Exception):
-            self.client.set_terminated(self.parent, "FAILED" if issubclass(kind, Exception) else "KILLED")
+            self._end("FAILED" if issubclass(kind, Exception) else "KILLED")
 
     def abandoned(self, number: int) -> None:
-        """A trial may have been logged, or half logged, whose end the study was not told any more."""
+        """Mark the run of a trial as killed; it may have been logged, in part or whole, before its search ended."""
         runs.abandon_trial(self.client, self.experiment, self.parent, number)
 
     def trial(self, trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
-        """Log a trial before the study is told of it, so that the study can point to the run."""
+        """Log a trial that has ended, before the study knows its end, so that the study can name the run."""
         metrics = {"seconds": result.seconds, "n_parameters": float(result.n_parameters)} if result else {}
         if result:
             metrics |= {**_spread("restarts", result.values_of_restarts), **_spread("folds", result.values_of_folds)}
@@ -69,8 +67,8 @@ class StudyLog:
             metrics |= {} if result.history else {f"best.val_{self.metric.name}": result.value}
             metrics |= {f"best.{name}": values[result.best_epoch] for name, values in result.history.items()}
         elif state == "duplicate":
-            twin = self.study.trials[trial.user_attrs[DUPLICATES]]
-            metrics |= {f"best.val_{self.metric.name}": twin.values[0]} if twin.values else {}
+            earlier = self.study.trials[trial.user_attrs[DUPLICATES]]
+            metrics |= {f"best.val_{self.metric.name}": earlier.values[0]} if earlier.values else {}
         elif state == "pruned":
             reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
             metrics |= {f"last.val_{self.metric.name}": reported[max(reported)]} if reported else {}
@@ -94,8 +92,8 @@ class StudyLog:
         )
         trial.set_user_attr("mlflow_run_id", run)
 
-    def pictures(self, best: FrozenTrial) -> None:
-        """How the search went: every trial's value, what each hyperparameter matters, and which values were good."""
+    def _log_pictures(self, best: FrozenTrial) -> None:
+        """The value of every trial, how much each hyperparameter matters, and which values are good."""
         values = [
             (t.number, value, t.state.name.lower())
             for t in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -109,18 +107,20 @@ class StudyLog:
             "slices": study_plots.slices(complete, self.metric),
         }
         if len(self.study.directions) > 1:
-            second = self.params.search.second_objective
-            pictures["front"] = study_plots.front(complete, front(self.study), best, self.metric, second)
+            second = self.plan.second_objective
+            pictures["front"] = study_plots.front(complete, pareto_front(self.study), best, self.metric, second)
         folder = self.paths.search_plots
         files = [plots.save(figure, folder / f"{name}.png") for name, figure in pictures.items()]
         runs.log_files(self.client, self.parent, files)
 
-    def finish(self, best: list[FrozenTrial], bundles: list[Path]) -> None:
-        """Bundles and learning curves of the best, the table of trials, and the end of the parent run."""
-        for trial, bundle in zip(best, bundles, strict=True):
+    def finish(self, bundles: Mapping[Path, FrozenTrial]) -> None:
+        """Log bundles and learning curves of the best trials, pictures and the table of all, and end the parent run."""
+        best = list(bundles.values())
+        self._log_pictures(best[0])
+        for bundle, trial in bundles.items():
             run = trial.user_attrs["mlflow_run_id"]
             if not runs.run_exists(self.client, run):
-                continue  # the store was emptied since
+                continue  # the store has been emptied
             history = plots.read_history(bundle / "history.csv")
             figure = plots.learning_curves(history, self.metric.name, open_bundle(bundle)[0].best_epoch)
             with tempfile.TemporaryDirectory() as folder:
@@ -136,29 +136,32 @@ class StudyLog:
             {
                 "best.trial": str(best[0].number),
                 "best.run": best[0].user_attrs["mlflow_run_id"],
-                "front": ", ".join(str(trial.number) for trial in front(self.study)),
+                "front": ", ".join(str(trial.number) for trial in pareto_front(self.study)),
             },
         )
-        self.client.set_terminated(self.parent, "FINISHED")
+        self._end("FINISHED")
 
     def finalists(self, best: list[FrozenTrial]) -> None:
-        """Mean and spread over the seeds that the best were trained with."""
+        """Log mean and standard deviation over the seeds of each finalist."""
         for trial in best:
             if runs.run_exists(self.client, trial.user_attrs["mlflow_run_id"]):
-                values = tuple(with_seeds(self.study, trial))
+                values = tuple(values_of_seeds(self.study, trial))
                 runs.log_metrics(self.client, trial.user_attrs["mlflow_run_id"], _spread("seeds", values))
 
     def comparison(self, best: list[FrozenTrial]) -> str:
-        """Where MLflow shows the runs of these trials side by side."""
+        """The address at which MLflow shows the runs of these trials side by side."""
         return runs.comparison(self.experiment, [trial.user_attrs["mlflow_run_id"] for trial in best])
 
+    def _end(self, status: str) -> None:
+        runs.end_study_run(self.client, self.parent, status, seconds_searched(self.study))
+
     def _log_inputs(self, run: str) -> None:
-        files = {part: self.paths.prepared / f"{part}.parquet" for part in ("train", "validation")}
-        runs.log_inputs(self.client, run, {part: (path, md5(path)) for part, path in files.items()})
+        parts = {part: self.paths.prepared / f"{part}.parquet" for part in ("train", "validation")}
+        runs.log_inputs(self.client, run, {part: (path, self.plan.data_md5[part]) for part, path in parts.items()})
 
 
 def _spread(name: str, values: tuple[float, ...]) -> dict[str, float]:
-    """Mean and standard deviation of several values, for they say nothing of one."""
+    """Mean and standard deviation of several values; nothing for one."""
     if len(values) < 2:
         return {}
     return {f"{name}.mean": float(np.mean(values)), f"{name}.spread": float(np.std(values, ddof=1))}
@@ -170,7 +173,7 @@ def _last(trial: FrozenTrial) -> float | None:
 
 
 def _importance(study: optuna.Study) -> dict[str, float]:
-    """fANOVA (Hutter et al., 2014), or nothing where the trials do not differ enough to tell."""
+    """Importances by fANOVA (Hutter et al., 2014); empty where the trials do not differ enough."""
     try:
         return optuna.importance.get_param_importances(
             study,

@@ -1,222 +1,118 @@
-"""A study from its data to its candidate bundles: search, export, log."""
+"""A search as a sentence: open its study, run it, rank its trials, export the best, log them."""
 
-import csv
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
-import pandas as pd
 from optuna.trial import FrozenTrial
 
-from contracts.bundle import Manifest, seal
 from contracts.errors import UserError
-from contracts.files import md5, write_atomically
-from contracts.metrics import BY_NAME, Metric
-from contracts.schema import load_schema
-from contracts.settings.load import Params
-from contracts.settings.pruners import Wilcoxon
-from models.search.finalists import describe_finalists, rank_by_mean, train_again
+from models.search.finalists import describe_finalist, rank_by_mean, train_with_more_seeds
+from models.search.plan import Plan
 from models.search.pool import Pool
-from models.search.pruners import chosen as pruner
-from models.search.ranking import best_trials, front
-from models.search.samplers import notes
-from models.search.study import (
-    Objective,
-    abandon,
-    n_different_of,
-    open_study,
-    run_study,
-    seconds_searched,
-    task_for,
-    to_go_on_with,
-    tried,
-)
-from models.search.trial import TrialResult
-from models.training.data import Data, Split
-from pipeline.data.folds import prepare_folds
-from pipeline.data.splits import read_part, read_weights
+from models.search.ranking import best_trials
+from models.search.run import run_study
+from models.search.samplers import sampler_note
+from models.search.study import abandon_running, count_tried, open_study, resumable_trials, seconds_searched
+from models.search.trial import TrialFiles, TrialResult
+from models.training.data import Data
+from pipeline.data.folds import write_folds
+from pipeline.data.training_data import write_training_data
 from pipeline.paths import Paths, var
-from pipeline.search.plan import check
-from pipeline.search.progress import TrialProgress
+from pipeline.search.candidates import describe_choice, export_candidates, write_history, write_trials
+from pipeline.search.progress import SearchProgress
+from pipeline.search.studies import create_storage
 from pipeline.search.study_log import StudyLog
-from pipeline.tracking import databases, provenance, runs
+from pipeline.tracking import databases, runs
+from pipeline.tracking.locks import study_lock
 
 if TYPE_CHECKING:
     from models.search.cluster import Cluster
 
 
-def search_and_export(params: Params, paths: Paths, pool: Pool, cluster: "Cluster | None" = None) -> None:
+def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | None" = None) -> None:
     """Search until the study has its budget, and leave its best trials as bundles.
 
     Args:
         pool: exports, and trains where there is no `cluster`.
 
     Raises:
-        UserError: when no trial could be trained to its end, with the reasons.
+        UserError: when no trial was trained to its end, with the reasons.
     """
-    check(params, load_schema(paths.prepared / "schema.json"))
-    studies = provenance.optuna_storage()
-    databases.check(studies, "OPTUNA_STORAGE", table="studies")
-    databases.check(runs.tracking_uri(), "MLFLOW_TRACKING_URI", table="experiments")
-    name = provenance.study_name(params, paths)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        provenance.file_lock(name, f"study {name} is being searched"),
-        databases.study_lock(studies, name),
-    ):
-        data = prepare_data(paths, Path(folder))
-        metric = BY_NAME[params.metric]
-        folds = params.search.folds
-        if folds > 1:
-            prepare_folds(params, paths, data)
-        second = params.search.second_objective
-        reports_mean = not isinstance(pruner(params.search), Wilcoxon)
-        objective = Objective(data, metric.name, metric.higher_is_better, params.train, folds, reports_mean, second)
-        cores = provenance.cores()
-        workers = cores if params.search.workers == "auto" else params.search.workers
-        threads = max(1, cores // workers)
-        trains, room = (pool, lambda: workers) if cluster is None else (cluster, cluster.room)
-        home = var() / "studies" / name
-        study = open_study(name, studies, params.search, objective)
-        with StudyLog(params, paths, study) as log:
-            abandon(study, "its search died", log.abandoned)
-            with TrialProgress(params.dataset, metric, params.search, study) as progress:
-
-                def on_trial(trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
-                    if result is not None and result.history:
-                        _write_history(home / str(trial.number) / "history.csv", result.history)
-                    log.trial(trial, state, result, reason)
-                    progress.trial(trial, state, result, reason)
-
-                def save_to(number: int) -> Path:
-                    return home / str(number) / "model.keras"
-
-                for note in notes(params.search):
-                    progress.say(note)
-                run_study(study, params.search, objective, trains, room, threads, save_to, on_trial)
-                if tried(study) == n_different_of(params.search):
-                    progress.say(f"all {tried(study)} configurations have been tried: nothing is left to try")
-            best = best_trials(study, params.search.keep, params.search.tolerance)
-            if not best:
-                raise nothing_trained(params, study)
-            if params.search.finalist_seeds:
-                train_again(study, best, params.search, objective, trains, room, threads, Path(folder))
-                log.finalists(best)
-                best = rank_by_mean(study, best)
-                for trial in best:
-                    progress.say(describe_finalists(study, trial, metric.name))
-            _train_missing(best, home, objective, pool)
-            folders = [paths.candidates / str(rank) for rank in range(1, len(best) + 1)]
-            pool.start(None, "export_all", [home / str(t.number) / "model.keras" for t in best], folders, data)
-            log.pictures(best[0])  # meanwhile
-            pool.result()
-            for trial, bundle in zip(best, folders, strict=True):
-                shutil.copy(paths.prepared / "schema.json", bundle / "schema.json")
-                shutil.copy(home / str(trial.number) / "history.csv", bundle / "history.csv")
-                seal(bundle, _manifest(params, paths, trial, name, bundle / "history.csv"))
-            _table(study, params.metric, second).to_csv(paths.candidates / "trials.csv", index=False)
-            log.finish(best, folders)
-            if second != "none":
-                progress.say(_taken(study, best[0], params))
+    storage = databases.optuna_storage()
+    databases.check_usable(storage, "OPTUNA_STORAGE", table="studies")
+    databases.check_usable(runs.tracking_uri(), "MLFLOW_TRACKING_URI", table="experiments")
+    with tempfile.TemporaryDirectory() as folder, study_lock(storage, plan.study):
+        scratch, trainer = Path(folder), cluster or pool
+        data = _prepare(plan, paths, scratch)
+        files = TrialFiles(var() / "studies" / plan.study)
+        study = open_study(plan, create_storage(storage))
+        with StudyLog(plan, paths, study) as log:
+            abandon_running(study, "its search died", log.abandoned)
+            progress = _run(plan, study, data, trainer, files, log)
+            ranked = _rank(plan, study, data, trainer, scratch, log, progress)
+            bundles, reasons = export_candidates(plan, ranked, files, paths, pool, data)
+            write_trials(plan, study, paths.candidates / "trials.csv")
+            log.finish(bundles)
+            for reason in reasons:
+                progress.say(reason)
+            best = list(bundles.values())
+            if plan.second_objective != "none":
+                progress.say(describe_choice(plan, study, best[0]))
             progress.end(log.comparison(best))
-            _forget_all_but({trial.number for trial in best} | to_go_on_with(study), home)
+        files.keep_only({trial.number for trial in best} | resumable_trials(study))
 
 
-def prepare_data(paths: Paths, folder: Path) -> Data:
-    """Train and validation rows, encoded, where worker processes map them into memory."""
-    schema = load_schema(paths.prepared / "schema.json")
-    data = Data(folder, paths.prepared / "schema.json")
-    for part in ("train", "validation"):
-        file = paths.prepared / f"{part}.parquet"
-        data.save(part, Split(*read_part(file, schema), read_weights(file, schema)))
+def _prepare(plan: Plan, paths: Paths, folder: Path) -> Data:
+    data = write_training_data(paths, folder)
+    if plan.folds > 1:
+        write_folds(data, paths.prepared / "train.parquet", plan.source, plan.bins, plan.folds, plan.seed)
     return data
 
 
-def _train_missing(best: list[FrozenTrial], home: Path, objective: Objective, pool: Pool) -> None:
-    """Train again, from what the study stored, the trials whose network is not on disk any more."""
-    for trial in best:
-        folder = home / str(trial.number)
-        if (folder / "model.keras").exists() and (folder / "history.csv").exists():
-            continue
-        told = trial.user_attrs
-        task = task_for(objective, told["hyperparameters"], told["seed"], told["threads"])
-        pool.start(None, "train", task, folder / "model.keras")
-        result = pool.result()
-        _write_history(folder / "history.csv", result.history)
+def _run(
+    plan: Plan, study: optuna.Study, data: Data, trainer: "Pool | Cluster", files: TrialFiles, log: StudyLog
+) -> SearchProgress:
+    with SearchProgress(plan, study) as progress:
+
+        def on_trial(trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
+            if result is not None and result.history:
+                write_history(files.history(trial.number), result.history)
+            log.trial(trial, state, result, reason)
+            progress.trial(trial, state, result, reason)
+
+        if note := sampler_note(plan):
+            progress.say(note)
+        run_study(study, plan, data, trainer, files, on_trial)
+        if count_tried(study) == plan.n_configurations:
+            progress.say(f"all {plan.n_configurations} configurations have been tried: nothing is left to try")
+    return progress
 
 
-def _manifest(params: Params, paths: Paths, trial: FrozenTrial, study: str, history: Path) -> Manifest:
-    value, best_epoch = trial.values[0], trial.user_attrs["best_epoch"]
-    if params.search.folds > 1:  # the trial's are means over folds; this network came after them, on all train rows
-        value, best_epoch = _reached(history, BY_NAME[params.metric])
-    return Manifest(
-        dataset=params.dataset,
-        task=params.source.task,
-        metric=params.metric,
-        validation={params.metric: value},
-        hyperparameters=trial.user_attrs["hyperparameters"],
-        seed=trial.user_attrs["seed"],
-        threads=trial.user_attrs["threads"],
-        trial=trial.number,
-        study=study,
-        best_epoch=best_epoch,
-        n_parameters=trial.user_attrs["n_parameters"],
-        train_md5=md5(paths.prepared / "train.parquet"),
-        validation_md5=md5(paths.prepared / "validation.parquet"),
-        git_revision=provenance.git_revision(),
-        mlflow_run_id=trial.user_attrs["mlflow_run_id"],
-        versions=provenance.versions("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime"),
-    )
+def _rank(
+    plan: Plan, study: optuna.Study, data: Data, trainer: "Pool | Cluster", scratch: Path, log: StudyLog,
+    progress: SearchProgress,
+) -> list[FrozenTrial]:  # fmt: skip
+    """The trials that may be exported, the best first; finalists come before the others."""
+    ranked = best_trials(study, plan.tolerance)
+    if not ranked:
+        raise nothing_trained(plan, study)
+    if plan.finalist_seeds:
+        finalists, others = ranked[: plan.keep], ranked[plan.keep :]
+        train_with_more_seeds(study, finalists, plan, data, trainer, scratch)
+        log.finalists(finalists)
+        finalists = rank_by_mean(study, finalists)
+        for trial in finalists:
+            progress.say(describe_finalist(study, trial, plan.metric.name))
+        ranked = [*finalists, *others]
+    return ranked
 
 
-def _reached(history: Path, metric: Metric) -> tuple[float, int]:
-    """The best value on validation in a `history.csv`, and its epoch, from 0."""
-    with history.open(newline="", encoding="utf-8") as file:
-        values = [float(row[f"val_{metric.name}"]) for row in csv.DictReader(file)]
-    best = max(values) if metric.higher_is_better else min(values)
-    return best, values.index(best)
-
-
-def _table(study: optuna.Study, metric: str, second: str) -> pd.DataFrame:
-    """A row per trial; with two objectives their values by name, and whether the trial is on the front."""
-    table = study.trials_dataframe()
-    if second != "none":
-        table = table.rename(columns={"values_0": metric, "values_1": second})
-        table["front"] = table["number"].isin([trial.number for trial in front(study)])
-    return table
-
-
-def _taken(study: optuna.Study, trial: FrozenTrial, params: Params) -> str:
-    value, second = trial.values
-    size = (
-        f"{second * 1e6:.0f} µs a row" if params.search.second_objective == "latency" else f"{second:,.0f} parameters"
-    )
-    return (
-        f"of {len(front(study))} trials that no other beats, trial {trial.number} is taken, the smallest within "
-        f"{params.search.tolerance:.1%} of the best {params.metric}: {value:.4g} with {size}"
-    )
-
-
-def _write_history(path: Path, history: dict[str, list[float]]) -> None:
-    frame = pd.DataFrame(history)
-    frame.insert(0, "epoch", range(1, len(frame) + 1))
-    with write_atomically(path) as unfinished:
-        frame.to_csv(unfinished, index=False)
-
-
-def nothing_trained(params: Params, study: optuna.Study) -> UserError:
+def nothing_trained(plan: Plan, study: optuna.Study) -> UserError:
     """Why a search has no best trial, and what to do."""
     reasons = sorted({str(trial.user_attrs["reason"]) for trial in study.trials if "reason" in trial.user_attrs})
-    timeout = params.search.timeout
-    if timeout is not None and seconds_searched(study) >= timeout:
-        more = f"make tune DATASET={params.dataset} TIMEOUT={2 * timeout:.0f}"
-        reasons.append(f"the {timeout:g} s of search.timeout are over; a longer search goes on from here: {more}")
+    if plan.timeout is not None and seconds_searched(study) >= plan.timeout:
+        more = f"make tune DATASET={plan.dataset} TIMEOUT={2 * plan.timeout:.0f}"
+        reasons.append(f"the {plan.timeout:g} s of search.timeout are over; a longer search continues this one: {more}")
     return UserError("\n  ".join(["no trial was trained to its end:", *reasons]))
-
-
-def _forget_all_but(trials: set[int], home: Path) -> None:
-    for folder in home.iterdir():
-        if int(folder.name) not in trials:
-            shutil.rmtree(folder)

@@ -1,9 +1,9 @@
-"""evaluate: the winner on the test rows, which nothing has read before."""
+"""evaluate: the champion on the test rows, which no other stage reads."""
 
 import json
 
 from contracts.files import md5
-from contracts.metrics import bootstrap_intervals, metrics_of
+from contracts.metrics import bootstrap_intervals, task_metrics
 from contracts.settings.load import Params
 from pipeline.data.splits import read_part
 from pipeline.evaluation import plots
@@ -14,25 +14,25 @@ from serving.predictor import Predictor
 
 
 def run(params: Params, paths: Paths) -> None:
-    """Write the metrics with their intervals and the pictures, to files and to the winner's run."""
+    """Write test metrics with their intervals, and plots, to files and to the run of the champion's trial."""
     predictor = Predictor(paths.bundle, bulk_threads=0)
     schema, manifest = predictor.schema, predictor.manifest
     rows, y = read_part(paths.prepared / "test.parquet", schema)
     predictions, settings = predictor.predict(rows), params.evaluate
-    reported = metrics_of(schema)
-    test = {metric.name: metric.compute(y, predictions) for metric in reported}
-    ends = bootstrap_intervals(
-        reported, y, predictions, settings.bootstrap_samples, settings.confidence, params.preprocess.seed
+    metrics = task_metrics(schema.task)
+    test = {metric.name: metric.compute(y, predictions) for metric in metrics}
+    intervals = bootstrap_intervals(
+        metrics, y, predictions, settings.bootstrap_samples, settings.confidence, params.preprocess.seed
     )
-    nothing_learned = baseline_predictions(schema, len(y))
-    baseline = {metric.name: metric.compute(y, nothing_learned) for metric in reported}
+    predicted_baseline = baseline_predictions(schema, len(y))
+    baseline = {metric.name: metric.compute(y, predicted_baseline) for metric in metrics}
     report = {
         "test": test,
-        "low": {name: low for name, (low, _) in ends.items()},
-        "high": {name: high for name, (_, high) in ends.items()},
+        "low": {name: low for name, (low, _) in intervals.items()},
+        "high": {name: high for name, (_, high) in intervals.items()},
         "baseline": baseline,
     }
-    # A metric that is not defined on these rows (NaN) is left out: JSON has no word for it.
+    # JSON has no NaN, which is the value of a metric that these rows do not define.
     report = {part: {name: v for name, v in values.items() if v == v} for part, values in report.items()}
     paths.metrics.parent.mkdir(parents=True, exist_ok=True)
     paths.metrics.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -45,15 +45,13 @@ def run(params: Params, paths: Paths) -> None:
         plots.save(errors(schema, y, predictions), paths.model_plots / f"{errors.__name__}.png"),
     ]
     client, experiment = runs.connect(params.dataset)
-    run_id = manifest.mlflow_run_id
-    if not runs.run_exists(client, run_id):
-        run_id = runs.new_run(client, experiment, f"trial {manifest.trial}")
-    values = {f"{part}.{name}": v for part, of_part in report.items() for name, v in of_part.items()}
-    runs.log_metrics(client, run_id, values)
+    run_id = runs.find_or_create_run(client, experiment, manifest.mlflow_run_id, f"trial {manifest.trial}")
+    flat = {f"{part}.{name}": v for part, values in report.items() for name, v in values.items()}
+    runs.log_metrics(client, run_id, flat)
     runs.log_files(client, run_id, pictures)
     test_file = paths.prepared / "test.parquet"
     runs.log_inputs(client, run_id, {"test": (test_file, md5(test_file))})
-    first = reported[0].name
-    low, high = ends[first]
+    first = metrics[0].name
+    low, high = intervals[first]
     interval = f"{settings.confidence:.0%} interval {low:.4g} to {high:.4g}"
     print(f"  {params.dataset}: test {first} {test[first]:.4g} ({interval})")

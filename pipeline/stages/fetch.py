@@ -2,13 +2,18 @@
 
 from contracts.settings.load import Params
 from pipeline.paths import Paths, var
+from pipeline.sources.files import read_source
 from pipeline.sources.readers import load_raw
 from pipeline.tables import write_rows
 
 
 def run(params: Params, paths: Paths) -> None:
     """Write `data.parquet` to the raw folder: features, target, and the source's own test rows marked."""
-    table = load_raw(params.dataset, params.source, params.fetch, var() / "downloads")
+    notes: list[str] = []
+    if params.source.is_file:
+        table, notes = read_source(params.source)
+    else:
+        table = load_raw(params.dataset, params.source, params.fetch, var() / "downloads")
     paths.raw.mkdir(parents=True, exist_ok=True)
     write_rows(paths.raw / "data.parquet", table)
-    print(f"  {params.dataset}: {table.num_rows:,} rows")
+    print("; ".join([f"  {params.dataset}: {table.num_rows:,} rows", *notes]))

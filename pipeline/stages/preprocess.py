@@ -8,7 +8,7 @@ from contracts.settings.load import Params
 from pipeline.data.schema_inference import infer_schema
 from pipeline.data.splits import split_rows
 from pipeline.paths import Paths
-from pipeline.tables import IS_TEST, TARGET, write_rows
+from pipeline.tables import IS_TEST, TARGET, infer_task, write_rows
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -20,7 +20,9 @@ def run(params: Params, paths: Paths) -> None:
         is_test = table[IS_TEST].to_numpy()
         table = table.drop_columns([IS_TEST])
     settings = params.preprocess
-    stratify = params.source.task in ("multiclass", "binary")
+    task = params.source.task or infer_task(table)
+    source = params.source.model_copy(update={"task": task})
+    stratify = task in ("multiclass", "binary")
     parts = split_rows(
         table[TARGET].to_numpy() if stratify else np.zeros(len(table)),
         is_test,
@@ -29,10 +31,12 @@ def run(params: Params, paths: Paths) -> None:
         settings.seed,
         stratify=stratify,
     )
-    schema = infer_schema(params.dataset, params.source, table.take(parts["train"]), md5(raw), settings.bins)
+    schema = infer_schema(params.dataset, source, table.take(parts["train"]), md5(raw), settings.bins)
     paths.prepared.mkdir(parents=True, exist_ok=True)
     schema.save(paths.prepared / "schema.json")
     for name, rows in parts.items():
         write_rows(paths.prepared / f"{name}.parquet", table.take(rows))
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in parts.items())
-    print(f"  {params.dataset}: {len(schema.features)} features; {counts} rows")
+    print(f"  {params.dataset}: {task} with {len(schema.features)} features; {counts} rows")
+    for column in schema.dropped:
+        print(f"  {params.dataset}: {column.name} is left out ({column.role}): {column.reason}")

@@ -1,88 +1,97 @@
-"""select: who is served, decided on validation alone."""
+"""select: the champion, decided on validation rows alone."""
 
 import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from contracts.bundle import BundleDamaged, Manifest
+from contracts.bundle import BundleDamaged
 from contracts.errors import UserError
-from contracts.metrics import BY_NAME
+from contracts.metrics import BY_NAME, Metric
 from contracts.schema import Schema, load_schema
 from contracts.settings.load import Params
 from pipeline.data.splits import read_part
+from pipeline.evaluation import selection
 from pipeline.evaluation.baselines import baseline_predictions
-from pipeline.evaluation.selection import Competitor, NothingToServe, as_report, decide
+from pipeline.evaluation.selection import Contender, Exclusion
 from pipeline.paths import Paths
-from pipeline.tracking import runs
-from pipeline.tracking.registry import register_bundle
+from pipeline.tracking import registry, runs
 from serving.predictor import Predictor
+
+COMPARABLE = (None, Exclusion.SPLIT)  # exclusions with which a bundle still predicts the rows
 
 
 def run(params: Params, paths: Paths) -> None:
     """Write the winner's `bundle/` and `selection.json`; register it if it is a new champion."""
-    metric = BY_NAME[params.metric]
     schema = load_schema(paths.prepared / "schema.json")
+    metric = BY_NAME[params.metric_for(schema.task)]
     rows, y = read_part(paths.prepared / "validation.parquet", schema)
-
-    def competitor(name: str, folder: Path) -> tuple[Competitor, Manifest]:
-        predictor = Predictor(folder)
-        manifest = predictor.manifest
-        barred = _why_barred(schema, predictor.schema, manifest, candidates[0][1]) if candidates else None
-        comparable = barred is None or "split" in barred
-        value = metric.compute(y, predictor.predict(rows)) if comparable else float("nan")
-        return Competitor(name, value, manifest.n_parameters, manifest.trial, barred), manifest
-
-    candidates: list[tuple[Competitor, Manifest]] = []
-    for folder in sorted((path for path in paths.candidates.iterdir() if path.is_dir()), key=lambda p: int(p.name)):
-        candidates.append(competitor(f"candidate {folder.name}", folder))
+    folders = sorted((path for path in paths.candidates.iterdir() if path.is_dir()), key=lambda path: int(path.name))
+    predictors = [Predictor(folder) for folder in folders]
+    candidates = tuple(
+        _score(f"candidate {folder.name}", folder, predictor, metric, rows, y)
+        for folder, predictor in zip(folders, predictors, strict=True)
+    )
+    baseline = metric.compute(y, baseline_predictions(schema, len(y)))
     client, _ = runs.connect(params.dataset)
-    version = runs.champion(client, params.dataset)
+    version = registry.champion(client, params.dataset)
     with tempfile.TemporaryDirectory() as scratch:
-        champion, home = None, Path()
+        champion = None
         if version is not None:
-            name = f"version {version}"
+            name, train_md5 = f"version {version}", predictors[0].manifest.train_md5
             try:
-                home = runs.download_bundle(params.dataset, version, Path(scratch))
-                champion, _ = competitor(name, home)
-            except (BundleDamaged, OSError, runs.MlflowException) as error:
-                champion = Competitor(name, float("nan"), 0, 0, f"its bundle cannot be read: {error}")
-        baseline = metric.compute(y, baseline_predictions(schema, len(y)))
-        rivals = [candidate for candidate, _ in candidates]
+                bundle = registry.download_bundle(params.dataset, version, Path(scratch))
+                predictor = Predictor(bundle)
+                exclusion = _exclusion(schema, predictor, train_md5)
+                champion = _score(name, bundle, predictor, metric, rows, y, exclusion)
+            except (BundleDamaged, OSError, registry.MlflowException) as error:
+                champion = Contender(name, Path(), float("nan"), 0, 0, Exclusion.UNREADABLE, str(error))
         try:
-            decision = decide(metric, rivals, champion, baseline, params.select.minimum_gain)
-        except NothingToServe as error:
+            decision = selection.decide(metric, candidates, champion, baseline, params.select.minimum_gain)
+        except selection.NothingBeatsBaseline as error:
             raise UserError(str(error)) from None
-        winner = paths.candidates / decision.winner.removeprefix("candidate ") if decision.is_new else home
         shutil.rmtree(paths.bundle, ignore_errors=True)
-        shutil.copytree(winner, paths.bundle)
-    report = as_report(metric, rivals, champion, baseline, decision)
+        shutil.copytree(decision.winner.bundle, paths.bundle)
     if decision.is_new:
-        version = register_bundle(client, params.dataset, paths.bundle)
-        runs.set_champion_alias(client, params.dataset, version)
-    report["version"] = version
-    paths.selection.write_text(json.dumps(_without_nan(report), indent=2) + "\n", encoding="utf-8")
-    print(f"  {params.dataset}: {decision.winner} is served as version {version}: {decision.reason}")
+        version = registry.register_bundle(client, params.dataset, paths.bundle)
+        registry.set_champion_alias(client, params.dataset, version)
+    report = selection.report(decision) | {"version": version}
+    paths.selection.write_text(json.dumps(_nan_as_null(report), indent=2) + "\n", encoding="utf-8")
+    print(f"  {params.dataset}: {decision.winner.name} is served as version {version}: {selection.reason(decision)}")
 
 
-def _why_barred(present: Schema, theirs: Schema, manifest: Manifest, candidate: Manifest) -> str | None:
-    """Why a champion may not be compared, or may not win: None where it may."""
-    if [(f.name, f.kind) for f in theirs.features] != [(f.name, f.kind) for f in present.features]:
-        return "its features are not those of the data"
-    if theirs.classes != present.classes:
-        return "its classes are not those of the data"
-    if theirs.raw_md5 == present.raw_md5 and manifest.train_md5 != candidate.train_md5:
-        # Its train rows may be validation or test rows now, which would flatter it.
-        return "it was trained on another split of the same data"
+def _score(
+    name: str, bundle: Path, predictor: Predictor, metric: Metric, rows: np.ndarray, y: np.ndarray,
+    exclusion: Exclusion | None = None,
+) -> Contender:  # fmt: skip
+    value = metric.compute(y, predictor.predict(rows)) if exclusion in COMPARABLE else float("nan")
+    manifest = predictor.manifest
+    return Contender(name, bundle, value, manifest.n_parameters, manifest.trial, exclusion)
+
+
+def _exclusion(schema: Schema, champion: Predictor, train_md5: str) -> Exclusion | None:
+    """Why a champion cannot win.
+
+    Args:
+        train_md5: of the train rows of the candidates.
+    """
+    if [(f.name, f.kind) for f in champion.schema.features] != [(f.name, f.kind) for f in schema.features]:
+        return Exclusion.FEATURES
+    if champion.schema.classes != schema.classes:
+        return Exclusion.CLASSES
+    if champion.schema.raw_md5 == schema.raw_md5 and champion.manifest.train_md5 != train_md5:
+        # The present validation and test rows may be among its train rows, which makes it look better than it is.
+        return Exclusion.SPLIT
     return None
 
 
-def _without_nan(value):  # type: ignore[no-untyped-def]
-    """JSON has no NaN: a value that does not exist is null."""
+def _nan_as_null(value: Any) -> Any:
+    """JSON has no NaN."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: _nan_as_null(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_without_nan(item) for item in value]
+        return [_nan_as_null(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -5,20 +5,22 @@ import contextlib
 from contracts.settings.load import Params
 from models.search.pool import Pool
 from pipeline.paths import Paths
+from pipeline.search.plan import make_plan
 from pipeline.tracking import databases
 
 
 def run(params: Params, paths: Paths) -> None:
     """Write `candidates/<rank>/`, best first, `trials.csv`, and the study's pictures."""
+    plan = make_plan(params, paths)
     with contextlib.ExitStack() as stack:
         cluster = None
-        if params.search.scheduler is not None:  # first, so that nothing is begun where it does not answer
+        if plan.scheduler is not None:  # first, so that nothing starts where it does not answer
             from models.search.cluster import Cluster
 
-            cluster = stack.enter_context(Cluster(params.search.scheduler))
-        pool = stack.enter_context(Pool(ahead=cluster is None))
+            cluster = stack.enter_context(Cluster(plan.scheduler))
+        pool = stack.enter_context(Pool(plan.workers, ahead=cluster is None))
         # Imported only now, while the pool's own process imports TensorFlow: each takes many seconds.
         from pipeline.search.train import search_and_export
 
         stack.enter_context(databases.failures_explained())
-        search_and_export(params, paths, pool, cluster)
+        search_and_export(plan, paths, pool, cluster)

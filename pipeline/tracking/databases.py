@@ -1,12 +1,10 @@
-"""The databases of studies and runs: whether they can be used, who searches, and what to do when they fail."""
+"""The databases of studies and runs: checks before their use, and explanations of their failures."""
 
 import contextlib
 import errno
-import hashlib
 import os
 import re
 import shutil
-import socket
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,21 +13,27 @@ from urllib.parse import urlsplit
 from contracts.errors import UserError
 from pipeline.paths import var
 
-ANSWERS = 5  # seconds in which a server has to answer
-NO_ROOM = re.compile(
+CONNECT_TIMEOUT = 5  # seconds
+DISK_FULL = re.compile(
     r"No space left on device|database or disk is full|Disk quota exceeded|\d+ requested and \d+ written"
 )
 
 
-def check(address: str, variable: str, table: str) -> None:
-    """Whether a store can be opened, and written by this user.
+def optuna_storage() -> str:
+    """`OPTUNA_STORAGE`, or a SQLite database in `var/`."""
+    var().mkdir(parents=True, exist_ok=True)
+    return os.environ.get("OPTUNA_STORAGE") or f"sqlite:///{var() / 'optuna.db'}"
+
+
+def check_usable(address: str, variable: str, table: str) -> None:
+    """Check that a store can be opened, and that this user can write to it. Nothing is written.
 
     Args:
-        variable: the environment variable that names it.
-        table: what it holds once it was used.
+        variable: the environment variable that names the store.
+        table: a table of the store; where it is missing, the user must be able to create it.
 
     Raises:
-        UserError: with what is wrong and what to do, before anything is written.
+        UserError: with the problem and what to do.
     """
     if address.startswith("sqlite:///"):
         _check_file(Path(address.removeprefix("sqlite:///")), variable)
@@ -45,21 +49,21 @@ def _check_file(path: Path, variable: str) -> None:
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
             found = connection.execute("pragma quick_check(1)").fetchone()[0]
-    except sqlite3.OperationalError:  # a lock, no room, no right: nothing that says it is damaged
+    except sqlite3.OperationalError:  # a lock, a full disk or missing permissions, not a damaged file
         raise
     except sqlite3.DatabaseError as error:
         found = str(error)
     if found == "ok":
         return
     raise UserError(
-        f"{path} is damaged ({found}); nothing was run, and it was not changed. Put a copy of yours in its place, or "
-        f"set it aside with `mv {path} {path}.damaged` and begin anew, or name another one in {variable}; "
-        f"`sqlite3 {path}.damaged .recover` may save what is left in it"
+        f"{path} is damaged ({found}); nothing was run, and the file was not changed. Restore a backup of it, or "
+        f"set it aside with `mv {path} {path}.damaged` and start with an empty one, or name another one in "
+        f"{variable}; `sqlite3 {path}.damaged .recover` prints what can be recovered"
     )
 
 
-def write_ahead(path: Path) -> None:
-    """Let commits to a SQLite database wait once for the disk, not three times, and readers not at all."""
+def use_write_ahead_log(path: Path) -> None:
+    """Create a SQLite database with a write-ahead log: a commit waits for the disk once, not three times."""
     with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
         connection.execute("pragma journal_mode = wal")
 
@@ -69,9 +73,11 @@ def _check_server(address: str, variable: str) -> None:
 
     shown = _without_password(address)
     try:
-        answer = requests.get(f"{address.rstrip('/')}/health", timeout=ANSWERS)
+        answer = requests.get(f"{address.rstrip('/')}/health", timeout=CONNECT_TIMEOUT)
     except requests.RequestException as error:
-        raise UserError(f"no MLflow server answers at {shown} ({variable}): {_first(error)}; nothing was run") from None
+        raise UserError(
+            f"no MLflow server answers at {shown} ({variable}): {_first_line(error)}; nothing was run"
+        ) from None
     if answer.status_code >= 500:
         raise UserError(f"the MLflow server at {shown} ({variable}) answers {answer.status_code}; nothing was run")
 
@@ -82,60 +88,39 @@ def _check_database(address: str, variable: str, table: str) -> None:
     shown = _without_password(address)
     postgresql = address.startswith("postgresql")
     try:
-        engine = sqlalchemy.create_engine(address, connect_args={"connect_timeout": ANSWERS} if postgresql else {})
+        engine = sqlalchemy.create_engine(
+            address, connect_args={"connect_timeout": CONNECT_TIMEOUT} if postgresql else {}
+        )
     except ImportError as error:
         raise UserError(
             f"{variable} names {shown}, whose driver is missing ({error.name or error}): "
-            f"install it with `uv pip install {error.name or '<driver>'}`; PostgreSQL needs none more"
+            f"install it with `uv pip install {error.name or '<driver>'}`; the driver of PostgreSQL is installed"
         ) from None
     except sqlalchemy.exc.ArgumentError as error:
-        raise UserError(f"{variable}: expected the address of a database, received {shown} ({_first(error)})") from None
+        raise UserError(
+            f"{variable}: expected the address of a database, received {shown} ({_first_line(error)})"
+        ) from None
     try:
         with engine.connect() as connection:
-            there = sqlalchemy.inspect(connection).has_table(table)
-            may = there or not postgresql or connection.scalar(sqlalchemy.text(
+            exists = sqlalchemy.inspect(connection).has_table(table)
+            can_create = exists or not postgresql or connection.scalar(sqlalchemy.text(
                 "select has_schema_privilege(current_user, current_schema(), 'CREATE')"
             ))  # fmt: skip
             user = connection.engine.url.username
     except sqlalchemy.exc.DBAPIError as error:
-        raise UserError(f"{variable}: {shown} cannot be used: {_first(error.orig)}; nothing was run") from None
+        raise UserError(f"{variable}: {shown} cannot be used: {_first_line(error.orig)}; nothing was run") from None
     finally:
         engine.dispose()
-    if not may:
+    if not can_create:
         raise UserError(
-            f"{variable}: the user {user!r} may not create tables in {shown}; nothing was run. As its owner: "
+            f"{variable}: the user {user!r} may not create tables in {shown}; nothing was run. Run as its owner: "
             f"grant create on schema public to {user}"
         )
 
 
 @contextlib.contextmanager
-def study_lock(address: str, study: str) -> Iterator[None]:
-    """Hold a study of a PostgreSQL database for one search at a time, wherever it runs; another one waits."""
-    if not address.startswith("postgresql"):
-        yield
-        return
-    import sqlalchemy
-
-    digest = hashlib.sha256(study.encode()).digest()
-    key = {"high": int.from_bytes(digest[:3], "big"), "low": int.from_bytes(digest[3:6], "big")}
-    name = f"search {socket.gethostname()[:40]}, process {os.getpid()}"
-    engine = sqlalchemy.create_engine(
-        address, poolclass=sqlalchemy.NullPool, connect_args={"application_name": name, "connect_timeout": ANSWERS}
-    )
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if not connection.scalar(sqlalchemy.text("select pg_try_advisory_lock(:high, :low)"), key):
-            holder = connection.scalar(sqlalchemy.text(
-                "select application_name from pg_stat_activity join pg_locks using (pid) where locktype = 'advisory' "
-                "and granted and classid = :high and objid = :low limit 1"
-            ), key)  # fmt: skip
-            print(f"  study {study} is being searched by {holder}; waiting for it to end", flush=True)
-            connection.execute(sqlalchemy.text("select pg_advisory_lock(:high, :low)"), key)
-        yield
-
-
-@contextlib.contextmanager
 def failures_explained() -> Iterator[None]:
-    """Turn a full disk, or a server that stopped answering in the middle, into one message."""
+    """Turn the errors of a full disk, or of a server that stopped answering, into one message."""
     try:
         yield
     except UserError:
@@ -144,18 +129,18 @@ def failures_explained() -> Iterator[None]:
         explanation = _explanation(error)
         if explanation is None:
             raise
-        raise UserError(f"{explanation}; what is finished is kept, and the same command goes on") from None
+        raise UserError(f"{explanation}; finished trials are kept, and the same command continues") from None
 
 
 def _explanation(error: BaseException | None) -> str | None:
     free = shutil.disk_usage(var()).free / 2**20
     while error is not None:
-        # SQLite says no more than I/O error where it cannot make the files that it needs for a moment.
-        full = NO_ROOM.search(str(error)) or ("disk I/O error" in str(error) and free < 1)
+        # SQLite reports an I/O error where a full disk has no room for its temporary files.
+        full = DISK_FULL.search(str(error)) or ("disk I/O error" in str(error) and free < 1)
         if full or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            return f"the disk is full ({free:.1f} MB are left for {var()}): make room"
+            return f"the disk is full ({free:.1f} MB are left for {var()}): free some space"
         if type(error).__module__.startswith(("psycopg", "requests")):
-            return f"a server stopped answering ({_first(error)}): see that it runs"
+            return f"a server stopped answering ({_first_line(error)}): check that it runs"
         error = error.__cause__ or error.__context__
     return None
 
@@ -165,6 +150,6 @@ def _without_password(address: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _first(error: BaseException | None) -> str:
-    """The first line of what a library says."""
+def _first_line(error: BaseException | None) -> str:
+    """The first line of a library's message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -1,43 +1,8 @@
-"""Where a result comes from: its study, its code, its machine."""
+"""What a result depends on: the revision of the code, the versions of packages, the cores of the machine."""
 
-import contextlib
-import hashlib
-import json
 import os
 import subprocess
-from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
-
-from filelock import FileLock, Timeout
-
-from contracts.files import md5
-from contracts.settings.load import Params
-from pipeline.paths import Paths, var
-
-
-def study_name(params: Params, paths: Paths) -> str:
-    """The dataset and a hash of all that makes trials comparable: data, space, objective, code.
-
-    The budget is no part of it: more trials continue the same study.
-    """
-    code = {path.name: md5(path) for path in sorted(Path("models").rglob("*.py"))}
-    search = params.search.model_dump(
-        mode="json", include={"space", "seed", "sampler", "pruner", "folds", "second_objective", "warmup_epochs"}
-    )
-    comparable = {
-        "data": [md5(paths.prepared / name) for name in ("train.parquet", "validation.parquet")],
-        "objective": [params.metric, params.train.model_dump(mode="json"), search],
-        "code": code,
-    }
-    digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()
-    return f"{params.dataset}-{digest[:10]}"
-
-
-def optuna_storage() -> str:
-    """`OPTUNA_STORAGE`, or a SQLite database in `var/`."""
-    var().mkdir(parents=True, exist_ok=True)
-    return os.environ.get("OPTUNA_STORAGE") or f"sqlite:///{var() / 'optuna.db'}"
 
 
 def cores() -> int:
@@ -46,7 +11,7 @@ def cores() -> int:
 
 
 def git_revision() -> str:
-    """The commit, with `-dirty` where files differ from it; `unknown` outside a repository."""
+    """The commit, with `-dirty` where tracked files differ from it; `unknown` outside a repository."""
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
         capture_output=True,
@@ -57,25 +22,5 @@ def git_revision() -> str:
 
 
 def versions(*packages: str) -> dict[str, str]:
+    """The installed version of each package."""
     return {package: version(package) for package in packages}
-
-
-@contextlib.contextmanager
-def file_lock(name: str, busy: str) -> Iterator[None]:
-    """Hold what has this name for one process at a time; a second one says that it is `busy`, by whom, and waits."""
-    path = var() / "locks" / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        holder = path.with_suffix(".holder")
-        who = f"process {holder.read_text()}" if holder.exists() else "another process"
-        print(f"  {busy} by {who}; waiting for it to end", flush=True)
-        lock.acquire()
-    path.with_suffix(".holder").write_text(str(os.getpid()))
-    try:
-        yield
-    finally:
-        path.with_suffix(".holder").unlink(missing_ok=True)
-        lock.release()

@@ -1,1 +1,5 @@
-"""The ASGI application: routes, limits, keys, bodies, connections, log. Imports all parts but `serving.service`."""
+"""The ASGI application, in the order of a request: `connections` (head limits), `middleware` with `keys` (who may ask,
+how many at once) and `access_log`, `endpoint` with `body` (size, encoding, time); `app` puts them together.
+
+Imports every other part but `serving.service`.
+"""

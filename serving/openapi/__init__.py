@@ -1,1 +1,1 @@
-"""The OpenAPI description of the service, made from the schema. Imports `serving.protocols`."""
+"""The OpenAPI description of the service, made from the schema and the routes. Imports `serving.protocols`."""

@@ -2,41 +2,27 @@
 
 from typing import Any
 
-from serving.model import Model
-from serving.openapi import bodies
-from serving.openapi.problem import PROBLEM, REASONS
-from serving.protocols.routes import gets, posts
+from serving.model import ServedModel
+from serving.openapi.operations import components, predict_operation
+from serving.openapi.problems import PROBLEM, problem_responses
+from serving.protocols.routes import info_routes, predict_routes
 
-SUMMARIES = {
-    "/livez": "Is the process alive?",
-    "/readyz": "Did the model answer its sample correctly?",
-    "/metrics": "Counters for Prometheus",
-    "/info": "The schema, and where the model comes from",
-    "/version": "MLflow scoring: the MLflow version that tracked the model",
-    "/ping": "MLflow scoring: ready?",
-    "/health": "MLflow scoring: ready?",
-    "/v2": "Open Inference Protocol: the server",
-}
-TEXT = {"/metrics", "/version"}
-READINESS = ("/readyz", "/ping", "/health", "/v2/health/ready")
-OPEN = ("/livez", "/readyz")
-PREDICT = ("400", "408", "413", "415", "503", "504")
-ALL = ("405", "429")
-KEYS = ("401", "403")
+DESCRIPTION_PATH = "/openapi.json"
+WITHOUT_KEY = ("/livez", "/readyz")
+EVERY_ROUTE, KEYS, PREDICT = (405, 429), (401, 403), (400, 408, 413, 415, 503, 504)  # statuses
 
 
-def describe(model: Model) -> dict[str, Any]:
+def describe(model: ServedModel) -> dict[str, Any]:
     """The description of one model's service."""
     manifest = model.manifest
     paths: dict[str, Any] = {}
-    for post in posts(model):
-        operation = bodies.operation(model, post.path)
-        responses = {"200": operation.pop("answer"), **_problems(*PREDICT, *ALL, *KEYS)}
-        paths[post.path] = {
-            "post": {**operation, "operationId": _identifier("post", post.path), "responses": responses}
-        }
-    for path in [*gets(model), "/openapi.json"]:
-        paths[path] = {"get": _get(path)}
+    for predict_route in predict_routes(model):
+        operation = predict_operation(model, predict_route)
+        operation["responses"] |= problem_responses(*PREDICT, *EVERY_ROUTE, *KEYS)
+        paths[predict_route.path] = {"post": {**operation, "operationId": _identifier("post", predict_route.path)}}
+    for route in info_routes(model):
+        paths[route.path] = {"get": _get_operation(route.path, route.summary, route.is_text, route.needs_ready)}
+    paths[DESCRIPTION_PATH] = {"get": _get_operation(DESCRIPTION_PATH, "This description")}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -49,7 +35,7 @@ def describe(model: Model) -> dict[str, Any]:
         "security": [{}, {"bearer": []}, {"header": []}],
         "paths": paths,
         "components": {
-            "schemas": {"Problem": PROBLEM, **bodies.components(model)},
+            "schemas": {"Problem": PROBLEM, **components(model)},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -58,36 +44,16 @@ def describe(model: Model) -> dict[str, Any]:
     }
 
 
-def _get(path: str) -> dict[str, Any]:
-    content = (
-        {"text/plain": {"schema": {"type": "string"}}}
-        if path in TEXT
-        else {"application/json": {"schema": {"type": "object"}}}
-    )
-    statuses = list(ALL)
-    if path in READINESS or path.endswith("/ready"):
-        statuses.append("503")
-    if path not in OPEN:
-        statuses += KEYS
-    summary = SUMMARIES.get(path) or ("Open Inference Protocol" if path.startswith("/v2") else "TensorFlow Serving")
-    if path == "/openapi.json":
-        summary = "This description"
+def _get_operation(path: str, summary: str, is_text: bool = False, needs_ready: bool = False) -> dict[str, Any]:
+    media_type, json_type = ("text/plain", "string") if is_text else ("application/json", "object")
+    statuses = [*EVERY_ROUTE, *([503] if needs_ready else []), *(() if path in WITHOUT_KEY else KEYS)]
+    ok = {"description": "As the summary says", "content": {media_type: {"schema": {"type": json_type}}}}
     return {
         "summary": summary,
         "operationId": _identifier("get", path),
-        "responses": {"200": {"description": "As described", "content": content}, **_problems(*statuses)},
+        "responses": {"200": ok, **problem_responses(*statuses)},
     }
 
 
-def _identifier(verb: str, path: str) -> str:
-    return verb + "".join(part if part.isalnum() else "_" for part in path)
-
-
-def _problems(*statuses: str) -> dict[str, Any]:
-    body = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    answers = {}
-    for status in statuses:
-        names = {"401": ("WWW-Authenticate",), "405": ("Allow",), "429": ("Retry-After",), "503": ("Retry-After",)}
-        headers = {name: {"schema": {"type": "string"}} for name in names.get(status, ())}
-        answers[status] = {"description": REASONS[status], "headers": headers, "content": body}
-    return answers
+def _identifier(method: str, path: str) -> str:
+    return method + "".join(character if character.isalnum() else "_" for character in path)

@@ -1,1 +1,1 @@
-"""The page on which a prediction can be tried. Imports `serving.model`."""
+"""The page in a browser where a person can try a prediction, and Swagger UI. Imports `serving.model`."""

@@ -1,1 +1,1 @@
-"""From bytes to values: JSON, long arrays of numbers, pictures. Imports `serving.errors`."""
+"""From bytes to values: JSON, arrays of numbers in JSON, image files. Imports `serving.errors`."""

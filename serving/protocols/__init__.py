@@ -1,1 +1,1 @@
-"""One module a protocol: from the bytes of a request to the bytes of its answer. Imports `serving.validation`."""
+"""One module per protocol, from the bytes of a request to the bytes of its response. Imports `serving.model`."""

@@ -1,79 +1,127 @@
-"""Which path speaks which protocol."""
+"""The routes of every protocol: path, content types, handler, and what OpenAPI says about them."""
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Any, NamedTuple
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.datastructures import Headers
 
-from serving.errors import Problem
-from serving.model import Answer, Model
+from serving.model import ModelResponse, ServedModel
 from serving.protocols import mlflow_scoring, open_inference, predict, tensorflow_serving
 
 JSON = ("application/json",)
-ROWS = ("application/json", "text/csv")
+JSON_OR_CSV = ("application/json", "text/csv")
+JSON_OR_IMAGE = ("application/json", "image/png", "image/jpeg", "multipart/form-data")
+JSON_OR_BINARY = ("application/json", "application/octet-stream")
 
 
-class Post(NamedTuple):
-    """A route that predicts. `kinds` are the content types it takes."""
+class Protocol(Enum):
+    """The value is the name in the API's description."""
+
+    PREDICT = "Predict"
+    TENSORFLOW_SERVING = "TensorFlow Serving"
+    OPEN_INFERENCE = "Open Inference Protocol"
+    MLFLOW_SCORING = "MLflow scoring"
+
+
+class PredictRoute(NamedTuple):
+    """A route that predicts: `handler` takes the model, the body and the content type."""
 
     path: str
-    kinds: tuple[str, ...]
-    answer: Callable[..., Answer]
-    reads_headers: bool = False
+    protocol: Protocol
+    content_types: tuple[str, ...]
+    handler: Callable[..., ModelResponse]
+    takes_headers: bool = False  # as a fourth argument of the handler
 
 
-def posts(model: Model) -> list[Post]:
-    """The routes that predict."""
-    of_rows = model.schema.image is None
-    one, two = f"/v1/models/{model.name}", f"/v2/models/{model.name}"
-    binary = ("application/json", "application/octet-stream")
-    return [
-        Post(f"{one}:predict", JSON, tensorflow_serving.predict),
-        Post("/predict", predict.ROWS if of_rows else predict.IMAGES, predict.predict),
-        Post(f"{two}/infer", binary, _infer, True),
-        Post("/invocations", ROWS if of_rows else JSON, mlflow_scoring.invocations),
-        Post(f"{one}/versions/{model.version}:predict", JSON, tensorflow_serving.predict),
-        Post(f"{two}/versions/{model.version}/infer", binary, _infer, True),
+class InfoRoute(NamedTuple):
+    """A GET route. With `needs_ready` it answers 503 until the model is ready."""
+
+    path: str
+    summary: str
+    handler: Callable[[ServedModel], ModelResponse]
+    is_text: bool = False
+    needs_ready: bool = False
+
+
+def predict_routes(model: ServedModel) -> list[PredictRoute]:
+    """The routes that predict, the most frequent ones first."""
+    is_image = model.schema.image is not None
+    v1, v2 = f"/v1/models/{model.name}", f"/v2/models/{model.name}"
+    routes = [
+        PredictRoute("/predict", Protocol.PREDICT, JSON_OR_IMAGE if is_image else JSON_OR_CSV, predict.predict),
+        PredictRoute(
+            "/invocations", Protocol.MLFLOW_SCORING, JSON if is_image else JSON_OR_CSV, mlflow_scoring.invocations
+        ),
     ]
-
-
-def gets(model: Model) -> dict[str, Callable[[], Answer]]:
-    """The routes that describe, and what each answers."""
-    one, two = f"/v1/models/{model.name}", f"/v2/models/{model.name}"
-    described: dict[str, Callable[[], Answer]] = {
-        "/livez": lambda: _json({"live": True}),
-        "/metrics": lambda: Answer(model.meters.text(), CONTENT_TYPE_LATEST),
-        "/info": lambda: _json(information(model)),
-        "/v2": lambda: _json(open_inference.server(model)),
-        "/v2/health/live": lambda: _json({"live": True}),
-        "/version": lambda: Answer(model.manifest.versions.get("mlflow", "unknown").encode(), "text/plain"),
-    }
-    for path in ("/readyz", "/ping", "/health", "/v2/health/ready"):
-        described[path] = lambda: _ready(model, {"ready": True})
     for suffix in ("", f"/versions/{model.version}"):
-        described[f"{one}{suffix}"] = lambda: _json(tensorflow_serving.status(model))
-        described[f"{one}{suffix}/metadata"] = lambda: _json(tensorflow_serving.metadata(model))
-        described[f"{two}{suffix}"] = lambda: _json(open_inference.metadata(model))
-        described[f"{two}{suffix}/ready"] = lambda: _ready(model, {"name": model.name, "ready": True})
-    return described
+        routes += [
+            PredictRoute(f"{v1}{suffix}:predict", Protocol.TENSORFLOW_SERVING, JSON, tensorflow_serving.predict),
+            PredictRoute(f"{v2}{suffix}/infer", Protocol.OPEN_INFERENCE, JSON_OR_BINARY, _infer, takes_headers=True),
+        ]
+    return routes
 
 
-def information(model: Model) -> dict[str, Any]:
-    """Schema and provenance, and which model this is."""
+def info_routes(model: ServedModel) -> list[InfoRoute]:
+    """The routes that describe the service and the model."""
+    v1, v2 = f"/v1/models/{model.name}", f"/v2/models/{model.name}"
+    tensorflow, inference = Protocol.TENSORFLOW_SERVING.value, Protocol.OPEN_INFERENCE.value
+    mlflow_ready = f"{Protocol.MLFLOW_SCORING.value}: ready?"
+    routes = [
+        InfoRoute("/livez", "Is the process alive?", _live),
+        InfoRoute("/readyz", "Did the model answer its sample correctly?", _ready, needs_ready=True),
+        InfoRoute("/metrics", "Counters for Prometheus", _metrics, is_text=True),
+        InfoRoute("/info", "The schema, and where the model comes from", _json(information)),
+        InfoRoute("/ping", mlflow_ready, _ready, needs_ready=True),
+        InfoRoute("/health", mlflow_ready, _ready, needs_ready=True),
+        InfoRoute("/version", "MLflow scoring: the MLflow version that tracked the model", _mlflow_version, True),
+        InfoRoute("/v2", f"{inference}: the server", _json(open_inference.server_metadata)),
+        InfoRoute("/v2/health/live", f"{inference}: is the process alive?", _live),
+        InfoRoute("/v2/health/ready", f"{inference}: ready?", _ready, needs_ready=True),
+    ]
+    for suffix in ("", f"/versions/{model.version}"):
+        routes += [
+            InfoRoute(f"{v1}{suffix}", f"{tensorflow}: status", _json(tensorflow_serving.status)),
+            InfoRoute(f"{v1}{suffix}/metadata", f"{tensorflow}: signature", _json(tensorflow_serving.metadata)),
+            InfoRoute(f"{v2}{suffix}", f"{inference}: the model", _json(open_inference.model_metadata)),
+            InfoRoute(f"{v2}{suffix}/ready", f"{inference}: is the model ready?", _model_ready, needs_ready=True),
+        ]
+    return routes
+
+
+def information(model: ServedModel) -> dict[str, Any]:
+    """`GET /info`: the model's name and version, its schema, and its manifest."""
     identity = {"name": model.name, "version": model.version}
     return {"model": identity, "schema": model.schema.model_dump(), "manifest": model.manifest.model_dump()}
 
 
-def _infer(model: Model, body: bytes, content_type: str, headers: Any) -> Answer:
+def _infer(model: ServedModel, body: bytes, content_type: str, headers: Headers) -> ModelResponse:
     return open_inference.infer(model, body, content_type, headers.get("inference-header-content-length"))
 
 
-def _json(document: dict[str, Any]) -> Answer:
-    return Answer(orjson.dumps(document))
+def _json(describe: Callable[[ServedModel], dict[str, Any]]) -> Callable[[ServedModel], ModelResponse]:
+    return lambda model: ModelResponse(orjson.dumps(describe(model)))
 
 
-def _ready(model: Model, document: dict[str, Any]) -> Answer:
-    if model.not_ready:
-        raise Problem(503, f"the model is not ready: {model.not_ready}", headers={"Retry-After": "10"})
-    return _json(document)
+def _live(model: ServedModel) -> ModelResponse:
+    return ModelResponse(b'{"live":true}')
+
+
+def _ready(model: ServedModel) -> ModelResponse:
+    model.check_ready()
+    return ModelResponse(b'{"ready":true}')
+
+
+def _model_ready(model: ServedModel) -> ModelResponse:
+    model.check_ready()
+    return ModelResponse(orjson.dumps({"name": model.name, "ready": True}))
+
+
+def _metrics(model: ServedModel) -> ModelResponse:
+    return ModelResponse(model.metrics.to_text(), CONTENT_TYPE_LATEST)
+
+
+def _mlflow_version(model: ServedModel) -> ModelResponse:
+    return ModelResponse(model.manifest.versions.get("mlflow", "unknown").encode(), "text/plain")

@@ -1,1 +1,1 @@
-"""From values to encoded rows, with every problem named. Imports `serving.parsing`."""
+"""From parsed values to encoded rows, with all errors of a request at once. Imports `serving.parsing`."""

@@ -1,18 +1,19 @@
-"""Rows of a CSV file: a header with the features' names, in any order; an empty field is a missing value."""
+"""Rows of CSV: a header with the features' names in any order; an empty field is a missing value."""
 
 import csv
 import io
+from collections.abc import Set
 
 from contracts.schema import NumericFeature
-from serving.errors import Problem, Wrong, refuse, shown
-from serving.validation.rows import Door, Rows
+from serving.errors import FieldError, Problem, invalid_request, quote_name
+from serving.validation.validator import EncodedRows, InputValidator
 
 
-def csv_rows(door: Door, body: bytes) -> Rows:
+def csv_rows(validator: InputValidator, body: bytes) -> EncodedRows:
     """The encoded rows of a CSV text.
 
     Raises:
-        Problem: 400, with line and column of everything that is wrong.
+        Problem: 400 with the line and column of every error.
     """
     try:
         text = body.decode("utf-8-sig")
@@ -21,43 +22,57 @@ def csv_rows(door: Door, body: bytes) -> Rows:
         raise Problem(400, f"the CSV is not UTF-8: byte {error.start} cannot be read") from None
     except csv.Error as error:
         raise Problem(400, f"the CSV cannot be read: {error}") from None
-    return parsed_rows(door, lines)
+    return validate_lines(validator, lines)
 
 
-def parsed_rows(door: Door, lines: list[list[str]], before: int = 1) -> Rows:
-    """The encoded rows of a header and the lines after it; an empty line is none.
+def validate_lines(validator: InputValidator, lines: list[list[str]], lines_before: int = 1) -> EncodedRows:
+    """The encoded rows of a header and the lines after it; empty lines are skipped.
 
     Args:
-        before: lines of the file before the second of `lines`, for the complaints.
+        lines_before: lines of the file before `lines[1]`, for the line numbers in errors.
     """
+    names = validator.names
     if not lines or not any(lines[0]):
-        raise Problem(400, f"the CSV is empty: expected a header with {', '.join(door.names)}")
+        raise Problem(400, f"the CSV is empty: expected a header with {', '.join(names)}")
     header = [name.strip() for name in lines[0]]
-    missing = [name for name in door.names if name not in header]
-    errors = [Wrong("line 1", f"a column {name!r}", "none of that name") for name in missing]
-    errors += [
-        Wrong("line 1", "each name once", f"{shown(name)} twice") for name in door.names if header.count(name) > 1
+    if errors := header_errors("line 1", header, names, validator.ignored):
+        raise invalid_request(*errors)
+    numbered = [(number, line) for number, line in enumerate(lines[1:], start=lines_before + 1) if line]
+    validator.check_row_count(len(numbered))
+    ragged = [
+        FieldError(f"line {number}", f"{len(header)} columns", f"{len(line)} columns")
+        for number, line in numbered
+        if len(line) != len(header)
     ]
-    unknown = [name for name in header if name not in door.names]
-    errors += [Wrong("line 1", "no column that is no feature", shown(name)) for name in unknown]
-    if errors:
-        raise refuse(*errors)
-    numbered = [(number, line) for number, line in enumerate(lines[1:], start=before + 1) if line]
-    door.check_count(len(numbered))
-    ragged = [pair for pair in numbered if len(pair[1]) != len(header)]
     if ragged:
-        raise refuse(*(Wrong(f"line {n}", f"{len(header)} columns", f"{len(line)} columns") for n, line in ragged))
-    positions = [header.index(name) for name in door.names]
-    numeric = [isinstance(feature, NumericFeature) for feature in door.schema.features]
+        raise invalid_request(*ragged)
+    positions = [header.index(name) for name in names]
+    numeric = [isinstance(feature, NumericFeature) for feature in validator.schema.features]
     table = [
         [_number(line[p]) if is_number else line[p] or None for p, is_number in zip(positions, numeric, strict=True)]
         for _, line in numbered
     ]
-    return door.table(table, lambda row, name: f"line {numbered[row][0]}, column {name!r}", [])
+    return validator.validate_table(table, lambda row, name: f"line {numbered[row][0]}, column {name!r}", [])
+
+
+def header_errors(
+    path: str, header: list[str], names: tuple[str, ...], ignored: Set[str] = frozenset()
+) -> list[FieldError]:
+    """An error for every missing, repeated and unknown column."""
+    missing = [FieldError(path, f"a column {name!r}", "none of that name") for name in names if name not in header]
+    repeated = [
+        FieldError(path, "each name once", f"{quote_name(name)} twice") for name in names if header.count(name) > 1
+    ]
+    unknown = [
+        FieldError(path, "only features as columns", quote_name(name))
+        for name in header
+        if name not in names and name not in ignored
+    ]
+    return missing + repeated + unknown
 
 
 def _number(text: str) -> float | str | None:
-    """The number that a field holds; a field that holds none stays text, for the door to refuse."""
+    """The number in a field, or its text if it is none: the validator then names the error."""
     if not text or text.isspace():
         return None
     try:

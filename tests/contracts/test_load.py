@@ -86,9 +86,9 @@ def test_a_section_whose_keys_are_all_commented_out_overrides_nothing(params, ir
 
 
 def test_the_metric_follows_the_task_unless_it_is_named() -> None:
-    assert load_params(REAL, "iris").metric == "log_loss"
-    assert load_params(REAL, "diabetes").metric == "rmse"
-    assert load_params(REAL, "digits").metric == "accuracy"
+    assert load_params(REAL, "iris").metric_for("multiclass") == "log_loss"
+    assert load_params(REAL, "diabetes").metric_for("regression") == "rmse"
+    assert load_params(REAL, "digits").metric_for("multiclass") == "accuracy"
 
 
 @pytest.mark.parametrize(

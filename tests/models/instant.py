@@ -1,13 +1,19 @@
-"""Search spaces, and a search through them whose trials take no time."""
+"""Search spaces, plans, and a search through them whose trials take no time."""
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from contracts.settings.load import Search, load_params
+import optuna
+
+from contracts.metrics import BY_NAME, Metric
+from contracts.settings.load import Params, load_params
+from models.search.plan import Plan, plan_search
 from models.search.pool import Done, Progress, Stopped
-from models.search.study import Objective, open_study, run_study
-from models.search.trial import TrialResult
+from models.search.run import run_study
+from models.search.study import open_study
+from models.search.trial import TrialFiles, TrialResult
 from models.training.data import Data
 
 ROOT = Path(__file__).parents[2]
@@ -23,7 +29,7 @@ PLAIN = {**SMALL, "depth": 2, "momentum": 0.9, "optimizer": "sgd",
          "learning_rate": {"type": "float", "low": 1e-5, "high": 1.0, "log": True}}  # fmt: skip
 MIXED = {**PLAIN, "depth": {"type": "int", "low": 1, "high": 3, "log": True}, "optimizer": SMALL["optimizer"],
          "momentum": {"type": "float", "low": 0.0, "high": 0.99, "when": {"optimizer": "sgd"}},
-         "width": {"type": "int", "low": 16, "high": 64, "layers": "either"}}  # fmt: skip
+         "width": {"type": "int", "low": 16, "high": 64, "layers": "own"}}  # fmt: skip
 
 
 class Instant:
@@ -34,6 +40,9 @@ class Instant:
 
     def __len__(self) -> int:
         return len(self.jobs)
+
+    def room(self) -> int:
+        return 1
 
     def start(self, job, function, task, save_to, limit) -> None:
         self.jobs.append((job, task))
@@ -60,17 +69,23 @@ class Instant:
         return []
 
 
-def search(tmp_path: Path, settings: Search, pool: Instant | None = None, name: str = "study"):
+def plan_of(settings: Params, metric: Metric = BY_NAME["log_loss"], **changes) -> Plan:
+    """The plan of settings, for data that no test reads."""
+    return replace(plan_search(settings, settings.source.task, metric, "study", {}, cores=1), **changes)
+
+
+def iris(**changes) -> Params:
+    """The settings of iris, some of its search changed without being checked."""
+    params = load_params(ROOT / "params.yaml", "iris")
+    return params.model_copy(update={"search": params.search.model_copy(update=changes)})
+
+
+def search(tmp_path: Path, plan: Plan, pool: Instant | None = None, name: str = "study"):
     """Search in the database of that name, or in memory."""
-    train = load_params(ROOT / "params.yaml", "iris").train
-    objective = Objective(Data(tmp_path, tmp_path), "log_loss", False, train, second=settings.second_objective)
-    study = open_study(
-        "study", f"sqlite:///{tmp_path / name}.db" if name else "sqlite:///:memory:", settings, objective
-    )
-    told: list[tuple[str, str]] = []
+    study = open_study(plan, f"sqlite:///{tmp_path / name}.db" if name else optuna.storages.InMemoryStorage())
+    ends: list[tuple[str, str]] = []
     run_study(
-        study, settings, objective, Instant() if pool is None else pool, lambda: 1, 1,
-        lambda number: tmp_path / str(number) / "model.keras",
-        lambda trial, state, result, reason: told.append((state, reason)),
+        study, plan, Data(tmp_path, tmp_path), Instant() if pool is None else pool, TrialFiles(tmp_path),
+        lambda trial, state, result, reason: ends.append((state, reason)),
     )  # fmt: skip
-    return study, told
+    return study, ends

@@ -1,4 +1,4 @@
-"""Networks by hand: every forward pass in NumPy, from the weights alone, as chapter 10 of Géron begins."""
+"""Every forward pass in NumPy, from the weights alone (Géron, chapter 10)."""
 
 import math
 from statistics import NormalDist
@@ -46,11 +46,13 @@ def forward(spec: Spec, schema: Schema, weights: dict[str, list[np.ndarray]], ro
         values = hidden(spec, weights, encoded(spec, schema, weights, rows, features, ""))
     elif spec.wide and spec.deep:
         names = [feature.name for feature in features]
-        paths = {}
+        paths, n_embeddings = {}, 0
         for number, (path, chosen) in enumerate((("wide", spec.wide), ("deep", spec.deep))):
             columns = [names.index(name) for name in chosen]
             theirs = [features[i] for i in columns]
-            paths[path] = encoded(spec, schema, weights, rows[:, columns], theirs, f"_{number}" if number else "")
+            suffix = f"_{number}" if number else ""
+            paths[path] = encoded(spec, schema, weights, rows[:, columns], theirs, suffix, n_embeddings)
+            n_embeddings += sum(isinstance(feature, CategoricalFeature) for feature in theirs)
         values = np.concatenate([paths["wide"], hidden(spec, weights, paths["deep"])], axis=1)
     else:
         wide = encoded(spec, schema, weights, rows, features, "")
@@ -77,7 +79,7 @@ def hidden(spec, weights, values):
     return values
 
 
-def encoded(spec, schema, weights, rows, features, suffix):
+def encoded(spec, schema, weights, rows, features, suffix, first_embedding=0):
     if schema.image is not None:
         if spec.numeric == "standardise":
             return (rows - schema.image.mean) / schema.image.std
@@ -90,7 +92,7 @@ def encoded(spec, schema, weights, rows, features, suffix):
         parts.append(_numbers(spec, weights, filled, [f for _, f in numeric], suffix))
         absent = np.isnan(numbers[:, [i for i, (_, f) in enumerate(numeric) if f.missing]])
         parts.append(absent.astype(float))
-    number = 0
+    number = first_embedding
     for column, feature in enumerate(features):
         if isinstance(feature, CategoricalFeature):
             codes = rows[:, column].astype(int)

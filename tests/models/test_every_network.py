@@ -1,4 +1,10 @@
-"""Every family × head, and every encoding and layer, is one function wherever it is computed."""
+"""Every family, head, encoding and layer is one function wherever it is computed.
+
+Families, heads and insides are combined pairwise: each value of one meets each value of the other two.
+"""
+
+import re
+from collections import Counter
 
 import keras
 import numpy as np
@@ -7,7 +13,7 @@ import pytest
 from oracle import forward
 
 from models.network import build
-from models.training.export import ExportFailed, export, served
+from models.training.export import ExportFailed, export, inference_model
 from models.training.fit import fit
 
 HEADS = {
@@ -42,74 +48,107 @@ INSIDES = {
     "pyramid": {"width": (12, 5)},
     "no hidden layer": {"depth": 0},
     **{name: {"activation": name} for name in ("selu", "gelu", "silu", "tanh", "sigmoid")},
-    "ensemble of encoded": {"family": "ensemble", "members": 3, "numeric": "piecewise", "normalization": "layer"},
 }
+# Each head with each inside; the family turns, so that each also meets each head and each inside.
+EVERY_PAIR = [
+    (list(FAMILIES)[(i + j) % len(FAMILIES)], head, inside)
+    for i, head in enumerate(HEADS)
+    for j, inside in enumerate(INSIDES)
+]
+# To train and to export takes twenty times as long: each head with two families, each inside at least once.
+TRAINED = [
+    (list(FAMILIES)[(i + 3 * k) % len(FAMILIES)], head, list(INSIDES)[(2 * i + k) % len(INSIDES)])
+    for i, head in enumerate(HEADS)
+    for k in range(2)
+]
 
 
-def agree(spec, schema, split, tmp_path):
-    """Train one epoch, save, load, export; the largest difference between the three, relative to the values."""
+def difference(received, expected):
+    """The largest difference, relative where a value is larger than 1."""
+    assert received.shape == expected.shape
+    return np.abs((received - expected) / np.maximum(1, np.abs(expected))).max()
+
+
+def difference_after_export(spec, schema, split, folder):
+    """Train one epoch, save, load and export; how far Keras and ONNX are from the same network in NumPy."""
     fitted = fit(spec, schema, split, split, monitor="rmse" if schema.task == "regression" else "log_loss",
                  higher_is_better=False, epochs=1, patience=1, seed=0)  # fmt: skip
     assert np.isfinite(fitted.history["loss"]).all()
-    export(fitted.network, tmp_path, split.features)
-    loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)
-    by_keras = np.asarray(served(loaded)(split.features))
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    export(fitted.network, folder, split.features)
+    loaded = keras.models.load_model(folder / "model.keras", compile=False)
+    by_keras = np.asarray(inference_model(loaded)(split.features))
+    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     (by_onnx,) = session.run(None, {session.get_inputs()[0].name: split.features})
-    by_hand = forward(spec, schema, weights_of(loaded), split.features)
-    assert by_hand.shape == by_keras.shape == by_onnx.shape
-    size = np.maximum(1, np.abs(by_hand))
-    return max(np.abs((by_hand - by_keras) / size).max(), np.abs((by_hand - by_onnx) / size).max())
+    by_numpy = forward(spec, schema, weights_of(loaded), split.features)
+    return max(difference(by_keras, by_numpy), difference(by_onnx, by_numpy))
 
 
 def weights_of(network):
-    """Arrays by layer; repeated automatic names are numbered from 0 in the order of the graph."""
-    found, counts = {}, {}
-    for layer in network._flatten_layers(include_self=False):
-        if not layer.weights or isinstance(layer, keras.Model):
+    """Arrays by layer; the automatic names of one kind of layer are numbered from 0 in the order of their making."""
+    found, counts = {}, Counter()
+    layers = [layer for layer in network._flatten_layers(include_self=False) if layer.weights]
+    for layer in sorted(layers, key=lambda layer: int(re.search(r"\d*$", layer.name)[0] or 0)):
+        if isinstance(layer, keras.Model):
             continue
         kind = layer.name.rstrip("0123456789").rstrip("_")
         name = layer.name
         if kind in ("embedding", "einsum_dense", "periodic", "member_scale"):
-            number = counts[kind] = counts.get(kind, -1) + 1
-            name = f"{kind}_{number}" if number else kind
+            name = f"{kind}_{counts[kind]}" if counts[kind] else kind
+            counts[kind] += 1
         found[name] = [np.asarray(w, np.float64) for w in layer.get_weights()]
     return found
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("head", HEADS)
-def test_every_family_with_every_head_is_the_same_by_hand_in_keras_and_in_onnx(
-    family, head, spec_of, data_of, tmp_path
-):
+def combined(combination, spec_of, data_of):
+    """The spec, schema and rows of a family, a head and an inside."""
+    family, head, inside = combination
     task, changes = HEADS[head]
     schema, split = data_of("regression" if task == "several" else task, several=task == "several")
-    assert agree(spec_of(**FAMILIES[family], **changes), schema, split, tmp_path) <= 1e-5
+    return spec_of(**FAMILIES[family], **changes, **INSIDES[inside]), schema, split
 
 
-@pytest.mark.parametrize("inside", INSIDES)
-def test_every_encoding_and_layer_is_the_same_by_hand_in_keras_and_in_onnx(inside, spec_of, data_of, tmp_path):
-    schema, split = data_of("binary")
-    assert agree(spec_of(**INSIDES[inside]), schema, split, tmp_path) <= 1e-5
+@pytest.mark.parametrize("combination", EVERY_PAIR, ids=" · ".join)
+def test_a_network_is_the_same_in_keras_and_in_numpy(combination, spec_of, data_of):
+    spec, schema, split = combined(combination, spec_of, data_of)
+    network = build.build(spec, schema)
+    generator = np.random.default_rng(0)  # biases are 0 and scales 1 at first, which would hide what they do
+    network.set_weights([weights + generator.uniform(0, 0.2, weights.shape) for weights in network.get_weights()])
+    by_keras = np.asarray(inference_model(network)(split.features))
+    assert difference(by_keras, forward(spec, schema, weights_of(network), split.features)) <= 1e-5
+
+
+@pytest.mark.parametrize("combination", TRAINED, ids=" · ".join)
+def test_a_trained_network_is_the_same_in_keras_in_onnx_and_in_numpy(combination, spec_of, data_of, tmp_path):
+    spec, schema, split = combined(combination, spec_of, data_of)
+    assert difference_after_export(spec, schema, split, tmp_path) <= 1e-5
+
+
+def test_every_family_head_and_inside_is_trained_and_meets_every_other_one_untrained():
+    for row in (EVERY_PAIR, TRAINED):
+        assert [len(set(values)) for values in zip(*row, strict=True)] == [len(FAMILIES), len(HEADS), len(INSIDES)]
+    pairs = [{(row[a], row[b]) for row in EVERY_PAIR} for a, b in ((0, 1), (0, 2), (1, 2))]
+    assert [len(seen) for seen in pairs] == [
+        len(FAMILIES) * len(HEADS), len(FAMILIES) * len(INSIDES), len(HEADS) * len(INSIDES)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("numeric", ["auto", "none", "standardise"])
-def test_images_are_shares_of_the_brightest_or_standardised(numeric, spec_of, data_of, tmp_path):
+def test_pixels_are_scaled_to_one_or_standardised(numeric, spec_of, data_of, tmp_path):
     schema, split = data_of("multiclass", images=True)
-    assert agree(spec_of(numeric=numeric), schema, split, tmp_path) <= 1e-5
+    assert difference_after_export(spec_of(numeric=numeric), schema, split, tmp_path) <= 1e-5
     encoded = build.build(spec_of(numeric=numeric, depth=0), schema).layers[1](split.features)
     assert (abs(np.mean(encoded)) < 1e-5 and np.std(encoded) == pytest.approx(1)) == (numeric == "standardise")
 
 
-def test_augmented_images_are_left_alone_outside_training(spec_of, data_of, tmp_path):
+def test_images_are_augmented_only_in_training(spec_of, data_of, tmp_path):
     schema, split = data_of("multiclass", images=True)
     spec = spec_of(shift=1, flip=True, noise=0.1)
-    assert agree(spec, schema, split, tmp_path) <= 1e-5
+    assert difference_after_export(spec, schema, split, tmp_path) <= 1e-5
     network = build.build(spec, schema)
     assert not np.allclose(network(split.features, training=True), network(split.features))
 
 
-def test_a_graph_that_predicts_something_else_is_not_exported(spec_of, data_of, tmp_path, monkeypatch):
+def test_an_export_whose_predictions_differ_is_refused(spec_of, data_of, tmp_path, monkeypatch):
     schema, split = data_of("binary")
     network = build.build(spec_of(), schema)
     other = build.build(spec_of(), schema)
@@ -119,7 +158,8 @@ def test_a_graph_that_predicts_something_else_is_not_exported(spec_of, data_of, 
         export(network, tmp_path, split.features)
 
 
-def test_the_material_s_networks_have_as_many_parameters_as_it_prints(spec_of):
+def test_two_networks_of_the_textbook_have_its_numbers_of_parameters(spec_of):
+    """Géron, chapter 10."""
     from contracts.schema import ClassTarget, ImageFeature, NumericFeature, Schema
 
     number = {"minimum": 0, "maximum": 1, "mean": 0, "std": 1, "median": 0, "missing": False}
@@ -135,7 +175,7 @@ def test_the_material_s_networks_have_as_many_parameters_as_it_prints(spec_of):
     assert build.build(spec_of(width=(300, 100)), clothes).count_params() == 266_610
 
 
-def test_a_number_that_is_missing_where_training_saw_none_is_filled(spec_of, data_of):
+def test_a_missing_number_is_imputed_where_the_train_split_had_none(spec_of, data_of):
     schema, split = data_of("binary")
     complete = [f.model_copy(update={"missing": False}) if f.kind == "numeric" else f for f in schema.features]
     rows = split.features.copy()

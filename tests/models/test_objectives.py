@@ -15,15 +15,18 @@ from contracts.bundle import open_bundle
 from contracts.errors import UserError
 from contracts.schema import load_schema
 from contracts.settings.load import Params, load_params
-from models.search.finalists import describe_finalists, rank_by_mean, with_seeds
+from models.search.finalists import describe_finalist, rank_by_mean, values_of_seeds
 from models.search.pool import Done, Pool, Progress
-from models.search.ranking import best_trials, front
-from models.search.study import Objective, task_for
+from models.search.ranking import best_trials, pareto_front
 from models.search.trial import TrialTask
-from pipeline.data.folds import prepare_folds
+from models.training.data import Data
+from pipeline.data.folds import write_folds
+from pipeline.data.training_data import write_training_data
 from pipeline.paths import Paths
-from pipeline.search.train import prepare_data, search_and_export
+from pipeline.search.plan import make_plan
+from pipeline.search.train import search_and_export
 from pipeline.stages import fetch, preprocess, select
+from tests.models.instant import plan_of
 from tests.settings_files import copy_settings, override
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +70,7 @@ def searched(pool, folder, monkeypatch, tmp_path):
 
     def search(params: Params) -> tuple[optuna.Study, mlflow.MlflowClient, Paths]:
         paths = Paths("wine", folder)
-        search_and_export(params, paths, pool)
+        search_and_export(make_plan(params, paths), paths, pool)
         storage = f"sqlite:///{tmp_path / 'var/optuna.db'}"
         (name,) = optuna.get_all_study_names(storage)
         client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'var/mlflow.db'}")
@@ -76,9 +79,14 @@ def searched(pool, folder, monkeypatch, tmp_path):
     return search
 
 
+def fold(params: Params, folder: Path, data: Data) -> None:
+    train = Paths("wine", folder).prepared / "train.parquet"
+    write_folds(data, train, params.source, params.preprocess.bins, params.search.folds, params.search.seed)
+
+
 def test_each_train_row_is_held_out_once_and_constants_are_those_of_the_others(folder, load, tmp_path) -> None:
-    data = prepare_data(Paths("wine", folder), tmp_path)
-    prepare_folds(load(folds=3), Paths("wine", folder), data)
+    data = write_training_data(Paths("wine", folder), tmp_path)
+    fold(load(folds=3), folder, data)
     whole, parts = data.split("train"), [data.fold(number) for number in range(3)]
     assert np.sum([np.load(part.held_out) for part in parts], axis=0).tolist() == [1] * len(whole.target)
     for part in parts:
@@ -92,13 +100,13 @@ def test_each_train_row_is_held_out_once_and_constants_are_those_of_the_others(f
 
 
 def test_more_folds_than_a_class_has_rows_are_refused(folder, load, tmp_path) -> None:
-    data = prepare_data(Paths("wine", folder), tmp_path)
+    data = write_training_data(Paths("wine", folder), tmp_path)
     target = data.split("train").target.copy()
     target[target == 2] = 0
     target[:2] = 2
     np.save(tmp_path / "train.target.npy", target)
     with pytest.raises(UserError, match=r"search.folds: expected at most 2 for wine, because its smallest class"):
-        prepare_folds(load(folds=3), Paths("wine", folder), data)
+        fold(load(folds=3), folder, data)
 
 
 def followed(pool: Pool, function: str, task: TrialTask, save_to: Path) -> tuple[list[tuple[int, float]], Done]:
@@ -116,12 +124,12 @@ def followed(pool: Pool, function: str, task: TrialTask, save_to: Path) -> tuple
 
 @pytest.mark.parametrize("reports_mean", [True, False])
 def test_a_trial_of_folds_reports_each_and_is_worth_their_mean(pool, folder, load, tmp_path, reports_mean) -> None:
-    params, data = load(folds=3), prepare_data(Paths("wine", folder), tmp_path)
-    prepare_folds(params, Paths("wine", folder), data)
-    objective = Objective(data, "log_loss", False, params.train, 3, reports_mean)
-    hyperparameters = {**{name: params.search.space[name] for name in params.search.space}, "width": 8}
-    task = task_for(objective, hyperparameters, 1, 1)
-    reports, end = followed(pool, objective.function, task, tmp_path / "model.keras")
+    params, data = load(folds=3), write_training_data(Paths("wine", folder), tmp_path)
+    fold(params, folder, data)
+    task = replace(
+        plan_of(params).trial_task(data, dict(params.search.space) | {"width": 8}, 1), reports_mean=reports_mean
+    )
+    reports, end = followed(pool, task.function, task, tmp_path / "model.keras")
     values = end.result.values_of_folds
     assert len(set(values)) == 3
     assert end.result.value == pytest.approx(statistics.fmean(values))
@@ -131,10 +139,9 @@ def test_a_trial_of_folds_reports_each_and_is_worth_their_mean(pool, folder, loa
 
 
 def test_a_trial_of_folds_goes_on_after_the_last_whole_fold(pool, folder, load, tmp_path) -> None:
-    params, data = load(folds=3), prepare_data(Paths("wine", folder), tmp_path)
-    prepare_folds(params, Paths("wine", folder), data)
-    objective = Objective(data, "log_loss", False, params.train, 3)
-    task = task_for(objective, dict(params.search.space) | {"width": 8}, 1, 1)
+    params, data = load(folds=3), write_training_data(Paths("wine", folder), tmp_path)
+    fold(params, folder, data)
+    task = plan_of(params).trial_task(data, dict(params.search.space) | {"width": 8}, 1)
     _, undisturbed = followed(pool, "train_folds", task, tmp_path / "model.keras")
     task = replace(task, checkpoint=tmp_path / "checkpoint")
     pool.start("job", "train_folds", task, tmp_path / "model.keras")
@@ -153,9 +160,9 @@ def test_a_trial_of_folds_goes_on_after_the_last_whole_fold(pool, folder, load, 
 
 def test_folds_and_further_seeds_decide_the_order_of_the_bundles(searched, load) -> None:
     study, client, paths = searched(load(n_trials=2, folds=2, finalist_seeds=1))
-    best = rank_by_mean(study, best_trials(study, 2))
-    assert [len(with_seeds(study, trial)) for trial in best] == [2, 2]
-    assert statistics.fmean(with_seeds(study, best[0])) <= statistics.fmean(with_seeds(study, best[1]))
+    best = rank_by_mean(study, best_trials(study)[:2])
+    assert [len(values_of_seeds(study, trial)) for trial in best] == [2, 2]
+    assert statistics.fmean(values_of_seeds(study, best[0])) <= statistics.fmean(values_of_seeds(study, best[1]))
     for rank, trial in enumerate(best, 1):
         manifest, _ = open_bundle(paths.candidates / str(rank))
         assert manifest.trial == trial.number
@@ -166,8 +173,8 @@ def test_folds_and_further_seeds_decide_the_order_of_the_bundles(searched, load)
         metrics = client.get_run(trial.user_attrs["mlflow_run_id"]).data.metrics
         assert metrics["folds.mean"] == metrics["best.val_log_loss"] == pytest.approx(trial.value)
         assert metrics["folds.spread"] == pytest.approx(statistics.stdev(metrics[f"fold.{n}"] for n in (1, 2)))
-        assert metrics["seeds.mean"] == pytest.approx(statistics.fmean(with_seeds(study, trial)))
-        assert metrics["seeds.spread"] == pytest.approx(statistics.stdev(with_seeds(study, trial)))
+        assert metrics["seeds.mean"] == pytest.approx(statistics.fmean(values_of_seeds(study, trial)))
+        assert metrics["seeds.spread"] == pytest.approx(statistics.stdev(values_of_seeds(study, trial)))
 
 
 def test_finalists_are_ordered_by_their_mean_and_those_that_failed_come_last() -> None:
@@ -178,7 +185,7 @@ def test_finalists_are_ordered_by_their_mean_and_those_that_failed_come_last() -
     study.set_user_attr("finalist 0", [0.5, 0.6])
     study.set_user_attr("finalist 1", [0.2, None])
     assert [trial.number for trial in rank_by_mean(study, study.trials)] == [2, 0, 1]
-    said = [describe_finalists(study, trial, "log_loss") for trial in study.trials]
+    said = [describe_finalist(study, trial, "log_loss") for trial in study.trials]
     assert said[0] == "trial 0: log_loss 0.4000 ± 0.26 over 3 seeds"
     assert said[1] == "trial 1: log_loss 0.2000 ± 0 over 2 seeds, 1 failed"
     upwards = optuna.create_study(direction="maximize")
@@ -187,31 +194,29 @@ def test_finalists_are_ordered_by_their_mean_and_those_that_failed_come_last() -
 
 
 def test_a_test_over_folds_needs_folds_and_is_the_choice_for_many(load) -> None:
-    from models.search.pruners import chosen
-
     with pytest.raises(UserError, match="folds above 1 for pruner: wilcoxon"):
         load(pruner="wilcoxon")
     assert load(pruner="wilcoxon", folds=3).search.pruner.type == "wilcoxon"
-    assert chosen(load(folds=5).search).type == "wilcoxon"
-    assert chosen(load(folds=3).search).type == "median"
+    assert plan_of(load(folds=5)).pruner.type == "wilcoxon"
+    assert plan_of(load(folds=3)).pruner.type == "median"
 
 
 def test_the_smallest_within_the_tolerance_of_the_best_is_taken() -> None:
     study = optuna.create_study(directions=["maximize", "minimize"])
     for value, size in ((0.90, 500), (0.90, 400), (0.895, 50), (0.88, 10), (0.5, 60), (0.3, 5)):
         study.add_trial(optuna.trial.create_trial(values=[value, size], user_attrs={"n_parameters": size}))
-    assert [trial.number for trial in front(study)] == [1, 2, 3, 5]
-    assert [trial.number for trial in best_trials(study, 9)] == [1, 2, 3, 5]
-    assert [trial.number for trial in best_trials(study, 9, tolerance=0.01)] == [2, 1, 3, 5]
-    assert [trial.number for trial in best_trials(study, 1, tolerance=0.03)] == [3]
+    assert [trial.number for trial in pareto_front(study)] == [1, 2, 3, 5]
+    assert [trial.number for trial in best_trials(study)] == [1, 2, 3, 5]
+    assert [trial.number for trial in best_trials(study, tolerance=0.01)] == [2, 1, 3, 5]
+    assert [trial.number for trial in best_trials(study, tolerance=0.03)][:1] == [3]
 
 
 def test_the_front_of_metric_and_latency_is_in_the_table_the_picture_and_the_run(searched, load, capsys) -> None:
     study, client, paths = searched(load(n_trials=3, second_objective="latency", tolerance=0.5))
     said = capsys.readouterr().out
-    kept = front(study)
-    taken = best_trials(study, 1, tolerance=0.5)[0]
-    assert f"trial {taken.number} is taken, the smallest within 50.0% of the best log_loss" in said
+    kept = pareto_front(study)
+    taken = best_trials(study, tolerance=0.5)[0]
+    assert f"trial {taken.number} is the smallest within 50.0% of the best log_loss" in said
     with (paths.candidates / "trials.csv").open() as file:
         rows = {int(row["number"]): row for row in csv.DictReader(file)}
     assert {number for number, row in rows.items() if row["front"] == "True"} == {trial.number for trial in kept}

@@ -7,16 +7,13 @@ import pytest
 
 from contracts.errors import UserError
 from contracts.settings.load import load_params
-from models.search.configurations import default_configuration, n_configurations
 from models.search.duplicates import DUPLICATES
-from models.search.ranking import best_trials, front
-from models.search.samplers import chosen, notes
-from models.search.study import (
-    finished_trials,
-    n_different_of,
-    tried,
-)
-from tests.models.instant import MIXED, PLAIN, SMALL, Instant, search
+from models.search.pruners import make_pruner
+from models.search.ranking import best_trials, pareto_front
+from models.search.samplers import sampler_note
+from models.search.space import count_configurations, default_configuration
+from models.search.study import count_tried, finished_trials
+from tests.models.instant import MIXED, PLAIN, SMALL, Instant, plan_of, search
 from tests.settings_files import change_yaml, copy_settings, override
 
 GP = pytest.param("gp", marks=pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch, an extra, is missing"))
@@ -24,13 +21,13 @@ GP = pytest.param("gp", marks=pytest.mark.skipif(find_spec("torch") is None, rea
 
 @pytest.fixture
 def load(tmp_path):
-    """Search settings of iris with some changed."""
+    """The plan of iris with some settings of the search changed."""
 
     def changed(space=SMALL, **search):
         path = copy_settings(tmp_path)
         change_yaml(path.with_name("spaces.yaml"), lambda spaces: spaces.update(ours=space))
         override(path, "iris", search={"space": "ours", **search})
-        return load_params(path, "iris").search
+        return plan_of(load_params(path, "iris"))
 
     return changed
 
@@ -57,17 +54,16 @@ def test_a_sampler_that_learns_comes_nearer_than_chance(tmp_path, load, sampler)
 
 
 def test_what_a_sampler_learns_nothing_about_is_said(load) -> None:
-    (note,) = notes(load(MIXED, sampler="cmaes"))
-    assert note == "cmaes learns nothing about optimizer, momentum, width: drawn at random"
-    (note,) = notes(load(MIXED, sampler="qmc"))
-    assert "optimizer" not in note
-    assert notes(load(PLAIN, sampler="cmaes")) == notes(load(MIXED, sampler="tpe")) == []
+    note = sampler_note(load(MIXED, sampler="cmaes"))
+    assert note == "cmaes learns nothing about optimizer, momentum, width_1, width_2, width_3: drawn at random"
+    assert "optimizer" not in str(sampler_note(load(MIXED, sampler="qmc")))
+    assert sampler_note(load(PLAIN, sampler="cmaes")) is sampler_note(load(MIXED, sampler="tpe")) is None
 
 
 def test_a_grid_tries_everything_once_and_ends_there(tmp_path, load) -> None:
     settings = load({**SMALL, "dropout": 0.0}, sampler="grid", n_trials=100)
     study, _ = search(tmp_path, settings)
-    assert len(study.trials) == tried(study) == n_different_of(settings) == 3 * 3
+    assert len(study.trials) == count_tried(study) == settings.n_configurations == 3 * 3
     assert {tuple(sorted(trial.params)) for trial in study.trials} == {
         ("depth", "optimizer"), ("depth", "momentum", "optimizer"),
     }  # fmt: skip
@@ -79,13 +75,13 @@ def test_a_grid_that_is_larger_than_the_budget_goes_on_where_it_was(tmp_path, lo
     space = {**SMALL, "dropout": 0.0}
     search(tmp_path, load(space, sampler="grid", n_trials=4))
     study, _ = search(tmp_path, load(space, sampler="grid", n_trials=9))
-    assert len(study.trials) == tried(study) == 9
+    assert len(study.trials) == count_tried(study) == 9
 
 
 def test_auto_is_a_grid_where_the_budget_has_room_for_it(load) -> None:
-    assert chosen(load(n_trials=36)) == "grid"
-    assert chosen(load(n_trials=35)) == "tpe"
-    assert chosen(load(PLAIN, n_trials=1000)) == "tpe"
+    assert load(n_trials=36).sampler == "grid"
+    assert load(n_trials=35).sampler == "tpe"
+    assert load(PLAIN, n_trials=1000).sampler == "tpe"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +124,7 @@ def test_the_default_configuration_is_tried_first_and_once(tmp_path, load) -> No
     space = {**MIXED, "dropout": {**PLAIN["dropout"], "default": 0.25}}
     study, _ = search(tmp_path, load(space, n_trials=1))
     study, _ = search(tmp_path, load(space, n_trials=3))
-    first = {"depth": 2, "width_layers": "equal", "width": 40, "dropout": 0.25, "optimizer": "adam"}
+    first = {"depth": 2, "width_1": 40, "width_2": 40, "dropout": 0.25, "optimizer": "adam"}
     assert study.trials[0].params == {**first, "learning_rate": pytest.approx(10**-2.5)}
     assert [trial.params["dropout"] == 0.25 for trial in study.trials] == [True, False, False]
     assert default_configuration(load().space)["dropout"] == 0.1
@@ -136,13 +132,13 @@ def test_the_default_configuration_is_tried_first_and_once(tmp_path, load) -> No
     assert "fixed_params" not in study.trials[0].system_attrs
 
 
-@pytest.mark.parametrize(("space", "n"), [(SMALL, 36), (PLAIN, None), ({**SMALL, "width": MIXED["width"]}, 90_000)])
+OWN_WIDTHS = {**SMALL, "width": {"type": "int", "low": 16, "high": 32, "step": 16, "layers": "own"}}
+
+
+@pytest.mark.parametrize(("space", "n"), [(SMALL, 36), (PLAIN, None), (OWN_WIDTHS, (2 + 4 + 8) * 4 * 3)])
 def test_configurations_are_counted_with_their_conditions(load, space, n) -> None:
-    if n == 90_000:
-        space = {**space, "width": {"type": "int", "low": 16, "high": 32, "step": 16, "layers": "either"}}
-        n = (2 + (2 + 4) + (2 + 8)) * 4 * 3
-    assert n_configurations(load(space).space, 1000) == n
-    assert n is None or n_configurations(load(space).space, n - 1) is None
+    assert count_configurations(load(space).space, 1000) == n
+    assert n is None or count_configurations(load(space).space, n - 1) is None
 
 
 def test_a_configuration_that_was_trained_is_not_trained_again(tmp_path, load) -> None:
@@ -150,15 +146,15 @@ def test_a_configuration_that_was_trained_is_not_trained_again(tmp_path, load) -
     pool = Instant()
     study, told = search(tmp_path, load(space, sampler="random", n_trials=9), pool, "")
     twins = [trial for trial in study.trials if DUPLICATES in trial.user_attrs]
-    assert len(finished_trials(study)) == 9 or tried(study) == 9
     assert twins
-    assert len(pool.trained) == tried(study) == len(study.trials) - len(twins)
+    assert count_tried(study) == 9 or len(finished_trials(study)) == 9
+    assert len(pool.trained) == count_tried(study) == len(study.trials) - len(twins)
     for twin in twins:
         original = study.trials[twin.user_attrs[DUPLICATES]]
         assert (twin.params, twin.value) == (original.params, original.value)
         assert DUPLICATES not in original.user_attrs
         assert ("duplicate", f"trial {original.number} had the same hyperparameters") in told
-    assert not any(DUPLICATES in trial.user_attrs for trial in best_trials(study, 9))
+    assert not any(DUPLICATES in trial.user_attrs for trial in best_trials(study))
 
 
 def test_a_configuration_that_was_pruned_is_not_trained_again(tmp_path, load) -> None:
@@ -184,7 +180,7 @@ def test_a_configuration_that_was_pruned_is_not_trained_again(tmp_path, load) ->
 def test_a_search_of_a_small_space_ends_when_all_of_it_was_tried(tmp_path, load, sampler) -> None:
     space = {**SMALL, "dropout": 0.0, "optimizer": "adam", "momentum": 0.9}
     study, _ = search(tmp_path, load(space, sampler=sampler, n_trials=500), name="")
-    assert tried(study) == 3
+    assert count_tried(study) == 3
     assert len(study.trials) < 500
     assert DUPLICATES not in study.trials[-1].user_attrs, "nothing is asked once all is tried"
 
@@ -212,11 +208,9 @@ def test_a_pruner_ends_bad_trials_and_keeps_the_best(tmp_path, load, pruner, end
 def test_auto_prunes_by_brackets_only_where_there_are_many_trials(load) -> None:
     from optuna.pruners import HyperbandPruner, MedianPruner
 
-    from models.search.pruners import pruner_of
-
-    assert isinstance(pruner_of(load(PLAIN, n_trials=99), 100), MedianPruner)
-    assert isinstance(pruner_of(load(PLAIN, n_trials=100), 100), HyperbandPruner)
-    assert isinstance(pruner_of(load(PLAIN, n_trials=None, timeout=60.0), 100), HyperbandPruner)
+    assert isinstance(make_pruner(load(PLAIN, n_trials=99)), MedianPruner)
+    assert isinstance(make_pruner(load(PLAIN, n_trials=100)), HyperbandPruner)
+    assert isinstance(make_pruner(load(PLAIN, n_trials=None, timeout=60.0)), HyperbandPruner)
 
 
 @pytest.mark.parametrize("sampler", ["auto", "random", "tpe", "qmc", "nsga2"])
@@ -228,7 +222,7 @@ def test_with_a_second_objective_nothing_is_pruned_and_a_front_is_kept(tmp_path,
         study, told = search(tmp_path, settings, Instant(epochs=3), "")
     assert {state for state, _ in told} == {"complete"}
     assert capfd.readouterr().err == ""
-    kept = front(study)
+    kept = pareto_front(study)
     assert 1 <= len(kept) < 12
     for trial in kept:
         assert trial.values[1] == 10 * trial.params["width"]
@@ -237,5 +231,5 @@ def test_with_a_second_objective_nothing_is_pruned_and_a_front_is_kept(tmp_path,
 
 
 def test_auto_with_two_objectives_is_a_genetic_search_where_there_is_room_for_it(load) -> None:
-    assert chosen(load(PLAIN, second_objective="parameters", n_trials=999)) == "tpe"
-    assert chosen(load(PLAIN, second_objective="parameters", n_trials=1000)) == "nsga2"
+    assert load(PLAIN, second_objective="parameters", n_trials=999).sampler == "tpe"
+    assert load(PLAIN, second_objective="parameters", n_trials=1000).sampler == "nsga2"

@@ -5,8 +5,9 @@ import pytest
 from contracts.bundle import Manifest, seal
 from contracts.errors import UserError
 from contracts.settings.load import load_params
-from models.network.compatibility import misfits_of_schema
-from pipeline.search.plan import check
+from models.network.compatibility import schema_problems
+from pipeline.paths import Paths
+from pipeline.search.plan import make_plan
 from tests.settings_files import copy_settings, override
 
 
@@ -20,6 +21,21 @@ def load(tmp_path):
         return load_params(path, dataset)
 
     return changed
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Plan a search on data of a schema."""
+
+    def planned(params, schema):
+        paths = Paths(params.dataset, tmp_path)
+        paths.prepared.mkdir(parents=True, exist_ok=True)
+        schema.save(paths.prepared / "schema.json")
+        for part in ("train", "validation"):
+            (paths.prepared / f"{part}.parquet").touch()
+        make_plan(params, paths)
+
+    return planned
 
 
 @pytest.mark.parametrize(
@@ -66,21 +82,21 @@ def test_a_network_that_can_be_is_accepted(load, dataset, space):
 def test_names_that_the_data_does_not_have_are_refused_with_the_nearest(load, data_of, spec_of):
     schema, _ = data_of("multiclass")
     spec = spec_of(family="wide_deep", wide=("a", "color"), deep=("b",))
-    assert misfits_of_schema(spec, schema) == [
+    assert schema_problems(spec, schema) == [
         "wide: expected features of tiny, received 'color'; did you mean 'colour'?"
     ]
-    assert misfits_of_schema(spec.model_copy(update={"wide": ("a", "colour")}), schema) == []
+    assert schema_problems(spec.model_copy(update={"wide": ("a", "colour")}), schema) == []
 
 
 def test_pixels_are_standardised_only_where_the_schema_knows_their_mean(data_of, spec_of):
     schema, _ = data_of("multiclass", images=True)
     old = schema.model_copy(update={"features": (schema.image.model_copy(update={"std": None}),)})
-    assert misfits_of_schema(spec_of(numeric="standardise"), schema) == []
-    assert "preprocess again" in misfits_of_schema(spec_of(numeric="standardise"), old)[0]
-    assert misfits_of_schema(spec_of(), old) == []
+    assert schema_problems(spec_of(numeric="standardise"), schema) == []
+    assert "preprocess again" in schema_problems(spec_of(numeric="standardise"), old)[0]
+    assert schema_problems(spec_of(), old) == []
 
 
-def test_weights_for_a_class_that_does_not_exist_are_refused(load, data_of):
+def test_weights_for_a_class_that_does_not_exist_are_refused(load, check, data_of):
     schema, _ = data_of("multiclass")
     with pytest.raises(UserError, match=r"train.class_weights: expected classes among .*did you mean 'middle'"):
         check(load(train={"class_weights": {"midle": 2.0}}), schema)
@@ -89,14 +105,14 @@ def test_weights_for_a_class_that_does_not_exist_are_refused(load, data_of):
         check(load(train={"class_weights": "balanced"}), data_of("multilabel")[0])
 
 
-def test_fine_tuning_from_what_is_no_bundle_is_refused(load, data_of, tmp_path):
+def test_fine_tuning_from_what_is_no_bundle_is_refused(load, check, data_of, tmp_path):
     fine_tune = {"bundle": str(tmp_path / "nowhere"), "layers": 1, "frozen": True}
     with pytest.raises(UserError, match=r"train.fine_tune.bundle: expected a bundle"):
         check(load(train={"fine_tune": fine_tune}), data_of("multiclass")[0])
 
 
 def test_fine_tuning_from_a_bundle_of_another_width_is_refused_and_from_one_of_the_same_is_not(
-    load, data_of, spec_of, tmp_path
+    load, check, data_of, spec_of, tmp_path
 ):
     schema, _ = data_of("multiclass")
     (tmp_path / "schema.json").write_text(schema.model_dump_json())

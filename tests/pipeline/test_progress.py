@@ -8,14 +8,13 @@ import mlflow
 import optuna
 import pytest
 
-from contracts.metrics import BY_NAME
-from contracts.settings.load import load_params
 from models.search.study import SECONDS
-from pipeline.search.progress import TrialProgress, duration
+from pipeline.search.progress import SearchProgress, duration
 from pipeline.search.train import nothing_trained
 from pipeline.tracking import runs
+from tests.models.instant import iris, plan_of
 
-PARAMS = load_params(Path(__file__).parents[2] / "params.yaml", "iris")
+PLAN = plan_of(iris())
 
 
 @pytest.fixture
@@ -30,11 +29,13 @@ def study() -> optuna.Study:
     return made
 
 
-def progress(study: optuna.Study, **search) -> TrialProgress:
-    return TrialProgress("iris", BY_NAME["log_loss"], PARAMS.search.model_copy(update=search), study)
+def progress(study: optuna.Study, **search) -> SearchProgress:
+    return SearchProgress(plan_of(iris(**search)), study)
 
 
-def finish(shown: TrialProgress, study: optuna.Study, state: str, value: float | None = None, reason: str = "") -> None:
+def finish(
+    shown: SearchProgress, study: optuna.Study, state: str, value: float | None = None, reason: str = ""
+) -> None:
     result = None if value is None else SimpleNamespace(value=value, seconds=1.0)
     shown.trial(study.ask({"rate": optuna.distributions.FloatDistribution(0.1, 0.1)}), state, result, reason)
 
@@ -64,7 +65,7 @@ def test_the_last_lines_say_what_came_of_it_and_where_to_compare(study, capsys) 
     shown.end("http://there")
     assert capsys.readouterr().out.splitlines()[-2:] == [
         "  iris: 5/8 trials · best log_loss 0.1250 · 1 pruned, 1 failed · 1 min 30 s",
-        "  the best of them side by side: http://there",
+        "  compare the best: http://there",
     ]
     assert ended == shown.line()
 
@@ -111,7 +112,7 @@ def test_a_budget_of_seconds_is_counted_down_by_the_clock(study) -> None:
 @pytest.mark.parametrize(("search", "used"), [({"n_trials": 4}, True), ({"timeout": 30.0}, True), ({}, False)])
 def test_a_budget_that_is_used_up_is_told(study, capsys, search: dict, used: bool) -> None:
     progress(study, **search)
-    assert ("has its budget already, 4 trials after 30 s of search" in capsys.readouterr().out) == used
+    assert ("has used its budget, 4 trials after 30 s of search" in capsys.readouterr().out) == used
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_seconds_are_said_as_a_person_says_them(seconds: float, said: str) -> No
 def test_a_search_whose_time_was_too_short_for_one_trial_says_so(study) -> None:
     empty = optuna.create_study()
     empty.set_user_attr(SECONDS, 30.2)
-    short = PARAMS.model_copy(update={"search": PARAMS.search.model_copy(update={"timeout": 30.0})})
+    short = plan_of(iris(timeout=30.0))
     assert "the 30 s of search.timeout are over" in str(nothing_trained(short, empty))
     assert "make tune DATASET=iris TIMEOUT=60" in str(nothing_trained(short, empty))
-    assert "timeout" not in str(nothing_trained(PARAMS, empty))
+    assert "timeout" not in str(nothing_trained(PLAN, empty))

@@ -11,6 +11,7 @@ import pytest
 
 from contracts.errors import UserError
 from pipeline.tracking import databases
+from pipeline.tracking.locks import study_lock
 
 
 def truncated(content: bytes) -> bytes:
@@ -27,13 +28,13 @@ def test_a_damaged_study_database_is_refused_with_a_way_out_and_not_changed(
 ) -> None:
     path = tmp_path / "optuna.db"
     address = f"sqlite:///{path}"
-    databases.check(address, "OPTUNA_STORAGE", "studies")  # none is there yet
+    databases.check_usable(address, "OPTUNA_STORAGE", "studies")  # none is there yet
     optuna.create_study(storage=address)
-    databases.check(address, "OPTUNA_STORAGE", "studies")
+    databases.check_usable(address, "OPTUNA_STORAGE", "studies")
     path.write_bytes(damage(path.read_bytes()))
     damaged = path.read_bytes()
     with pytest.raises(UserError, match=f"{path} is damaged .* set it aside with `mv {path} {path}.damaged`"):
-        databases.check(address, "OPTUNA_STORAGE", "studies")
+        databases.check_usable(address, "OPTUNA_STORAGE", "studies")
     assert path.read_bytes() == damaged
 
 
@@ -42,7 +43,7 @@ def test_a_database_that_another_process_writes_to_is_not_called_damaged(tmp_pat
     optuna.create_study(storage=f"sqlite:///{path}")
     with sqlite3.connect(path) as other:
         other.execute("insert into studies (study_name) values ('x')")
-        databases.check(f"sqlite:///{path}", "OPTUNA_STORAGE", "studies")
+        databases.check_usable(f"sqlite:///{path}", "OPTUNA_STORAGE", "studies")
 
 
 @pytest.mark.parametrize(
@@ -56,19 +57,19 @@ def test_a_database_that_another_process_writes_to_is_not_called_damaged(tmp_pat
 )
 def test_a_store_that_cannot_be_reached_is_told_without_its_password(address: str, told: str) -> None:
     with pytest.raises(UserError, match=told) as refused:
-        databases.check(address, "OPTUNA_STORAGE", "studies")
+        databases.check_usable(address, "OPTUNA_STORAGE", "studies")
     assert "secret" not in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
 
 
 def test_a_user_without_the_right_to_create_tables_is_told_what_to_grant(postgresql) -> None:
     owner = postgresql.get_uri("optuna")
-    databases.check(owner, "OPTUNA_STORAGE", "studies")
+    databases.check_usable(owner, "OPTUNA_STORAGE", "studies")
     guest = owner.replace("postgres:@", "guest:@")
     with pytest.raises(UserError, match=r"'guest' may not create tables in .*grant create on schema public to guest"):
-        databases.check(guest, "OPTUNA_STORAGE", "studies")
+        databases.check_usable(guest, "OPTUNA_STORAGE", "studies")
     postgresql.psql("grant create on schema public to guest")  # in the database `postgres`
-    databases.check(guest.replace("/optuna?", "/postgres?"), "OPTUNA_STORAGE", "studies")
+    databases.check_usable(guest.replace("/optuna?", "/postgres?"), "OPTUNA_STORAGE", "studies")
 
 
 def test_a_study_in_postgresql_is_held_for_one_search_at_a_time(postgresql, capsys: pytest.CaptureFixture) -> None:
@@ -76,11 +77,11 @@ def test_a_study_in_postgresql_is_held_for_one_search_at_a_time(postgresql, caps
     got = threading.Event()
 
     def second() -> None:
-        with databases.study_lock(address, "study"):
+        with study_lock(address, "study"):
             got.set()
 
-    with databases.study_lock(address, "study"):
-        with databases.study_lock(address, "another study"):  # is nobody's
+    with study_lock(address, "study"):
+        with study_lock(address, "another study"):  # is nobody's
             pass
         assert capsys.readouterr().out == ""
         other = threading.Thread(target=second)

@@ -1,53 +1,82 @@
-"""One Bento a kind of dataset, packaged and started once for all tests."""
+"""Three small models, served in this process, and one packaged as a Bento."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from bundles import SCHEMAS, make_bundle
-from servers import Server, is_up, launch, package, stop, wait_until
+from apps import LiveApp, client_of, listen, make_model, make_test_app
+from bento_servers import BentoServer, is_up, launch, package, stop, wait_until
+from bundles import PRICES, SCHEMAS, TICKETS, TILES, make_bundle
+
+from contracts.schema import Schema
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a bundle of each schema."""
+    folder = tmp_path_factory.mktemp("bundles")
+    for schema in SCHEMAS:
+        make_bundle(schema, folder / schema.dataset)
+    return folder
+
+
+def _client(schema: Schema, bundles: Path) -> Iterator[httpx.Client]:
+    with client_of(make_test_app(make_model(schema, bundles / schema.dataset))) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def tickets(bundles: Path) -> Iterator[httpx.Client]:
+    """A client of a model of rows with categories and missing values, in this process."""
+    yield from _client(TICKETS, bundles)
+
+
+@pytest.fixture(scope="session")
+def tiles(bundles: Path) -> Iterator[httpx.Client]:
+    """A client of a model of images, in this process."""
+    yield from _client(TILES, bundles)
+
+
+@pytest.fixture(scope="session")
+def prices(bundles: Path) -> Iterator[httpx.Client]:
+    """A client of a regression, in this process."""
+    yield from _client(PRICES, bundles)
+
+
+@pytest.fixture(scope="session")
+def live(bundles: Path) -> Iterator[dict[str, LiveApp]]:
+    """The three applications, each on a port: for browsers, sockets and clients that make their own connections."""
+    with contextlib.ExitStack() as stack:
+        yield {
+            schema.dataset: stack.enter_context(listen(make_test_app(make_model(schema, bundles / schema.dataset))))
+            for schema in SCHEMAS
+        }
 
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with packaged Bentos of all schemas."""
+    """A folder with a packaged Bento of the model of rows."""
     folder = tmp_path_factory.mktemp("serving")
-    for schema in SCHEMAS:
-        make_bundle(schema, folder / "artifacts" / schema.dataset / "bundle")
-    package(folder, *(schema.dataset for schema in SCHEMAS))
+    make_bundle(TICKETS, folder / "artifacts/tickets/bundle")
+    package(folder, "tickets")
     return folder
 
 
 @pytest.fixture(scope="session")
-def servers(home: Path) -> Iterator[dict[str, Server]]:
-    """A running service for each dataset."""
-    started = {schema.dataset: launch(home, f"{schema.dataset}:latest") for schema in SCHEMAS}
+def bento(home: Path) -> Path:
+    """The packaged Bento's folder."""
+    (latest,) = (path for path in (home / "bentoml/bentos/tickets").iterdir() if path.is_dir())
+    return latest
+
+
+@pytest.fixture(scope="session")
+def server(home: Path) -> Iterator[BentoServer]:
+    """The packaged Bento, started by `bentoml serve` with default settings."""
+    started = launch(home, "tickets:latest")
     try:
-        for server in started.values():
-            wait_until(lambda server=server: is_up(server))
+        wait_until(lambda: is_up(started))
         yield started
     finally:
-        for server in started.values():
-            stop(server)
-
-
-@pytest.fixture(scope="session")
-def tickets(servers: dict[str, Server]) -> Iterator[httpx.Client]:
-    """A client of a service of rows with categories and missing values."""
-    with httpx.Client(base_url=servers["tickets"].url, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture(scope="session")
-def tiles(servers: dict[str, Server]) -> Iterator[httpx.Client]:
-    """A client of a service of images."""
-    with httpx.Client(base_url=servers["tiles"].url, timeout=30) as client:
-        yield client
-
-
-@pytest.fixture(scope="session")
-def prices(servers: dict[str, Server]) -> Iterator[httpx.Client]:
-    """A client of a service of a regression."""
-    with httpx.Client(base_url=servers["prices"].url, timeout=30) as client:
-        yield client
+        stop(started)

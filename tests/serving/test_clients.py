@@ -1,36 +1,34 @@
-"""Clients that others wrote, in their default settings, and the four protocols' agreement."""
+"""Other projects' clients with their default settings, and the agreement of the four protocols."""
 
 import base64
 import io
-import json
-import subprocess
 
 import httpx
 import numpy as np
 import pandas as pd
 import pytest
 import tritonclient.http as triton
-from asking import GOOD, post, request
+from apps import LiveApp
 from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 from open_inference.openapi.client import OpenInferenceClient
 from open_inference.openapi.types import InferenceRequest
 from PIL import Image
-from servers import Server
+from request_bodies import GOOD, post, request_body
 
 SAMPLE = [[(row * column) % 17 for column in range(8)] for row in range(8)]
 
 
 @pytest.fixture(scope="module")
 def expected(tiles: httpx.Client) -> list[float]:
-    """The sample's probabilities by our own protocol."""
+    """The sample's probabilities from `POST /predict`."""
     (prediction,) = tiles.post("/predict", json={"instances": [SAMPLE]}).json()["predictions"]
     assert prediction["label"] == max(prediction["probabilities"], key=prediction["probabilities"].get)
     assert prediction["probability"] == max(prediction["probabilities"].values())
     return list(prediction["probabilities"].values())
 
 
-def test_tritonclient_asks_in_binary_by_default(servers: dict[str, Server], expected: list[float]) -> None:
-    client = triton.InferenceServerClient(servers["tiles"].url.removeprefix("http://"))
+def test_tritonclient_sends_and_reads_binary_tensors(live: dict[str, LiveApp], expected: list[float]) -> None:
+    client = triton.InferenceServerClient(live["tiles"].url.removeprefix("http://"))
     assert client.is_server_live()
     assert client.is_server_ready()
     assert client.is_model_ready("tiles", "7")
@@ -44,8 +42,8 @@ def test_tritonclient_asks_in_binary_by_default(servers: dict[str, Server], expe
     assert result.as_numpy("label").tolist() == [[str(int(np.argmax(expected))).encode()]] * 2
 
 
-def test_tritonclient_sends_categories_and_a_missing_number(servers: dict[str, Server], tickets: httpx.Client) -> None:
-    client = triton.InferenceServerClient(servers["tickets"].url.removeprefix("http://"))
+def test_tritonclient_sends_categories_and_a_missing_number(live: dict[str, LiveApp], tickets: httpx.Client) -> None:
+    client = triton.InferenceServerClient(live["tickets"].url.removeprefix("http://"))
     tensors = []
     for name, values in {"age": [np.nan], "fare paid": [7.25], "port": ["Southampton"], "deck": [""]}.items():
         text = isinstance(values[0], str)
@@ -61,8 +59,8 @@ def test_tritonclient_sends_categories_and_a_missing_number(servers: dict[str, S
         client.infer("tickets", tensors)
 
 
-def test_open_inference_client(servers: dict[str, Server], expected: list[float]) -> None:
-    client = OpenInferenceClient(base_url=servers["tiles"].url)
+def test_open_inference_client(live: dict[str, LiveApp], expected: list[float]) -> None:
+    client = OpenInferenceClient(base_url=live["tiles"].url)
     client.check_server_readiness()
     assert client.read_model_metadata("tiles").platform == "onnxruntime_onnx"
     tensor = {"name": "image", "shape": [1, 8, 8], "datatype": "FP32", "data": SAMPLE}
@@ -73,24 +71,26 @@ def test_open_inference_client(servers: dict[str, Server], expected: list[float]
     np.testing.assert_allclose(np.ravel(getattr(data, "root", getattr(data, "__root__", data))), expected, rtol=1e-5)
 
 
-def test_mlflow_scoring_client(servers: dict[str, Server], tickets: httpx.Client) -> None:
-    client = ScoringServerClient("127.0.0.1", servers["tickets"].port)
+def test_mlflow_scoring_client(live: dict[str, LiveApp], tickets: httpx.Client) -> None:
+    client = ScoringServerClient("127.0.0.1", live["tickets"].port)
     client.ping()
     assert client.get_version() == "3.0"
     frame = pd.DataFrame([GOOD, GOOD | {"port": "Queenstown"}])[["deck", "age", "port", "fare paid"]]
     answer = client.invoke(frame).get_predictions()
     assert list(answer.columns) == ["first", "second", "third"]
-    ours = tickets.post("/predict", json={"instances": [GOOD]}).json()["predictions"][0]["probabilities"]
-    assert answer.iloc[0].to_dict() == pytest.approx(ours)
+    by_predict = tickets.post("/predict", json={"instances": [GOOD]}).json()["predictions"][0]["probabilities"]
+    assert answer.iloc[0].to_dict() == pytest.approx(by_predict)
 
 
-def test_every_protocol_gives_the_same(tickets: httpx.Client) -> None:
-    answers = {p: post(tickets, p, request(p, [list(GOOD.values())])).json() for p in ("ours", "tensorflow", "mlflow")}
+def test_all_protocols_give_the_same_predictions(tickets: httpx.Client) -> None:
+    answers = {
+        p: post(tickets, p, request_body(p, [list(GOOD.values())])).json() for p in ("predict", "tensorflow", "mlflow")
+    }
     received = [
-        list(answers["ours"]["predictions"][0]["probabilities"].values()),
+        list(answers["predict"]["predictions"][0]["probabilities"].values()),
         answers["tensorflow"]["predictions"][0],
         list(answers["mlflow"]["predictions"][0].values()),
-        post(tickets, "inference", request("inference", [list(GOOD.values())])).json()["outputs"][1]["data"],
+        post(tickets, "inference", request_body("inference", [list(GOOD.values())])).json()["outputs"][1]["data"],
         tickets.post("/v1/models/tickets:predict", json={"inputs": {k: [v] for k, v in GOOD.items()}}).json()[
             "outputs"
         ][0],
@@ -100,7 +100,7 @@ def test_every_protocol_gives_the_same(tickets: httpx.Client) -> None:
         np.testing.assert_allclose(probabilities, received[0], rtol=1e-6)
     text = "port,age,fare paid,deck\nSouthampton,22,7.25,\n"
     by_csv = tickets.post("/predict", content=text, headers={"content-type": "text/csv"}).json()
-    assert by_csv["predictions"] == answers["ours"]["predictions"]
+    assert by_csv["predictions"] == answers["predict"]["predictions"]
 
 
 def test_a_regression_gives_values(prices: httpx.Client) -> None:
@@ -117,7 +117,7 @@ def test_a_regression_gives_values(prices: httpx.Client) -> None:
     assert (output["name"], output["shape"], output["data"]) == ("value", [1, 1], [pytest.approx(value)])
 
 
-def test_pictures_of_every_kind_give_what_their_pixels_give(tiles: httpx.Client) -> None:
+def test_image_files_give_the_predictions_of_their_pixels(tiles: httpx.Client) -> None:
     grey = (np.array(SAMPLE) * 15).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(grey).save(file, "PNG")
@@ -142,7 +142,7 @@ def test_pictures_of_every_kind_give_what_their_pixels_give(tiles: httpx.Client)
 
 
 @pytest.mark.parametrize("what", ["truncated", "a bomb", "a GIF", "text"])
-def test_what_is_no_picture_is_refused(tiles: httpx.Client, what: str) -> None:
+def test_a_file_that_is_not_a_whole_png_or_jpeg_is_refused(tiles: httpx.Client, what: str) -> None:
     file = io.BytesIO()
     Image.effect_noise((300, 300), 50).save(file, "PNG")
     content = file.getvalue()[:-2000]
@@ -162,14 +162,7 @@ def test_what_is_no_picture_is_refused(tiles: httpx.Client, what: str) -> None:
         assert "PNG" in answer.text or "pixels" in answer.text
 
 
-def test_curl_as_the_documentation_shows_it(servers: dict[str, Server]) -> None:
-    body = json.dumps({"instances": [GOOD]})
-    command = ["curl", "-sS", f"{servers['tickets'].url}/predict", "-H", "content-type: application/json", "-d", body]
-    answer = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=20).stdout)
-    assert answer["model"] == {"name": "tickets", "version": "7"}
-
-
-def test_metadata_describes_what_is_true(tickets: httpx.Client) -> None:
+def test_metadata_agrees_with_the_responses(tickets: httpx.Client) -> None:
     signature = tickets.get("/v1/models/tickets/metadata").json()["metadata"]["signature_def"]["signature_def"]
     assert signature["serving_default"]["inputs"]["port"]["dtype"] == "DT_STRING"
     status = tickets.get("/v1/models/tickets/versions/7").json()["model_version_status"]
@@ -177,7 +170,7 @@ def test_metadata_describes_what_is_true(tickets: httpx.Client) -> None:
     described = tickets.get("/v2/models/tickets").json()
     columns = [tensor["name"] for tensor in described["inputs"]]
     assert columns == list(GOOD)
-    answered = post(tickets, "inference", request("inference", [list(GOOD.values())])).json()["outputs"]
+    answered = post(tickets, "inference", request_body("inference", [list(GOOD.values())])).json()["outputs"]
     for output, declared in zip(answered, described["outputs"], strict=True):
         assert (output["name"], output["datatype"]) == (declared["name"], declared["datatype"])
         assert output["shape"] == [1, declared["shape"][1]]

@@ -1,23 +1,15 @@
-"""What is checked of a deployment where no container engine runs."""
+"""The deployment, checked without a container engine: the Bento's image, Kubernetes and Compose."""
 
 import shutil
 from pathlib import Path
 
-import httpx
 import pytest
-from container import image_problems
+from bento_servers import ROOT
+from dockerfile import image_problems
 from ruamel.yaml import YAML
-from servers import ROOT, is_up, launch, stop, wait_until
 
 
-@pytest.fixture(scope="module")
-def bento(home: Path) -> Path:
-    """A packaged Bento's folder."""
-    (latest,) = (path for path in (home / "bentoml/bentos/tickets").iterdir() if path.is_dir())
-    return latest
-
-
-def test_the_image_has_what_serving_needs_and_nothing_of_training(bento: Path) -> None:
+def test_the_image_contains_serving_and_nothing_of_training(bento: Path) -> None:
     required = (bento / "env/python/requirements.txt").read_text()
     assert "onnxruntime==" in required
     for heavy in ("tensorflow", "keras", "mlflow", "dvc", "pandas", "optuna", "scikit-learn"):
@@ -27,7 +19,7 @@ def test_the_image_has_what_serving_needs_and_nothing_of_training(bento: Path) -
     assert not [name for name in files if name.startswith("pipeline/stages") or name.endswith("mlflow_model.py")]
 
 
-def test_the_image_would_have_all_that_it_needs(bento: Path) -> None:
+def test_the_dockerfile_has_no_problem(bento: Path) -> None:
     assert image_problems(bento) == []
 
 
@@ -42,15 +34,13 @@ def test_the_image_would_have_all_that_it_needs(bento: Path) -> None:
         ("env/docker/Dockerfile", "USER bentoml", "", "it runs as root"),
         ("env/docker/Dockerfile", "EXPOSE 3000", "EXPOSE 8080", "port 3000"),
         ("env/docker/Dockerfile", 'entrypoint.sh" ]', 'start.sh" ]', "entry point"),
-        ("env/docker/Dockerfile", "BENTOML_CONTAINERIZED", "BENTOML_OTHER", "the container alone"),
+        ("env/docker/Dockerfile", "BENTOML_CONTAINERIZED", "BENTOML_OTHER", "inside the container only"),
         ("env/python/requirements.txt", "onnxruntime==", "other==", "onnxruntime is imported"),
         ("env/python/requirements.txt", "pysimdjson==", "other==", "pysimdjson is imported"),
         ("env/python/requirements.txt", "pillow==", "other==", "pillow is imported"),
     ],
 )
-def test_a_broken_image_would_be_found(
-    bento: Path, tmp_path: Path, file: str, old: str, new: str, problem: str
-) -> None:
+def test_a_broken_dockerfile_is_found(bento: Path, tmp_path: Path, file: str, old: str, new: str, problem: str) -> None:
     copy = Path(shutil.copytree(bento, tmp_path / "bento"))
     text = (copy / file).read_text()
     assert old in text
@@ -77,22 +67,3 @@ def test_the_compose_file_publishes_on_loopback_only() -> None:
     services = YAML(typ="safe").load(ROOT / "deploy/compose.yaml")["services"]
     assert services.keys() == {"model", "postgres", "mlflow"}
     assert all(port.startswith("127.0.0.1:") for service in services.values() for port in service["ports"])
-
-
-def test_in_a_container_it_can_be_reached_and_elsewhere_only_from_this_machine(home: Path) -> None:
-    for environment, address in (({"BENTOML_CONTAINERIZED": "true"}, "0.0.0.0"), ({}, "127.0.0.1")):
-        server = launch(home, "prices:latest", **environment)
-        try:
-            wait_until(lambda server=server: is_up(server))
-            assert httpx.get(f"{server.url}/readyz").status_code == 200
-            port = f"{server.port:04X}"
-            listening = [
-                line.split()[1]
-                for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
-                if line.split()[3] == "0A"
-            ]
-            assert [entry for entry in listening if entry.endswith(port)] == [
-                ("00000000" if address == "0.0.0.0" else "0100007F") + f":{port}"
-            ]
-        finally:
-            stop(server)

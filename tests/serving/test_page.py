@@ -1,4 +1,4 @@
-"""The page, in a real browser. Without Chromium these are skipped: apt-get install chromium chromium-driver."""
+"""The page, in a real browser. Skipped without Chromium: apt-get install chromium chromium-driver."""
 
 import json
 import shutil
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from apps import LiveApp
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
-from servers import Server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -50,22 +50,22 @@ def find(browser: webdriver.Chrome, selector: str, seconds: float = 20) -> WebEl
         time.sleep(0.05)
 
 
-def eventually(check: Callable[[], bool]) -> None:
+def wait_until(check: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not check():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def quiet(browser: webdriver.Chrome) -> None:
-    """No script failed, and nothing outside was asked for."""
+def assert_no_errors(browser: webdriver.Chrome) -> None:
+    """No script failed, and nothing was loaded from another host."""
     assert [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
-    asked = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
-    assert [address for address in asked if not address.startswith(("http://127.0.0.1:", "blob:", "data:"))] == []
+    loaded = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert [address for address in loaded if not address.startswith(("http://127.0.0.1:", "blob:", "data:"))] == []
 
 
-def test_a_form_made_of_the_schema_is_answered(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
-    browser.get(servers["tickets"].url)
+def test_the_form_from_the_schema_gets_a_prediction(browser: webdriver.Chrome, live: dict[str, LiveApp]) -> None:
+    browser.get(live["tickets"].url)
     assert find(browser, "[name=age]").get_attribute("type") == "number"
     port = Select(find(browser, "[name=port]"))
     assert [option.text for option in port.options] == ["Cherbourg", "Queenstown", "Southampton"]
@@ -75,19 +75,19 @@ def test_a_form_made_of_the_schema_is_answered(browser: webdriver.Chrome, server
     assert "tickets, version 7" in find(browser, "#answer").text
     find(browser, "summary").click()
     assert '-d \'{"instances":[{"age":22,' in find(browser, "#curl").text
-    quiet(browser)
+    assert_no_errors(browser)
 
 
-def test_nothing_can_be_asked_before_the_form_is_there(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
+def test_predict_is_disabled_until_the_form_is_there(browser: webdriver.Chrome, live: dict[str, LiveApp]) -> None:
     browser.execute_cdp_cmd("Network.enable", {})
     browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/info"]})
-    browser.get(servers["tickets"].url)
+    browser.get(live["tickets"].url)
     find(browser, ".error")
     assert not find(browser, "#predict").is_enabled()
-    browser.get_log("browser")  # says what was blocked
+    browser.get_log("browser")  # has the blocked request
     browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
-    browser.get(servers["tickets"].url)
-    eventually(lambda: find(browser, "#predict").is_enabled())
+    browser.get(live["tickets"].url)
+    wait_until(lambda: find(browser, "#predict").is_enabled())
 
 
 def colour(browser: webdriver.Chrome, text: str) -> str:
@@ -96,8 +96,8 @@ def colour(browser: webdriver.Chrome, text: str) -> str:
     return browser.execute_script(f"{pen}; pen.fillStyle = arguments[0]; return pen.fillStyle", text.strip())
 
 
-def test_a_warning_and_an_error_are_shown(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
-    browser.get(servers["tickets"].url)
+def test_warnings_and_errors_are_shown(browser: webdriver.Chrome, live: dict[str, LiveApp]) -> None:
+    browser.get(live["tickets"].url)
     fare = find(browser, "[name='fare paid']")
     fare.clear()
     fare.send_keys("100000")
@@ -106,22 +106,22 @@ def test_a_warning_and_an_error_are_shown(browser: webdriver.Chrome, servers: di
     fare.clear()
     fare.send_keys(Keys.ENTER)
     complaint = "fare paid: expected a number (training saw none missing), received nothing"
-    assert find(browser, ".error").text == complaint  # as a person knows it, without the path of a program
+    assert find(browser, ".error").text == complaint  # the name of the field, not the JSON path
     bad = browser.execute_script("return getComputedStyle(document.documentElement).getPropertyValue('--bad')")
     assert colour(browser, fare.value_of_css_property("border-top-color")) == colour(browser, bad)
     age = find(browser, "[name=age]")  # may be empty
     age.clear()
     assert colour(browser, age.value_of_css_property("border-top-color")) != colour(browser, bad)
-    browser.get(servers["prices"].url)
+    browser.get(live["prices"].url)
     for name in ("a", "b"):
         find(browser, f"[name={name}]").clear()
     find(browser, "#predict").click()
-    assert find(browser, ".error").text.startswith("2 values cannot be used:\na: expected")
-    browser.get_log("browser")  # the refusal is in it, as it should be
+    assert find(browser, ".error").text.startswith("These values cannot be used:\na: expected")
+    browser.get_log("browser")  # has the refused request
 
 
-def test_the_keyboard_is_enough(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
-    browser.get(servers["prices"].url)
+def test_the_page_works_with_the_keyboard_alone(browser: webdriver.Chrome, live: dict[str, LiveApp]) -> None:
+    browser.get(live["prices"].url)
     find(browser, "[name=a]")
     keys = webdriver.ActionChains(browser)
     for _ in range(20):
@@ -132,8 +132,8 @@ def test_the_keyboard_is_enough(browser: webdriver.Chrome, servers: dict[str, Se
     assert "price" in find(browser, ".result").text
 
 
-def test_a_drawing_is_answered(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
-    browser.get(servers["tiles"].url)
+def test_a_drawing_gets_a_prediction(browser: webdriver.Chrome, live: dict[str, LiveApp]) -> None:
+    browser.get(live["tiles"].url)
     canvas = find(browser, "canvas")
     find(browser, "#clear").click()
     chain = webdriver.ActionChains(browser).move_to_element_with_offset(canvas, -40, -30).click_and_hold()
@@ -144,37 +144,37 @@ def test_a_drawing_is_answered(browser: webdriver.Chrome, servers: dict[str, Ser
     drawn = np.array(json.loads(sent[: sent.index("]]]") + 2]))
     assert (drawn > 0).any(axis=1).all(), "a small drawing is as large as the pictures of training"
     assert abs(np.average(np.arange(drawn.shape[1]), weights=drawn.sum(axis=0)) - (drawn.shape[1] - 1) / 2) < 1
-    quiet(browser)
+    assert_no_errors(browser)
 
 
-def test_a_csv_file_is_answered_with_one_to_download(
-    browser: webdriver.Chrome, servers: dict[str, Server], tmp_path: Path
+def test_a_csv_file_gives_predictions_to_download(
+    browser: webdriver.Chrome, live: dict[str, LiveApp], tmp_path: Path
 ) -> None:
     rows = "".join(f"{age},7.25,Southampton,A\n" for age in range(30))
     (tmp_path / "people.csv").write_text("age,fare paid,port,deck\n" + rows)
-    browser.get(servers["tickets"].url)
+    browser.get(live["tickets"].url)
     find(browser, "#drop")
     browser.find_element(By.ID, "file").send_keys(str(tmp_path / "people.csv"))
     find(browser, "#download").click()
-    assert "30 rows answered" in find(browser, "#file-answer").text
+    assert "30 rows predicted" in find(browser, "#file-answer").text
     result: Path = browser.downloads / "people-predictions.csv"  # type: ignore[attr-defined]
-    eventually(result.exists)
+    wait_until(result.exists)
     lines = result.read_text().splitlines()
     assert lines[0] == "label,probability,P(first),P(second),P(third)"
     assert len(lines) == 31
-    quiet(browser)
+    assert_no_errors(browser)
 
 
 @pytest.mark.parametrize("width", [360, 1100])
-def test_the_page_fits_a_phone(browser: webdriver.Chrome, servers: dict[str, Server], width: int) -> None:
+def test_the_page_fits_a_phone(browser: webdriver.Chrome, live: dict[str, LiveApp], width: int) -> None:
     emulated = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", emulated)
     try:
-        browser.get(servers["tickets"].url)
+        browser.get(live["tickets"].url)
         find(browser, "#predict").click()
         find(browser, ".result")
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
-        browser.execute_script("document.querySelector('.best .share').textContent = '100.0 %'")  # the widest there is
+        browser.execute_script("document.querySelector('.best .share').textContent = '100.0 %'")  # the widest text
         assert browser.execute_script(
             "const e = document.querySelector('.best .share'); return e.scrollWidth <= e.clientWidth"
         )
@@ -182,7 +182,7 @@ def test_the_page_fits_a_phone(browser: webdriver.Chrome, servers: dict[str, Ser
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_the_documentation_is_shown(browser: webdriver.Chrome, servers: dict[str, Server]) -> None:
-    browser.get(servers["tickets"].url + "/docs")
+def test_the_documentation_is_shown(browser: webdriver.Chrome, live: dict[str, LiveApp]) -> None:
+    browser.get(live["tickets"].url + "/docs")
     assert "tickets: multiclass" in find(browser, "#docs .title").text
-    quiet(browser)
+    assert_no_errors(browser)

@@ -1,5 +1,5 @@
 "use strict";
-// The form is made from /info, so the page knows nothing of any dataset.
+// The form comes from /info, so the page is the same for every dataset.
 
 const $ = (id) => document.getElementById(id);
 const make = (tag, properties = {}, ...children) => {
@@ -9,7 +9,7 @@ const make = (tag, properties = {}, ...children) => {
 };
 let info, read, fill; // read() gives what to send, fill(sample) puts a sample in
 
-async function ask(path, options = {}) {
+async function request(path, options = {}) {
   const key = sessionStorage.getItem("key");
   const headers = { ...options.headers, ...(key ? { Authorization: `Bearer ${key}` } : {}) };
   const response = await fetch(path, { ...options, headers });
@@ -19,20 +19,20 @@ async function ask(path, options = {}) {
   return body;
 }
 
-// Where a value of the form is, as whoever filled it in knows it.
+// The name of a form field from the JSON path of its value.
 const field = (path) => path.replace(/^\$\.instances\[0\]\['(.*)'\]$/, "$1");
 
 function showError(place, error) {
   const problems = (error.problems || []).map((p) => `${field(p.path)}: expected ${p.expected}, received ${p.received === "null" ? "nothing" : p.received}`);
   const list = problems.map((textContent) => make("li", { textContent }));
-  const text = problems.length === 1 ? problems[0] : problems.length ? `${parseInt(error.message)} values cannot be used:` : error.message;
+  const text = problems.length === 1 ? problems[0] : problems.length ? "These values cannot be used:" : error.message;
   place.replaceChildren(make("div", { className: "error", role: "alert" }, text, ...(list.length > 1 ? [make("ul", {}, ...list)] : [])));
 }
 
 function showWarnings(place, warnings = []) {
   if (!warnings.length) return;
   const list = warnings.map((w) => make("li", { textContent: `${field(w.path)}: ${w.message}` }));
-  place.append(make("div", { className: "warning" }, "Answered, but look at this:", make("ul", {}, ...list)));
+  place.append(make("div", { className: "warning" }, "Predicted with warnings:", make("ul", {}, ...list)));
 }
 
 const percent = (p) => `${(100 * p).toFixed(1)} %`;
@@ -58,7 +58,7 @@ function showPrediction(answer) {
     place.append(make("ul", { className: "bars" }, ...bars));
   }
   showWarnings(place, answer.warnings);
-  place.append(make("p", { className: "muted", textContent: `Answered by ${answer.model.name}, version ${answer.model.version}.` }));
+  place.append(make("p", { className: "muted", textContent: `Predicted by ${answer.model.name}, version ${answer.model.version}.` }));
 }
 
 function showCurl(body) {
@@ -76,6 +76,9 @@ function rowForm(features) {
     if (feature.kind === "numeric") {
       input = make("input", { id, name: feature.name, type: "number", step: "any", required: !feature.missing, inputMode: "decimal" });
       hint = `${short(feature.minimum)} to ${short(feature.maximum)} in training` + (feature.missing ? "; may be empty" : "");
+    } else if (feature.kind === "date") {
+      input = make("input", { id, name: feature.name, type: feature.format.includes("%H") ? "datetime-local" : "date", required: !feature.missing });
+      hint = feature.missing ? "may be empty" : "";
     } else {
       input = make("select", { id, name: feature.name }, ...(feature.missing ? [make("option", { value: "", textContent: "(missing)" })] : []),
         ...feature.categories.map((category) => make("option", { value: category, textContent: category })));
@@ -92,7 +95,7 @@ function rowForm(features) {
   }));
 }
 
-// Left, top, width and height of what is not black; at(x, y) tells what is there.
+// Left, top, width and height of the pixels for which at(x, y) is true.
 function extent(width, height, at) {
   let left = width, top = height, right = 0, bottom = 0;
   for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) if (at(x, y)) {
@@ -101,8 +104,8 @@ function extent(width, height, at) {
   return [left, top, right - left, bottom - top];
 }
 
-// A copy of a drawing, centred and as large as the sample: so have pictures of digits been prepared (LeCun et al., 1998).
-function asLargeAs(sample, canvas, pen, scale) {
+// A copy of a drawing, centred and scaled to the size of the sample, as digits are prepared for training (LeCun et al., 1998).
+function scaledToSample(sample, canvas, pen, scale) {
   const all = pen.getImageData(0, 0, canvas.width, canvas.height).data;
   const [left, top, width, height] = extent(canvas.width, canvas.height, (x, y) => all[4 * (y * canvas.width + x)]);
   const longest = scale * Math.max(...extent(sample[0].length, sample.length, (x, y) => sample[y][x]).slice(2));
@@ -119,7 +122,7 @@ function imageForm(image) {
   canvas.setAttribute("aria-label", "Draw here with a mouse or a finger, or choose a picture below");
   canvas.setAttribute("role", "img");
   const pen = canvas.getContext("2d", { willReadFrequently: true });
-  let byHand = false; // not a picture of the right format already
+  let byHand = false; // a drawing has to be scaled, a picture has not
   const clear = () => { byHand = false; pen.fillStyle = "#000"; pen.fillRect(0, 0, canvas.width, canvas.height); };
   const place = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -154,7 +157,7 @@ function imageForm(image) {
     }));
   };
   read = () => { // the mean of each square of the canvas
-    const all = (byHand ? asLargeAs(info.schema.sample[image.name], canvas, pen, scale) : pen)
+    const all = (byHand ? scaledToSample(info.schema.sample[image.name], canvas, pen, scale) : pen)
       .getImageData(0, 0, canvas.width, canvas.height).data;
     return Array.from({ length: image.height }, (_, y) => Array.from({ length: image.width }, (_, x) => {
       let sum = 0;
@@ -173,7 +176,7 @@ $("form").onsubmit = async (event) => {
   $("predict").disabled = true;
   showCurl(body);
   try {
-    showPrediction(await ask("predict", { method: "POST", headers: { "content-type": "application/json" }, body }));
+    showPrediction(await request("predict", { method: "POST", headers: { "content-type": "application/json" }, body }));
   } catch (error) {
     showError($("answer"), error);
   }
@@ -187,9 +190,9 @@ const csvField = (value) => /[",\n]/.test(String(value)) ? `"${String(value).rep
 
 async function predictFile(file) {
   const place = $("file-answer");
-  place.replaceChildren(make("p", { className: "muted", textContent: `Asking about ${file.name} …` }));
+  place.replaceChildren(make("p", { className: "muted", textContent: `Predicting ${file.name} …` }));
   try {
-    const answer = await ask("predict", { method: "POST", headers: { "content-type": "text/csv" }, body: await file.text() });
+    const answer = await request("predict", { method: "POST", headers: { "content-type": "text/csv" }, body: await file.text() });
     const flat = answer.predictions.map(({ values, labels, probabilities, ...rest }) => ({
       ...rest, ...values, ...(labels && { labels: labels.join(" ") }),
       ...Object.fromEntries(Object.entries(probabilities ?? {}).map(([name, p]) => [`P(${name})`, p])),
@@ -198,7 +201,7 @@ async function predictFile(file) {
     const text = [names, ...flat.map(Object.values)].map((row) => row.map(csvField).join(",")).join("\n") + "\n";
     const link = make("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: file.name.replace(/(\.csv)?$/i, "-predictions.csv"), textContent: "Download the predictions" });
     link.id = "download";
-    place.replaceChildren(make("p", {}, `${flat.length} rows answered. `, link));
+    place.replaceChildren(make("p", {}, `${flat.length} rows predicted. `, link));
     const cell = (value) => make("td", { textContent: typeof value === "number" ? short(value) : value });
     const rows = flat.slice(0, 5).map((row) => make("tr", {}, ...Object.values(row).map(cell)));
     place.append(make("div", { className: "table", tabIndex: 0 }, make("table", {}, make("thead", {}, make("tr", {}, ...names.map((textContent) => make("th", { textContent })))), make("tbody", {}, ...rows))));
@@ -222,7 +225,7 @@ function prepareFile(features) {
 async function start() {
   if (info) return;
   try {
-    info = await ask("info");
+    info = await request("info");
   } catch (error) {
     return showError($("answer"), error);
   }
@@ -235,7 +238,7 @@ async function start() {
   if (image) imageForm(image);
   else { rowForm(schema.features); prepareFile(schema.features); }
   fill(schema.sample);
-  $("predict").disabled = $("reset").disabled = false; // before there was no form to read
-  $("answer").replaceChildren(make("p", { className: "muted", textContent: "Nothing asked yet: press Predict." }));
+  $("predict").disabled = $("reset").disabled = false; // until now there was no form
+  $("answer").replaceChildren(make("p", { className: "muted", textContent: "Press Predict." }));
 }
 start();

@@ -1,0 +1,154 @@
+"""A search as it was decided before it starts: settings and data put together, with no `auto` left."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from contracts.metrics import Metric
+from contracts.settings.pruners import Halving, Median, Plain, Pruner, Wilcoxon
+from contracts.settings.sections import Params, Search, Source, Train
+from contracts.settings.space import SearchSpace
+from models.search.space import count_configurations
+from models.search.trial import TrialTask
+from models.training.data import Data
+
+MANY_TRIALS = 100  # from here on Hyperband's brackets have enough trials each
+MANY_GENERATIONS = 1000  # trials: twenty of NSGA-II's generations of fifty
+MOST_COUNTED = 100_000  # configurations that are counted, to know when all have been tried
+REPORTS = 20  # a trial reports at most so often: a report costs more than a small epoch
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study tries, how it judges, when it ends, and where its trials run.
+
+    `study` is its name in Optuna's storage. `data_md5` holds the digest of each prepared part. `bins` is how many
+    intervals are fitted for each number. `n_configurations` is how many different ones the space has, None where they
+    cannot be counted. `timeout` and `trial_timeout` are seconds, None for no limit. `workers` train at the same time on
+    this machine, each with so many `threads`.
+    """
+
+    dataset: str
+    study: str
+    task: str
+    source: Source
+    bins: int
+    data_md5: Mapping[str, str]
+    metric: Metric
+    second_objective: str
+    tolerance: float
+    train: Train
+    space: SearchSpace
+    n_configurations: int | None
+    sampler: str
+    pruner: Pruner
+    warmup_epochs: int
+    seed: int
+    n_trials: int | None
+    timeout: float | None
+    trial_timeout: float | None
+    folds: int
+    keep: int
+    finalist_seeds: int
+    scheduler: str | None
+    workers: int
+    threads: int
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The names of what is optimised, the metric first."""
+        return (self.metric.name, *([] if self.second_objective == "none" else [self.second_objective]))
+
+    def seed_of(self, trial: int) -> int:
+        """A seed of its own for every trial, the same whenever it is trained again."""
+        return self.seed + trial
+
+    def trial_task(
+        self, data: Data, hyperparameters: dict[str, Any], seed: int, threads: int = 0, checkpoint: Path | None = None
+    ) -> TrialTask:
+        """What a worker process trains.
+
+        Args:
+            threads: those of the plan unless given.
+        """
+        return TrialTask(
+            data=data,
+            hyperparameters=hyperparameters,
+            seed=seed,
+            monitor=self.metric.name,
+            higher_is_better=self.metric.higher_is_better,
+            train=self.train,
+            report_every=max(1, self.train.epochs // REPORTS),
+            threads=threads or self.threads,
+            checkpoint=checkpoint,
+            folds=self.folds,
+            reports_mean=not isinstance(self.pruner, Wilcoxon),
+            measures_latency=self.second_objective == "latency",
+        )
+
+
+def plan_search(
+    settings: Params, task: str, metric: Metric, study: str, data_md5: Mapping[str, str], cores: int
+) -> Plan:
+    """The plan of one search. `cores` of this machine are shared among its workers."""
+    search = settings.search
+    workers = cores if search.workers == "auto" else search.workers
+    n_configurations = count_configurations(search.space, search.n_trials or MOST_COUNTED)
+    return Plan(
+        dataset=settings.dataset,
+        study=study,
+        task=task,
+        source=settings.source,
+        bins=settings.preprocess.bins,
+        data_md5=data_md5,
+        metric=metric,
+        second_objective=search.second_objective,
+        tolerance=search.tolerance,
+        train=settings.train,
+        space=search.space,
+        n_configurations=n_configurations,
+        sampler=resolve_sampler(search, n_configurations),
+        pruner=resolve_pruner(search),
+        warmup_epochs=search.warmup_epochs,
+        seed=search.seed,
+        n_trials=search.n_trials,
+        timeout=search.timeout,
+        trial_timeout=search.trial_timeout,
+        folds=search.folds,
+        keep=search.keep,
+        finalist_seeds=search.finalist_seeds,
+        scheduler=search.scheduler,
+        workers=workers,
+        threads=max(1, cores // workers),
+    )
+
+
+def resolve_sampler(search: Search, n_configurations: int | None) -> str:
+    """What `auto` stands for: a grid where `n_trials` has room for every configuration, else TPE; with two objectives
+    NSGA-II where `n_trials` has room for many of its generations.
+    """
+    if search.sampler != "auto":
+        return search.sampler
+    if n_configurations is not None and search.n_trials is not None:
+        return "grid"
+    if search.second_objective != "none" and (search.n_trials or 0) >= MANY_GENERATIONS:
+        return "nsga2"
+    return "tpe"
+
+
+def resolve_pruner(search: Search) -> Pruner:
+    """What `auto` stands for: Wilcoxon's test for five folds or more, Hyperband for many trials, else the median.
+
+    With Optuna's TPE, Hyperband is the pruner that its authors' benchmarks favour; but each of its brackets learns from
+    its own trials alone, so that it needs many.
+    """
+    if search.pruner != Plain(type="auto"):
+        return search.pruner
+    if search.second_objective != "none":
+        return Plain(type="none")
+    if search.folds > 1:  # with three no p is below 0.1, with four only if all agree
+        return Wilcoxon(type="wilcoxon") if search.folds >= 5 else Median(type="median")
+    if search.n_trials is not None and search.n_trials < MANY_TRIALS:
+        return Median(type="median")
+    return Halving(type="hyperband")

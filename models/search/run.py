@@ -1,0 +1,111 @@
+"""The loop of a search: Optuna suggests, worker processes train, and what they report decides."""
+
+import errno
+import math
+import os
+import time
+from typing import TYPE_CHECKING
+
+import optuna
+from optuna.trial import TrialState
+
+from models.search.duplicates import earlier_trial, take_over
+from models.search.plan import Plan
+from models.search.pool import Done, Failed, Pool, Progress, Stopped
+from models.search.space import suggest
+from models.search.study import RESUMES, SECONDS, abandon_running, count_tried, finished_trials, seconds_searched
+from models.search.trial import OnTrial, TrialFiles
+from models.training.data import Data
+
+if TYPE_CHECKING:
+    from models.search.cluster import Cluster
+
+
+def run_study(
+    study: optuna.Study,
+    plan: Plan,
+    data: Data,
+    trainer: "Pool | Cluster",
+    files: TrialFiles,
+    on_trial: OnTrial,
+) -> None:
+    """Train until the study has its budget, `plan.n_trials` finished trials or `plan.timeout` seconds, or until every
+    configuration of its space has been tried.
+
+    Trials that run when the time is over are ended; a search with more time resumes them from their checkpoints.
+
+    Args:
+        on_trial: called with every trial that has ended, before the study knows its end.
+    """
+    began = time.monotonic() - seconds_searched(study)
+    n_finished = len(finished_trials(study))
+    while True:
+        missing = math.inf if plan.n_trials is None else plan.n_trials - n_finished
+        left = None if plan.timeout is None else plan.timeout - (time.monotonic() - began)
+        if missing <= 0 or (left is not None and left <= 0):
+            break
+        for _ in range(int(min(missing, trainer.room())) - len(trainer)):
+            if _is_exhausted(study, plan):
+                break
+            n_finished += _start_trial(study, plan, data, trainer, files, on_trial)
+        if not len(trainer) and _is_exhausted(study, plan):
+            break
+        for event in trainer.events(left) if len(trainer) or not trainer.room() else ():
+            _handle(study, event, trainer, on_trial)
+            if not isinstance(event, Progress):
+                n_finished += 1
+                study.set_user_attr(SECONDS, time.monotonic() - began)
+    if trainer.close():
+        abandon_running(study, "the time was over")
+        study.set_user_attr(SECONDS, time.monotonic() - began)
+
+
+def _is_exhausted(study: optuna.Study, plan: Plan) -> bool:
+    """Whether every configuration of the space has been tried."""
+    return plan.n_configurations is not None and count_tried(study) >= plan.n_configurations
+
+
+def _start_trial(
+    study: optuna.Study, plan: Plan, data: Data, trainer: "Pool | Cluster", files: TrialFiles, on_trial: OnTrial
+) -> bool:
+    """Start one trial; True where it has ended at once, because its configuration was tried before."""
+    trial = study.ask()
+    hyperparameters = suggest(trial, plan.space)
+    earlier = earlier_trial(study, trial)
+    if earlier is not None:
+        take_over(study, trial, earlier, hyperparameters, on_trial)
+        return True
+    number = trial.user_attrs.get(RESUMES, trial.number)
+    task = plan.trial_task(data, hyperparameters, plan.seed_of(number), checkpoint=files.checkpoint(number))
+    trainer.start(trial, task.function, task, files.network(trial.number), limit=plan.trial_timeout)
+    # While it trains: each attribute is a commit.
+    trial.set_user_attr("seed", task.seed)
+    trial.set_user_attr("hyperparameters", hyperparameters)
+    return False
+
+
+def _handle(
+    study: optuna.Study, event: Progress | Done | Stopped | Failed, trainer: "Pool | Cluster", on_trial: OnTrial
+) -> None:
+    trial: optuna.Trial = event.job
+    match event:
+        case Progress() if len(study.directions) > 1:  # Optuna prunes by one objective only
+            trainer.answer(event, go_on=True)
+        case Progress(_, epoch, value):
+            trial.report(value, epoch)
+            trainer.answer(event, go_on=not trial.should_prune())
+        case Done(_, result):
+            for name in ("n_parameters", "best_epoch", "threads"):
+                trial.set_user_attr(name, getattr(result, name))
+            on_trial(trial, "complete", result, "")
+            second = result.n_parameters if result.latency is None else result.latency
+            study.tell(trial, [result.value, second][: len(study.directions)])
+        case Stopped():
+            on_trial(trial, "pruned", None, "")
+            study.tell(trial, state=TrialState.PRUNED)
+        case Failed(_, reason) if os.strerror(errno.ENOSPC) in reason:
+            raise OSError(errno.ENOSPC, reason)  # not the trial's fault: it is trained when there is room again
+        case Failed(_, reason):
+            trial.set_user_attr("reason", reason)
+            on_trial(trial, "failed", None, reason)
+            study.tell(trial, state=TrialState.FAIL)

@@ -1,0 +1,130 @@
+"""The best trials of a study as bundles, the table of all trials, and the words for what was chosen."""
+
+import csv
+import shutil
+from pathlib import Path
+
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial
+
+from contracts.bundle import Manifest, seal
+from contracts.errors import UserError
+from contracts.files import write_atomically
+from contracts.metrics import Metric
+from models.search.plan import Plan
+from models.search.pool import Pool
+from models.search.ranking import pareto_front
+from models.search.trial import TrialFiles
+from models.training.data import Data
+from pipeline.paths import Paths
+from pipeline.tracking import provenance
+
+
+def export_candidates(
+    plan: Plan, ranked: list[FrozenTrial], files: TrialFiles, paths: Paths, pool: Pool, data: Data
+) -> tuple[dict[Path, FrozenTrial], list[str]]:
+    """Write `candidates/<rank>/` for the first `plan.keep` trials that can be exported.
+
+    Returns:
+        the trial of each bundle, the best first; and for each trial that cannot be exported the reason.
+
+    Raises:
+        UserError: where no trial can be exported.
+    """
+    shutil.rmtree(paths.candidates, ignore_errors=True)  # those of an earlier search
+    exported: dict[Path, FrozenTrial] = {}
+    reasons: list[str] = []
+    left = list(ranked)
+    while left and len(exported) < plan.keep:
+        n = plan.keep - len(exported)
+        batch, left = left[:n], left[n:]
+        for trial in batch:
+            _train_again_where_missing(plan, trial, files, data, pool)
+        folders = [paths.candidates / f"trial-{trial.number}" for trial in batch]
+        pool.start(None, "export_all", [files.network(trial.number) for trial in batch], folders, data)
+        for trial, folder, failure in zip(batch, folders, pool.result(), strict=True):
+            if failure is not None:
+                shutil.rmtree(folder)
+                reasons.append(f"trial {trial.number} is left out: {failure}")
+                continue
+            bundle = folder.rename(paths.candidates / str(len(exported) + 1))
+            shutil.copy(paths.prepared / "schema.json", bundle / "schema.json")
+            shutil.copy(files.history(trial.number), bundle / "history.csv")
+            seal(bundle, _manifest(plan, trial, bundle / "history.csv"))
+            exported[bundle] = trial
+    if not exported:
+        raise UserError("\n  ".join(["no trained network can be exported to ONNX:", *reasons]))
+    return exported, reasons
+
+
+def write_trials(plan: Plan, study: optuna.Study, path: Path) -> None:
+    """Write a row per trial; with two objectives their values by name, and whether it is on the Pareto front."""
+    table = study.trials_dataframe()
+    if plan.second_objective != "none":
+        table = table.rename(columns={"values_0": plan.metric.name, "values_1": plan.second_objective})
+        table["front"] = table["number"].isin([trial.number for trial in pareto_front(study)])
+    table.to_csv(path, index=False)
+
+
+def write_history(path: Path, history: dict[str, list[float]]) -> None:
+    """Write a row for each epoch, from 1."""
+    frame = pd.DataFrame(history)
+    frame.insert(0, "epoch", range(1, len(frame) + 1))
+    with write_atomically(path) as unfinished:
+        frame.to_csv(unfinished, index=False)
+
+
+def describe_choice(plan: Plan, study: optuna.Study, trial: FrozenTrial) -> str:
+    """Why this trial of the Pareto front is the best, in a sentence."""
+    value, second = trial.values
+    size = f"{second * 1e6:.0f} µs a row" if plan.second_objective == "latency" else f"{second:,.0f} parameters"
+    return (
+        f"of the {len(pareto_front(study))} trials that no other beats, trial {trial.number} is the smallest within "
+        f"{plan.tolerance:.1%} of the best {plan.metric.name}: {value:.4g} with {size}"
+    )
+
+
+def _train_again_where_missing(plan: Plan, trial: FrozenTrial, files: TrialFiles, data: Data, pool: Pool) -> None:
+    """Train a trial again, from what the study stores, where its network is not on disk any more.
+
+    A trial of folds leaves no network: this is the one on all train rows.
+    """
+    if files.network(trial.number).exists() and files.history(trial.number).exists():
+        return
+    stored = trial.user_attrs
+    task = plan.trial_task(data, stored["hyperparameters"], stored["seed"], stored["threads"])
+    pool.start(None, "train", task, files.network(trial.number))
+    write_history(files.history(trial.number), pool.result().history)
+
+
+def _manifest(plan: Plan, trial: FrozenTrial, history: Path) -> Manifest:
+    value, best_epoch = trial.values[0], trial.user_attrs["best_epoch"]
+    if plan.folds > 1:  # the trial's are means over folds; this network was trained after them, on all train rows
+        value, best_epoch = _best_epoch(history, plan.metric)
+    return Manifest(
+        dataset=plan.dataset,
+        task=plan.task,
+        metric=plan.metric.name,
+        validation={plan.metric.name: value},
+        hyperparameters=trial.user_attrs["hyperparameters"],
+        seed=trial.user_attrs["seed"],
+        threads=trial.user_attrs["threads"],
+        trial=trial.number,
+        study=plan.study,
+        best_epoch=best_epoch,
+        n_parameters=trial.user_attrs["n_parameters"],
+        train_md5=plan.data_md5["train"],
+        validation_md5=plan.data_md5["validation"],
+        git_revision=provenance.git_revision(),
+        mlflow_run_id=trial.user_attrs["mlflow_run_id"],
+        versions=provenance.versions("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime"),
+    )
+
+
+def _best_epoch(history: Path, metric: Metric) -> tuple[float, int]:
+    """The best validation value in a `history.csv`, and its epoch, from 0."""
+    with history.open(newline="", encoding="utf-8") as file:
+        values = [float(row[f"val_{metric.name}"]) for row in csv.DictReader(file)]
+    best = max(values) if metric.higher_is_better else min(values)
+    return best, values.index(best)

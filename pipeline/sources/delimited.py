@@ -1,0 +1,140 @@
+"""Text files of rows, as people export them: encoding, delimiter and header found, every malformed line named."""
+
+import codecs
+import csv
+import io
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+
+import pyarrow as pa
+
+from contracts.errors import UserError
+
+DELIMITERS = (",", ";", "\t", "|")
+SAMPLE_ROWS = 200  # rows that decide on the delimiter
+SHOWN = 5  # problems of one kind in a message
+BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a file is written."""
+
+    encoding: str
+    delimiter: str
+
+
+def read_delimited(
+    name: str, content: bytes, encoding: str | None = None, delimiter: str | None = None
+) -> tuple[pa.Table, Dialect]:
+    """All rows as columns of text, and how the file is written.
+
+    Args:
+        name: of the file, for messages.
+        encoding, delimiter: found where they are None.
+
+    Raises:
+        UserError: with every malformed line and header of the file.
+    """
+    text, encoding = _decode(name, content, encoding)
+    if not text.strip():
+        raise UserError(f"{name} is empty: expected a header line with the names of the columns, and rows")
+    delimiter = delimiter or find_delimiter(text)
+    header, rows = _records(name, text, delimiter)
+    columns = [pa.array(values, pa.string()) for values in zip(*rows, strict=True)]
+    return pa.table(columns, names=header), Dialect(encoding, delimiter)
+
+
+def find_delimiter(text: str) -> str:
+    """The delimiter with which most rows of the sample have the same number of fields, and more than one."""
+
+    def score(delimiter: str) -> tuple[float, int]:
+        try:
+            widths = [
+                len(row) for row in islice(csv.reader(io.StringIO(text), delimiter=delimiter), SAMPLE_ROWS) if row
+            ]
+        except csv.Error:
+            return 0.0, 0
+        width, count = Counter(widths).most_common(1)[0] if widths else (0, 0)
+        return (count / len(widths) if width > 1 else 0.0), width
+
+    return max(DELIMITERS, key=score)
+
+
+def _decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
+    if encoding is None:
+        encoding = next((known for bom, known in BOMS.items() if content.startswith(bom)), "utf-8")
+        if b"\0" in content[:10_000] and encoding != "utf-16":
+            raise UserError(f"{name} is not a text file: expected rows of text separated by commas, semicolons or tabs")
+    try:
+        return content.decode(encoding), encoding
+    except (UnicodeDecodeError, LookupError) as error:
+        if encoding != "utf-8":
+            raise UserError(f"{name} is not {encoding}: {error}") from None
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(content[:500_000]).best()
+    if best is None:
+        raise UserError(f"{name} is not UTF-8 and no other encoding fits: set data.encoding")
+    try:
+        return content.decode(best.encoding), best.encoding
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{name}: line {line} is not {best.encoding}, as the rest seems to be: set data.encoding"
+        ) from None
+
+
+def _records(name: str, text: str, delimiter: str) -> tuple[list[str], list[list[str]]]:
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    rows: list[list[str]] = []
+    ragged: list[str] = []
+    begins = 1
+    try:
+        header = [field.strip() for field in next(reader)]
+        for row in reader:
+            begins, line = reader.line_num + 1, begins
+            if not row:
+                continue
+            if len(row) != len(header):
+                ragged.append(f"line {line}: {len(row)} fields")
+            rows.append(row)
+    except csv.Error as error:
+        raise UserError(f"{name}: line {begins}: {error}; is a quotation mark not closed?") from None
+    if problems := _header_problems(header):
+        raise UserError("\n  ".join([f"{name}: the header line is not usable:", *problems]))
+    if not rows:
+        raise UserError(f"{name} has a header and no rows")
+    if ragged:
+        more = [f"and {len(ragged) - SHOWN} more"] if len(ragged) > SHOWN else []
+        raise UserError(
+            "\n  ".join(
+                [
+                    f"{name}: expected {len(header)} fields in every line as in the header, received:",
+                    *ragged[:SHOWN],
+                    *more,
+                ]
+            )
+        )
+    return header, rows
+
+
+def _header_problems(header: list[str]) -> list[str]:
+    problems = []
+    if blank := [number for number, field in enumerate(header, 1) if not field]:
+        problems.append(f"expected a name for every column, received none for column {', '.join(map(str, blank))}")
+    counts = Counter(header)
+    if twice := [field for field, count in counts.items() if count > 1 and field]:
+        problems.append(f"expected each name once, received more than once: {', '.join(twice)}")
+    if len(header) > 1 and all(_is_number(field) for field in header if field):
+        problems.append(f"expected names, received numbers ({', '.join(header[:3])}, …): is the header missing?")
+    return problems
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", "."))
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,106 @@
+"""Columns of text as numbers, dates or text, by one convention for a whole file."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.tables import note_date_format
+
+MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "?")
+# Decimal mark and thousands separator.
+CONVENTIONS = {"point": (".", ","), "comma": (",", ".")}
+INTEGER = r"^[+-]?(0|[1-9]\d*)$"  # a leading zero belongs to a code, such as a postcode
+DATES = (
+    ("%Y-%m-%d", r"^\d{4}-\d{1,2}-\d{1,2}$"),
+    ("%d/%m/%Y", r"^\d{1,2}/\d{1,2}/\d{4}$"),
+    ("%m/%d/%Y", r"^\d{1,2}/\d{1,2}/\d{4}$"),
+    ("%d.%m.%Y", r"^\d{1,2}\.\d{1,2}\.\d{4}$"),
+    ("%Y/%m/%d", r"^\d{4}/\d{1,2}/\d{1,2}$"),
+    ("%Y-%m-%d %H:%M:%S", r"^\d{4}-\d{1,2}-\d{1,2} \d{1,2}:\d{2}:\d{2}$"),
+    ("%Y-%m-%dT%H:%M:%S", r"^\d{4}-\d{1,2}-\d{1,2}T\d{1,2}:\d{2}:\d{2}$"),
+)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What was found in a file: the decimal mark, the markers of missing values, the format of each date column."""
+
+    decimal: str
+    missing: tuple[str, ...]
+    date_formats: dict[str, str]
+
+
+def convert(
+    table: pa.Table, missing: tuple[str, ...] = MISSING, decimal: str | None = None, as_text: Set[str] = frozenset()
+) -> tuple[pa.Table, Conversion]:
+    """Columns of text as int64, float64 or timestamps where every value is one; the others stay text.
+
+    Args:
+        missing: texts that stand for a missing value, after spaces around them are removed.
+        decimal: the decimal mark; found where it is None.
+        as_text: columns that stay text whatever they hold.
+    """
+    markers = pa.array(missing)
+    texts = {name: pc.utf8_trim_whitespace(table[name].combine_chunks()) for name in table.column_names}
+    found: set[str] = set()
+    for name, column in texts.items():
+        is_missing = pc.is_in(column, value_set=markers)
+        found |= set(pc.unique(column.filter(is_missing)).to_pylist())
+        texts[name] = pc.if_else(is_missing, pa.scalar(None, pa.string()), column)
+    convention = "comma" if decimal == "," else "point" if decimal == "." else _convention(list(texts.values()))
+    formats: dict[str, str] = {}
+    columns = {}
+    for name, column in texts.items():
+        if name in as_text:
+            columns[name] = column
+            continue
+        columns[name] = _numbers(column, convention)
+        if columns[name] is None and (dated := _dates(column)) is not None:
+            formats[name], columns[name] = dated
+        if columns[name] is None:
+            columns[name] = column
+    mark = CONVENTIONS[convention][0]
+    schema = [pa.field(name, column.type) for name, column in columns.items()]
+    schema = [note_date_format(field, formats[field.name]) if field.name in formats else field for field in schema]
+    return pa.table(list(columns.values()), pa.schema(schema)), Conversion(mark, tuple(sorted(found)), formats)
+
+
+def is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def _convention(columns: list[pa.Array]) -> str:
+    """The convention under which more columns are numbers; a point where both do."""
+    counts = {name: sum(_matches(column, _number_pattern(name)) for column in columns) for name in CONVENTIONS}
+    return max(CONVENTIONS, key=lambda name: counts[name])
+
+
+def _number_pattern(convention: str) -> str:
+    mark, separator = (rf"\{sign}" for sign in CONVENTIONS[convention])
+    return rf"^[+-]?((\d{{1,3}}({separator}\d{{3}})+|\d+)({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?$"
+
+
+def _matches(column: pa.Array, pattern: str) -> bool:
+    present = column.drop_null()
+    return len(present) > 0 and bool(pc.all(pc.match_substring_regex(present, pattern)).as_py())
+
+
+def _numbers(column: pa.Array, convention: str) -> pa.Array | None:
+    if _matches(column, INTEGER) and pc.max(pc.utf8_length(column)).as_py() <= 18:
+        return column.cast(pa.int64())
+    if _matches(column, r"^0\d+$") or not _matches(column, _number_pattern(convention)):
+        return None
+    mark, separator = CONVENTIONS[convention]
+    plain = pc.replace_substring(pc.replace_substring(column, separator, ""), mark, ".")
+    return plain.cast(pa.float64())
+
+
+def _dates(column: pa.Array) -> tuple[str, pa.Array] | None:
+    for form, pattern in DATES:
+        if _matches(column, pattern):
+            parsed = pc.strptime(column, format=form, unit="s", error_is_null=True)
+            if parsed.null_count == column.null_count:
+                return form, parsed
+    return None

@@ -1,0 +1,103 @@
+"""The values of one feature, checked against the schema."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from contracts.encoding import parse_date
+from contracts.schema import CategoricalFeature, DateFeature, Feature, NumericFeature
+from serving.errors import FieldError, json_type
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+NUMBERS = {int, float}
+PathOf = Callable[[int, str], str]  # the path of a value in the request, from its row number and feature name
+ABSENT = object()  # a value that its row does not have
+REPORTED = object()  # a value that is already among the errors
+
+
+def check_column(feature: Feature, values: Any, path_of: PathOf, errors: list[FieldError]) -> Any:
+    """The values, numbers as float64; appends an error for each value that the feature cannot have.
+
+    Args:
+        values: a sequence of n_rows values, or an array in which NaN is a missing number.
+    """
+    if isinstance(feature, NumericFeature):
+        array = _numbers(feature, values)
+        if array is not None:
+            return array
+    elif isinstance(feature, CategoricalFeature) and set(map(type, values)) <= _text_types(feature):
+        return values
+    for row, value in enumerate(values):
+        mismatch = _mismatch(feature, value)
+        if mismatch is not None:
+            errors.append(FieldError(path_of(row, feature.name), *mismatch))
+    return values
+
+
+def _text_types(feature: CategoricalFeature) -> set[type]:
+    return {str, type(None)} if feature.missing else {str}
+
+
+def fits_float32(matrix: np.ndarray) -> bool:
+    """Whether every value is a number that float32 can hold."""
+    return bool((np.abs(matrix) <= FLOAT32_MAX).all())
+
+
+def warning_limits(feature: NumericFeature | CategoricalFeature) -> tuple[float, float]:
+    """Numbers outside these get a warning: further outside the training range than the range is wide."""
+    if not isinstance(feature, NumericFeature):
+        return -np.inf, np.inf
+    width = feature.maximum - feature.minimum
+    return feature.minimum - width, feature.maximum + width
+
+
+def _numbers(feature: NumericFeature, values: Any) -> np.ndarray | None:
+    """The column as float64, or None if a value is invalid."""
+    if not isinstance(values, np.ndarray):
+        if not set(map(type, values)) <= (NUMBERS | {type(None)} if feature.missing else NUMBERS):
+            return None
+        values = np.array(values, dtype=np.float64)
+    elif values.dtype.kind not in "iuf":
+        return None
+    in_range = np.abs(values) <= FLOAT32_MAX
+    if feature.missing:
+        in_range |= np.isnan(values)
+    return values if in_range.all() else None
+
+
+def _mismatch(feature: Feature, value: Any) -> tuple[str, str] | None:
+    """What was expected and what was received, for an invalid value."""
+    expected = "a number" if isinstance(feature, NumericFeature) else "a string"
+    if isinstance(feature, DateFeature):
+        expected = f"a date, as {feature.format} or ISO 8601"
+    if value is REPORTED:
+        return None
+    if value is ABSENT:
+        return expected, "no value"
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is None or value != value:
+        allowed = not isinstance(feature, NumericFeature | CategoricalFeature | DateFeature) or feature.missing
+        return None if allowed else (f"{expected} (training saw none missing)", "null" if value is None else "NaN")
+    if isinstance(feature, DateFeature):
+        return _date_mismatch(feature, value, expected)
+    if isinstance(feature, CategoricalFeature):
+        return None if isinstance(value, str) else (expected, json_type(value))
+    if type(value) not in NUMBERS:
+        return expected, json_type(value)
+    if abs(value) > FLOAT32_MAX:
+        return "a number that fits 32-bit floating point", "a larger one"
+    return None
+
+
+def _date_mismatch(feature: DateFeature, value: Any, expected: str) -> tuple[str, str] | None:
+    if isinstance(value, datetime):  # from a Parquet file
+        return None
+    if not isinstance(value, str):
+        return expected, json_type(value)
+    try:
+        parse_date(value, feature.format)
+    except (ValueError, OverflowError):
+        return expected, "another text"
+    return None
