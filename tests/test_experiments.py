@@ -136,7 +136,8 @@ def test_a_queued_run_lands_in_the_main_store(project, experiment) -> None:
 
     before = runs()
     project.run("dvc", "exp", "run", "--queue", "-S", "search.n_trials=6")
-    project.run("dvc", "queue", "start")
+    # Not through pipes: the worker inherits them, and lives for minutes after its last task.
+    Process(project, "queue.log", "dvc", "queue", "start").process.wait(60)
     for _ in range(200):
         status = project.run("dvc", "queue", "status").stdout
         if "Success" in status or "Failed" in status:

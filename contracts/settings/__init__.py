@@ -1,4 +1,4 @@
-"""The settings of `params.yaml`, typed and frozen, and how they are read and checked.
+"""The settings of `params.yaml`, `spaces.yaml` and `catalog/`, typed and frozen, and how they are read and checked.
 
 Imports only the rest of `contracts`.
 """

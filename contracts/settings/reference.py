@@ -92,16 +92,7 @@ def _file(schema: Schema, properties: Schema, required: list[str]) -> str:
         "type": "object", "properties": properties, "required": required, "additionalProperties": False,
         "$defs": schema["$defs"],
     }  # fmt: skip
-    return json.dumps(_without_titles(whole), ensure_ascii=False) + "\n"
-
-
-def _without_titles(node: Any) -> Any:
-    """Pydantic's titles repeat the keys."""
-    if isinstance(node, list):
-        return [_without_titles(item) for item in node]
-    if isinstance(node, dict):
-        return {k: _without_titles(v) for k, v in node.items() if k != "title" or isinstance(v, dict)}
-    return node
+    return json.dumps(whole, ensure_ascii=False) + "\n"
 
 
 def _page(schema: Schema, keys: dict[str, list[Key]]) -> str:

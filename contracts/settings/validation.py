@@ -34,7 +34,7 @@ def validate(model: type[M], values: Mapping[str, Any]) -> M | list[Mistake]:
     parts: dict[tuple[Place, str], list[Any]] = {}
     for item in items:
         parts.setdefault((_place(item, values), show(item["input"])), []).append(item)
-    return [_translate(place, of_one) for (place, _), of_one in parts.items()]
+    return [_translate(place, of_one, values) for (place, _), of_one in parts.items()]
 
 
 def unknown_key(key: object, known: Iterable[str]) -> tuple[str, str]:
@@ -44,7 +44,7 @@ def unknown_key(key: object, known: Iterable[str]) -> tuple[str, str]:
     return "a known key" if hint else f"one of {', '.join(known)}", f"{key!r}{hint}"
 
 
-def _translate(place: Place, items: list[Any]) -> Mistake:
+def _translate(place: Place, items: list[Any], values: Mapping[str, Any]) -> Mistake:
     """One or more errors about the same value."""
     first, names, words = items[0], [], []
     for item in items:
@@ -55,7 +55,7 @@ def _translate(place: Place, items: list[Any]) -> Mistake:
             case "value_error":
                 return Mistake(place, str(context["error"]))
             case "extra_forbidden" | "invalid_key":
-                return Mistake(place, *unknown_key(place[-1], _keys_at(place[:-1])))
+                return Mistake(place, *unknown_key(place[-1], _keys_at(place[:-1], values)))
             case "literal_error" | "union_tag_invalid":
                 names += re.findall(r"'([^']*)'", str(context.get("expected", context.get("expected_tags"))))
             case "union_tag_not_found":
@@ -81,14 +81,19 @@ def _place(item: Any, values: Mapping[str, Any]) -> Place:
     return tuple(place)
 
 
-def _keys_at(place: Place) -> set[str]:
-    """The keys that the settings may have at a place."""
+def _keys_at(place: Place, values: Any) -> set[str]:
+    """The keys that the settings may have at a place, of the pruner or distribution that its `type` names."""
     schema = Params.model_json_schema()
     nodes = _alternatives(schema, schema)
     for part in place:
+        values = values[part]
         inner = [node.get("properties", {}).get(part) or node.get("additionalProperties") for node in nodes]
         nodes = [found for node in inner if isinstance(node, dict) for found in _alternatives(node, schema)]
-    return {key for node in nodes for key in node.get("properties", {})}
+    possible = [node["properties"] for node in nodes if "properties" in node]
+    named = [
+        p for p in possible if "type" in p and values.get("type") in p["type"].get("enum", [p["type"].get("const")])
+    ]
+    return {key for properties in named or possible for key in properties}
 
 
 def _alternatives(node: dict[str, Any], schema: dict[str, Any]) -> list[dict[str, Any]]:

@@ -199,6 +199,15 @@ def test_an_override_of_a_section_that_has_none_is_told_with_those_that_have(par
     ]
 
 
+def test_a_key_of_another_pruner_or_distribution_is_told_with_those_of_this_one(params, iris) -> None:
+    put(iris, "search.pruner", {"type": "median", "patience": 3})
+    put(iris, "search.space.optimizer", {"type": "categorical", "choices": ["adam"], "low": 1})
+    assert problems(params) == [
+        "catalog/iris.yaml: search.pruner.patience: expected one of startup_trials, type, received 'patience'",
+        "catalog/iris.yaml: search.space.optimizer.low: expected one of choices, default, type, when, received 'low'",
+    ]
+
+
 def test_a_missing_key_is_named(params, iris) -> None:
     change_yaml(params, lambda content: (content["train"].pop("patience"), content.pop("select")))
     change_yaml(iris, lambda content: content.pop("data"))

@@ -92,7 +92,7 @@ def test_auto_is_a_grid_where_the_budget_has_room_for_it(load) -> None:
                               "received 'tpee'; did you mean 'tpe'?"),
         ({"pruner": "hyperbnd"}, "search.pruner: expected one of auto, none, median, successive_halving, hyperband, "
                                  "patient, threshold, wilcoxon, received 'hyperbnd'; did you mean 'hyperband'?"),
-        ({"pruner": {"type": "median", "patience": 3}}, "search.pruner.patience: expected one of"),
+        ({"pruner": {"type": "median", "patience": 3}}, "search.pruner.patience: expected one of startup_trials, type"),
         ({"pruner": {"type": "threshold"}}, "search.pruner: expected lower or upper or both"),
         ({"pruner": "threshold"}, "search.pruner: expected lower or upper or both"),
         ({"pruner": {"type": "hyperband", "reduction_factor": 1}}, "search.pruner.reduction_factor: expected"),
