@@ -14,7 +14,8 @@ from models.search.cluster import Cluster
 from models.search.pool import Done, Failed, Progress, Stopped
 from models.search.study import finished_trials
 from models.training.data import Data
-from tests.models.test_pool import a_task, follow, params, search
+from tests.models.test_pool import follow
+from tests.models.test_search import a_task, params, search
 
 AT_ONCE = 2
 
