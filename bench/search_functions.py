@@ -15,10 +15,10 @@ from typing import Any
 
 from contracts.settings.load import load_params
 from contracts.settings.space import FloatRange
-from models.search.pool import Done
 from models.search.ranking import best_trials
 from models.search.study import Objective, open_study, run_study
 from models.search.trial import TrialResult
+from models.search.workers.events import Done
 from models.training.data import Data
 
 TRIALS = 50

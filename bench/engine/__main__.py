@@ -23,9 +23,10 @@ import psutil
 from bench.machine import machine
 from contracts.settings.load import load_params
 from contracts.settings.pruners import Plain
-from models.search.pool import Done, Pool, Progress
 from models.search.study import Objective, open_study, run_study
 from models.search.trial import TrialResult
+from models.search.workers.events import Done, Progress
+from models.search.workers.pool import Pool
 from models.training.data import Data
 from pipeline.paths import Paths
 from pipeline.search.study_log import StudyLog

@@ -19,16 +19,17 @@ from optuna.trial import FrozenTrial, TrialState
 from contracts.settings.load import Search, Train
 from models.search.configurations import default_configuration, n_configurations
 from models.search.duplicates import take_over, twin_of
-from models.search.pool import Done, Failed, Pool, Progress, Stopped
 from models.search.pruners import pruner_of
 from models.search.samplers import chosen, sampler_of
 from models.search.suggest import suggest
 from models.search.trial import OnTrial, TrialTask
+from models.search.workers.events import Done, Failed, Progress, Stopped
+from models.search.workers.pool import Pool
 from models.search.write_behind import WriteBehind
 from models.training.data import Data
 
 if TYPE_CHECKING:
-    from models.search.cluster import Cluster
+    from models.search.workers.cluster import Cluster
 
 # What stops a trial counts as an answer too: asking again would give the same one.
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
@@ -53,7 +54,7 @@ class Objective:
 
     @property
     def function(self) -> str:
-        """What trains a trial, by its name in `models.search.worker`."""
+        """What trains a trial, by its name in `models.search.train_trial`."""
         return "train" if self.folds == 1 else "train_folds"
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from contracts.errors import UserError
 from contracts.settings.load import load_params
-from models.search.pool import Pool
+from models.search.workers.pool import Pool
+from models.search.workers.temporary import use_own_folder
 from pipeline.paths import Paths
 
 
@@ -16,6 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     params, paths = load_params(Path("params.yaml"), chosen.dataset), Paths(chosen.dataset)
+    use_own_folder()
     with Pool() as pool, tempfile.TemporaryDirectory() as folder:
         from contracts.bundle import BundleDamaged, open_bundle
         from contracts.files import md5

@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    from models.search import cluster_worker
+    from models.search.workers import cluster_worker
 
     at_once = str(chosen.trials_at_once)
     # Dask's worker is a daemonic process otherwise, which may not have children.

@@ -18,7 +18,6 @@ from contracts.schema import load_schema
 from contracts.settings.load import Params
 from contracts.settings.pruners import Wilcoxon
 from models.search.finalists import describe_finalists, rank_by_mean, train_again
-from models.search.pool import Pool
 from models.search.pruners import chosen as pruner
 from models.search.ranking import best_trials, front
 from models.search.samplers import notes
@@ -34,6 +33,7 @@ from models.search.study import (
     tried,
 )
 from models.search.trial import TrialResult
+from models.search.workers.pool import Pool
 from models.training.data import Data, Split
 from pipeline.data.folds import prepare_folds
 from pipeline.data.splits import read_part, read_weights
@@ -44,7 +44,7 @@ from pipeline.search.study_log import StudyLog
 from pipeline.tracking import databases, provenance, runs
 
 if TYPE_CHECKING:
-    from models.search.cluster import Cluster
+    from models.search.workers.cluster import Cluster
 
 
 def search_and_export(params: Params, paths: Paths, pool: Pool, cluster: "Cluster | None" = None) -> None:

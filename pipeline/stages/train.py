@@ -3,17 +3,19 @@
 import contextlib
 
 from contracts.settings.load import Params
-from models.search.pool import Pool
+from models.search.workers.pool import Pool
+from models.search.workers.temporary import use_own_folder
 from pipeline.paths import Paths
 from pipeline.tracking import databases
 
 
 def run(params: Params, paths: Paths) -> None:
     """Write `candidates/<rank>/`, best first, `trials.csv`, and the study's pictures."""
+    use_own_folder()
     with contextlib.ExitStack() as stack:
         cluster = None
         if params.search.scheduler is not None:  # first, so that nothing is begun where it does not answer
-            from models.search.cluster import Cluster
+            from models.search.workers.cluster import Cluster
 
             cluster = stack.enter_context(Cluster(params.search.scheduler))
         pool = stack.enter_context(Pool(ahead=cluster is None))

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from contracts.settings.load import Search, load_params
-from models.search.pool import Done, Progress, Stopped
 from models.search.study import Objective, open_study, run_study
 from models.search.trial import TrialResult
+from models.search.workers.events import Done, Progress, Stopped
 from models.training.data import Data
 
 ROOT = Path(__file__).parents[2]

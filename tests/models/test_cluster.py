@@ -9,10 +9,10 @@ import pytest
 from distributed import LocalCluster
 
 from contracts.errors import UserError
-from models.search import cluster_worker
-from models.search.cluster import Cluster
-from models.search.pool import Done, Failed, Progress, Stopped
 from models.search.study import finished_trials
+from models.search.workers import cluster_worker
+from models.search.workers.cluster import Cluster
+from models.search.workers.events import Done, Failed, Progress, Stopped
 from models.training.data import Data
 from tests.models.test_pool import follow
 from tests.models.test_search import a_task, params, search

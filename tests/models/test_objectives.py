@@ -17,10 +17,11 @@ from contracts.errors import UserError
 from contracts.schema import load_schema
 from contracts.settings.load import Params, load_params
 from models.search.finalists import describe_finalists, rank_by_mean, with_seeds
-from models.search.pool import Done, Pool, Progress
 from models.search.ranking import best_trials, front
 from models.search.study import Objective, task_for
 from models.search.trial import TrialTask
+from models.search.workers.events import Done, Progress
+from models.search.workers.pool import Pool
 from pipeline.data.folds import prepare_folds
 from pipeline.paths import Paths
 from pipeline.search.train import prepare_data, search_and_export

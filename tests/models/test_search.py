@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from contracts.settings.load import Params, load_params
-from models.search.pool import Pool
 from models.search.ranking import best_trials
 from models.search.study import (
     ABANDONED,
@@ -20,6 +19,7 @@ from models.search.study import (
     task_for,
     to_go_on_with,
 )
+from models.search.workers.pool import Pool
 from models.training.data import Data
 
 REAL = Path(__file__).parent.parent.parent / "params.yaml"

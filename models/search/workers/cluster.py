@@ -16,9 +16,9 @@ from distributed.scheduler import KilledWorker
 
 from contracts.errors import UserError
 from contracts.files import write_atomically
-from models.search import cluster_worker
-from models.search.pool import Done, Failed, Progress, Stopped
 from models.search.trial import TrialTask
+from models.search.workers import cluster_worker
+from models.search.workers.events import Done, Failed, Progress, Stopped
 from models.training.data import Data
 
 CONNECTS = 5  # seconds in which a scheduler has to answer

@@ -21,8 +21,9 @@ from distributed import Worker, get_worker
 
 import models
 from contracts.files import md5
-from models.search.pool import Done, Failed, Pool, Progress, Stopped
 from models.search.trial import TrialTask
+from models.search.workers.events import Done, Failed, Progress, Stopped
+from models.search.workers.pool import Pool
 from models.training.data import Data
 
 LOOKS = 0.5  # seconds after which a task looks whether anybody still wants its result
