@@ -42,8 +42,8 @@ lock:  ## resolve pyproject.toml into requirements.lock again
 	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/serve.in -o bench/peers/serve.lock
 
 .PHONY: test
-test: $(READY)  ## run all tests
-	python -m pytest
+test: $(READY)  ## run all tests, in two processes
+	python -m pytest -n 2 --dist loadgroup
 
 .PHONY: coverage
 coverage: $(READY)  ## the same with the lines that no test reaches, which takes a third longer

@@ -19,11 +19,11 @@ from contracts.metrics import Metric
 from contracts.settings.load import load_params
 from contracts.settings.space import FloatRange
 from models.search.plan import plan_search
-from models.search.pool import Done
 from models.search.ranking import best_trials
 from models.search.run import run_study
 from models.search.study import open_study
 from models.search.trial import TrialFiles, TrialResult
+from models.search.workers.events import Done
 from models.training.data import Data
 
 TRIALS = 50

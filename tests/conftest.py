@@ -37,6 +37,23 @@ if "LOADED_PACKAGES" in os.environ:
 """
 
 
+FAST = ("contracts", "test_docs.py", "test_architecture.py")
+SHARED = ("project", "prepared", "home", "postgresql")  # fixtures that are expensive to make
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests come first. Of two test processes, one makes an expensive fixture, and runs all tests that use it."""
+    for item in items:
+        group = next((name for name in SHARED if name in item.fixturenames), item.path.stem)  # type: ignore[attr-defined]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+    def order(item: pytest.Item) -> tuple[bool, bool]:
+        shares = any(name in item.fixturenames for name in SHARED)  # type: ignore[attr-defined]
+        return shares or item.path.relative_to(ROOT / "tests").parts[0] not in FAST, not shares
+
+    items.sort(key=order)
+
+
 def pytest_collection_finish() -> None:
     """What was imported stays: else the collector looks through all of TensorFlow again and again."""
     gc.collect()

@@ -26,10 +26,11 @@ from contracts.metrics import BY_NAME
 from contracts.settings.load import load_params
 from contracts.settings.pruners import Plain
 from models.search.plan import plan_search
-from models.search.pool import Done, Pool, Progress
 from models.search.run import run_study
 from models.search.study import open_study
 from models.search.trial import TrialFiles, TrialResult
+from models.search.workers.events import Done, Progress
+from models.search.workers.pool import Pool
 from models.training.data import Data
 from pipeline.data.training_data import write_training_data
 from pipeline.paths import Paths

@@ -9,11 +9,12 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from models.search.plan import Plan
-from models.search.pool import Done, Failed, Pool, Progress
+from models.search.workers.events import Done, Failed, Progress
+from models.search.workers.pool import Pool
 from models.training.data import Data
 
 if TYPE_CHECKING:
-    from models.search.cluster import Cluster
+    from models.search.workers.cluster import Cluster
 
 SEEDS_APART = 7_368_787  # between the seeds of a finalist, further than initialisations or trials are
 

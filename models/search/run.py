@@ -2,7 +2,6 @@
 
 import errno
 import math
-import os
 import time
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,15 @@ from optuna.trial import TrialState
 
 from models.search.duplicates import earlier_trial, take_over
 from models.search.plan import Plan
-from models.search.pool import Done, Failed, Pool, Progress, Stopped
 from models.search.space import suggest
 from models.search.study import RESUMES, SECONDS, abandon_running, count_tried, finished_trials, seconds_searched
 from models.search.trial import OnTrial, TrialFiles
+from models.search.workers.events import Done, Failed, Progress, Stopped
+from models.search.workers.pool import Pool
 from models.training.data import Data
 
 if TYPE_CHECKING:
-    from models.search.cluster import Cluster
+    from models.search.workers.cluster import Cluster
 
 
 def run_study(
@@ -103,7 +103,7 @@ def _handle(
         case Stopped():
             on_trial(trial, "pruned", None, "")
             study.tell(trial, state=TrialState.PRUNED)
-        case Failed(_, reason) if os.strerror(errno.ENOSPC) in reason:
+        case Failed(_, reason, disk_full=True):
             raise OSError(errno.ENOSPC, reason)  # not the trial's fault: it is trained when there is room again
         case Failed(_, reason):
             trial.set_user_attr("reason", reason)

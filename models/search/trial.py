@@ -31,7 +31,7 @@ class TrialTask:
 
     @property
     def function(self) -> str:
-        """What trains it, by its name in `models.search.worker`."""
+        """What trains it, by its name in `models.search.train_trial`."""
         return "train" if self.folds == 1 else "train_folds"
 
 

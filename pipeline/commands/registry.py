@@ -83,7 +83,7 @@ def export(
 @app.command()
 def retrain(dataset: str) -> None:
     """Train the winner again from its stored settings: the validation figure must be the same."""
-    from models.search.pool import Pool
+    from models.search.workers.pool import Pool
 
     params, paths = load_params(PARAMS, dataset), Paths(dataset)
     with Pool() as pool, tempfile.TemporaryDirectory() as scratch:

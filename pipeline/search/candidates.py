@@ -13,9 +13,9 @@ from contracts.errors import UserError
 from contracts.files import write_atomically
 from contracts.metrics import Metric
 from models.search.plan import Plan
-from models.search.pool import Pool
 from models.search.ranking import pareto_front
 from models.search.trial import TrialFiles
+from models.search.workers.pool import Pool
 from models.training.data import Data
 from pipeline.paths import Paths
 from pipeline.tracking import provenance

@@ -10,12 +10,12 @@ from optuna.trial import FrozenTrial
 from contracts.errors import UserError
 from models.search.finalists import describe_finalist, rank_by_mean, train_with_more_seeds
 from models.search.plan import Plan
-from models.search.pool import Pool
 from models.search.ranking import best_trials
 from models.search.run import run_study
 from models.search.samplers import sampler_note
 from models.search.study import abandon_running, count_tried, open_study, resumable_trials, seconds_searched
 from models.search.trial import TrialFiles, TrialResult
+from models.search.workers.pool import Pool
 from models.training.data import Data
 from pipeline.data.folds import write_folds
 from pipeline.data.training_data import write_training_data
@@ -28,7 +28,7 @@ from pipeline.tracking import databases, runs
 from pipeline.tracking.locks import study_lock
 
 if TYPE_CHECKING:
-    from models.search.cluster import Cluster
+    from models.search.workers.cluster import Cluster
 
 
 def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | None" = None) -> None:

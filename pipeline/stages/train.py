@@ -3,7 +3,8 @@
 import contextlib
 
 from contracts.settings.load import Params
-from models.search.pool import Pool
+from models.search.workers.pool import Pool
+from models.search.workers.temporary import use_own_folder
 from pipeline.paths import Paths
 from pipeline.search.plan import make_plan
 from pipeline.tracking import databases
@@ -12,13 +13,14 @@ from pipeline.tracking import databases
 def run(params: Params, paths: Paths) -> None:
     """Write `candidates/<rank>/`, best first, `trials.csv`, and the study's pictures."""
     plan = make_plan(params, paths)
+    use_own_folder()
     with contextlib.ExitStack() as stack:
         cluster = None
         if plan.scheduler is not None:  # first, so that nothing starts where it does not answer
-            from models.search.cluster import Cluster
+            from models.search.workers.cluster import Cluster
 
             cluster = stack.enter_context(Cluster(plan.scheduler))
-        pool = stack.enter_context(Pool(plan.workers, ahead=cluster is None))
+        pool = stack.enter_context(Pool(workers=plan.workers, ahead=cluster is None))
         # Imported only now, while the pool's own process imports TensorFlow: each takes many seconds.
         from pipeline.search.train import search_and_export
 

@@ -10,10 +10,10 @@ import optuna
 from contracts.metrics import BY_NAME, Metric
 from contracts.settings.load import Params, load_params
 from models.search.plan import Plan, plan_search
-from models.search.pool import Done, Progress, Stopped
 from models.search.run import run_study
 from models.search.study import open_study
 from models.search.trial import TrialFiles, TrialResult
+from models.search.workers.events import Done, Progress, Stopped
 from models.training.data import Data
 
 ROOT = Path(__file__).parents[2]

@@ -1,21 +1,26 @@
 """Trials as tasks of a Dask cluster: a scheduler and a worker in this process, each trial in a process of its own."""
 
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from contracts.errors import UserError
-from models.search import cluster_worker
-from models.search.cluster import Cluster
-from models.search.pool import Done, Failed, Progress, Stopped
 from models.search.study import finished_trials
+from models.search.workers import cluster_code
+from models.search.workers.cluster import Cluster
+from models.search.workers.events import Done, Failed, Progress, Stopped
 from models.training.data import Data
-from tests.models.test_pool import a_task, follow, params, search
+from tests.models.test_pool import follow
+from tests.models.test_search import a_task, plan, search
 
+ROOT = Path(__file__).parents[2]
 AT_ONCE = 2
 
 
@@ -27,7 +32,7 @@ def workers(**resources: int) -> LocalCluster:
 
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:
-    with workers(**{cluster_worker.resource(): AT_ONCE}) as local:
+    with workers(**{cluster_code.resource(): AT_ONCE}) as local:
         yield local.scheduler_address
 
 
@@ -53,16 +58,14 @@ def test_a_trial_reports_its_epochs_and_brings_its_network(cluster: Cluster, dat
     assert len(cluster) == 0
 
 
-def test_a_worker_that_does_not_see_the_rows_is_sent_them(
-    cluster: Cluster, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cluster_worker, "_sees", lambda data, digest: False)
-    cluster.start("job", "train", a_task(data), tmp_path / "model.keras")
-    assert isinstance(follow(cluster)[1], Done)
-    digest = cluster_worker.digest_of(data)
-    (folder,) = cluster.client.run(lambda dask_worker: dask_worker.local_directory).values()
-    copy = Path(folder) / f"rows-{digest}"
-    assert cluster_worker.digest_of(Data(copy, copy / "schema.json")) == digest
+def test_the_rows_travel_to_the_worker(cluster: Cluster, data: Data, tmp_path: Path) -> None:
+    """As they are when the first trial starts: workers need no file of the machine that searches."""
+    travels = Data(tmp_path / "rows", tmp_path / "rows" / "schema.json")
+    shutil.copytree(data.folder, travels.folder)
+    for name in ("first", "second"):
+        cluster.start(name, "train", a_task(travels), tmp_path / f"{name}.keras")
+        assert isinstance(follow(cluster)[1], Done)
+        shutil.rmtree(travels.folder, ignore_errors=True)
 
 
 def test_a_trial_that_is_told_to_stop_stops(cluster: Cluster, data: Data, tmp_path: Path) -> None:
@@ -96,8 +99,28 @@ def test_what_runs_is_ended_with_the_search(cluster: Cluster, data: Data, tmp_pa
     trial.wait(timeout=3)
 
 
+def test_a_trial_whose_worker_dies_is_trained_by_one_that_joined_late_and_reports_each_epoch_once(
+    data: Data, tmp_path: Path
+) -> None:
+    """The first worker takes the only copy of the rows with it."""
+    with workers(**{cluster_code.resource(): AT_ONCE}) as local, Cluster(local.scheduler_address) as cluster:
+        cluster.start("job", "train", a_task(data), tmp_path / "model.keras")
+        epochs: list[int] = []
+        while len(epochs) < 3:
+            for event in cluster.events():
+                assert isinstance(event, Progress)
+                cluster.answer(event, go_on=True)
+                epochs.append(event.epoch)
+        local.scale(2)
+        cluster.client.wait_for_workers(2)
+        local.sync(local.workers[0].close, timeout=1, executor_wait=False)
+        reports, end = follow(cluster)
+        assert isinstance(end, Done)
+        assert [*epochs, *(report.epoch for report in reports)] == list(range(6))
+
+
 def test_a_study_on_a_cluster_reaches_its_budget(cluster: Cluster, data: Data, tmp_path: Path) -> None:
-    study, told = search(cluster, data, f"sqlite:///{tmp_path / 'study.db'}", params(n_trials=3), workers=AT_ONCE)
+    study, told = search(cluster, data, f"sqlite:///{tmp_path / 'study.db'}", plan(n_trials=3), workers=AT_ONCE)
     assert len(finished_trials(study)) == len(told) == 3
 
 
@@ -108,23 +131,47 @@ def test_no_scheduler_at_the_address_is_told_within_seconds() -> None:
     assert time.monotonic() - began < 8
 
 
-def test_a_worker_with_other_code_is_refused(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    with workers() as local:
-        with pytest.raises(UserError, match="no worker"):
-            Cluster(local.scheduler_address)
-        assert "was not started by `make worker SCHEDULER=" in capsys.readouterr().out
-        theirs = {**cluster_worker.code(), "models/training/fit.py": "edited", "keras": "3.0.0"}
-        monkeypatch.setattr(Cluster, "_code_of", lambda self, worker: theirs)
-        with pytest.raises(UserError, match="no worker"):
-            Cluster(local.scheduler_address)
-        said = capsys.readouterr().out
-        assert "another version of keras" in said
-        assert "models/training/fit.py" in said
-        assert "same commit" in said
+def test_a_worker_that_was_not_started_by_make_worker_is_refused(capsys: pytest.CaptureFixture) -> None:
+    with workers() as local, pytest.raises(UserError, match="no worker"):
+        Cluster(local.scheduler_address)
+    assert "was not started by `make worker SCHEDULER=" in capsys.readouterr().out
+
+
+def test_a_worker_with_other_code_or_packages_is_refused_by_their_names(
+    capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    for package in ("contracts", "models", "pipeline"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "models/training/fit.py").open("a") as file:
+        file.write("# edited")
+    (tmp_path / "keras-3.0.0.dist-info").mkdir()
+    (tmp_path / "keras-3.0.0.dist-info/METADATA").write_text("Name: keras\nVersion: 3.0.0\n")
+    with LocalCluster(n_workers=0, protocol="tcp", dashboard_address=None) as local:
+        command = [
+            sys.executable,
+            "-m",
+            "pipeline.commands",
+            "worker",
+            local.scheduler_address,
+            "--trials-at-once",
+            "1",
+        ]
+        worker = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            with Client(local.scheduler_address, set_as_default=False) as client:
+                client.wait_for_workers(1, timeout=60)
+            with pytest.raises(UserError, match="no worker"):
+                Cluster(local.scheduler_address)
+        finally:
+            worker.terminate()
+            worker.wait()
+    said = capsys.readouterr().out
+    assert "another version of keras 3.0.0, here " in said
+    assert "; models/training/fit.py; check out the same commit there" in said
 
 
 def test_a_scheduler_that_goes_away_is_told(data: Data, tmp_path: Path) -> None:
-    local = workers(**{cluster_worker.resource(): AT_ONCE})
+    local = workers(**{cluster_code.resource(): AT_ONCE})
     with Cluster(local.scheduler_address) as cluster:
         cluster.start("job", "train", a_task(data), tmp_path / "model.keras")
         local.close()

@@ -16,9 +16,10 @@ from contracts.errors import UserError
 from contracts.schema import load_schema
 from contracts.settings.load import Params, load_params
 from models.search.finalists import describe_finalist, rank_by_mean, values_of_seeds
-from models.search.pool import Done, Pool, Progress
 from models.search.ranking import best_trials, pareto_front
 from models.search.trial import TrialTask
+from models.search.workers.events import Done, Progress
+from models.search.workers.pool import Pool
 from models.training.data import Data
 from pipeline.data.folds import write_folds
 from pipeline.data.training_data import write_training_data

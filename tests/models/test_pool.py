@@ -1,4 +1,4 @@
-"""Jobs in processes of their own: what they report, and how they end."""
+"""Jobs in processes of their own: what they report, how they end, and what they leave behind."""
 
 import os
 import resource
@@ -7,29 +7,39 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
+import psutil
 import pytest
 
-from models.search.pool import Done, Failed, Pool, Progress, Stopped
-from models.search.trial import TrialResult
-from models.training.data import Data
-from tests.models.instant import ROOT, iris, plan_of
+from models.search.workers.events import Done, Failed, Progress, Stopped
+from models.search.workers.pool import JobFailed, Pool
+
+ROOT = Path(__file__).parents[2]
+JOBS = "tests.models.jobs"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _fork_server_of_these_tests() -> Iterator[None]:
+    """The one of other tests, with TensorFlow, is used and kept; but they cannot use one without."""
+    server = forkserver._forkserver  # type: ignore[attr-defined]
+    ours = server._forkserver_pid is None
+    yield
+    if ours:
+        server._stop()  # as CPython's own tests do
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    with Pool(ahead=True) as made:
+def pool(_fork_server_of_these_tests: None) -> Iterator[Pool]:
+    with Pool(JOBS) as made:
         yield made
 
 
-def a_task(data: Data, **changes):
-    train = iris().train.model_copy(update={"epochs": 6, "patience": 6})
-    hyperparameters = {
-        "depth": 1, "width": 8, "activation": "relu", "dropout": 0.0, "optimizer": "adam", "learning_rate": 0.01,
-        "batch_size": 16, **changes,
-    }  # fmt: skip
-    return plan_of(iris(), train=train).trial_task(data, hyperparameters, seed=1)
+@pytest.fixture
+def ahead(_fork_server_of_these_tests: None) -> Iterator[Pool]:
+    with Pool(JOBS, ahead=True) as made:
+        yield made
 
 
 def follow(pool: Pool, go_on: bool = True) -> tuple[list[Progress], Done | Stopped | Failed]:
@@ -43,122 +53,159 @@ def follow(pool: Pool, go_on: bool = True) -> tuple[list[Progress], Done | Stopp
             pool.answer(event, go_on)
 
 
-def test_a_job_reports_its_epochs_and_returns_its_result(pool: Pool, data: Data, tmp_path: Path) -> None:
-    pool.start("job", "train", a_task(data), tmp_path / "model.keras")
-    reports, end = follow(pool)
-    assert [report.epoch for report in reports] == list(range(6))
-    assert isinstance(end, Done)
-    assert isinstance(end.result, TrialResult)
-    assert end.result.value == pytest.approx(min(end.result.history["val_log_loss"]))
-    assert (tmp_path / "model.keras").exists()
+def first_report(pool: Pool) -> Progress:
+    return next(event for event in pool.events() if isinstance(event, Progress))
 
 
-def test_a_job_that_is_told_to_stop_stops_and_saves_nothing(pool: Pool, data: Data, tmp_path: Path) -> None:
-    pool.start("job", "train", a_task(data), tmp_path / "model.keras")
-    reports, end = follow(pool, go_on=False)
-    assert len(reports) == 1
-    assert isinstance(end, Stopped)
-    assert not (tmp_path / "model.keras").exists()
+def ends_within(seconds: float, process: int) -> bool:
+    for _ in range(int(seconds / 0.05)):
+        if not psutil.pid_exists(process):
+            return True
+        time.sleep(0.05)
+    return False
 
 
-def test_a_loss_that_is_no_number_fails_with_its_reason(pool: Pool, data: Data, tmp_path: Path) -> None:
-    pool.start("job", "train", a_task(data, optimizer="sgd", learning_rate=1e30), tmp_path / "model.keras")
-    _, end = follow(pool)
-    assert isinstance(end, Failed)
-    assert "try a lower learning rate" in end.reason
+def test_a_job_reports_its_epochs_and_returns_its_result(pool: Pool) -> None:
+    pool.start("job", "report", [0.5, 0.25])
+    assert follow(pool) == ([Progress("job", 0, 0.5), Progress("job", 1, 0.25)], Done("job", [0.5, 0.25]))
+    assert len(pool) == 0
 
 
-def test_a_job_whose_process_is_killed_fails_and_the_next_one_runs(pool: Pool, data: Data, tmp_path: Path) -> None:
-    pool.start("first", "train", a_task(data), tmp_path / "first.keras")
-    (running,) = pool._running.values()
-    os.kill(running.process.pid, signal.SIGKILL)
+def test_each_job_has_a_process_of_its_own(pool: Pool) -> None:
+    processes = set()
+    for _ in range(3):
+        pool.start("job", "pid")
+        processes.add(pool.result())
+    assert len(processes | {os.getpid()}) == 4
+
+
+def test_a_job_that_may_not_go_on_stops(pool: Pool) -> None:
+    pool.start("job", "report", [0.5, 0.25])
+    assert follow(pool, go_on=False) == ([Progress("job", 0, 0.5)], Stopped("job"))
+
+
+def test_a_job_that_raises_fails_with_its_reason(pool: Pool) -> None:
+    pool.start("job", "fail", "a lower learning rate")
+    assert follow(pool) == ([], Failed("job", "ValueError: a lower learning rate"))
+    pool.start("job", "fail", "a lower learning rate")
+    with pytest.raises(JobFailed, match="a lower learning rate"):
+        pool.result()
+
+
+def test_a_job_whose_process_is_killed_fails_and_the_next_one_runs(pool: Pool) -> None:
+    pool.start("first", "report_pid_and_sleep", 60)
+    os.kill(int(first_report(pool).value), signal.SIGKILL)
     _, end = follow(pool)
     assert isinstance(end, Failed)
     assert "SIGKILL" in end.reason
-    assert "memory" in end.reason  # nothing else says why the system ends a process so
-    pool.start("second", "train", a_task(data), tmp_path / "second.keras")
-    assert isinstance(follow(pool)[1], Done)
+    assert "memory" in end.reason  # nothing else says why the system kills a process
+    pool.start("second", "report", [])
+    assert follow(pool)[1] == Done("second", [])
 
 
-def test_the_next_job_finds_a_process_ready_and_one_that_was_killed_is_not_missed(
-    pool: Pool, data: Data, tmp_path: Path
-) -> None:
-    for kills in (False, True):
-        pool.start("before", "train", a_task(data), tmp_path / "before.keras")
-        assert pool._spare is not None
-        spare = pool._spare[1]
-        if kills:
-            os.kill(spare.pid, signal.SIGKILL)
-            spare.join()
-        assert isinstance(follow(pool)[1], Done)
-        pool.start("next", "train", a_task(data), tmp_path / "next.keras")
-        (running,) = pool._running.values()
-        assert (running.process is spare) is not kills
-        assert isinstance(follow(pool)[1], Done)
+@pytest.mark.parametrize("killed", [False, True])
+def test_the_next_job_runs_in_the_process_that_waits_for_it_unless_that_was_killed(ahead: Pool, killed: bool) -> None:
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    ahead.start("first", "report_pid_and_sleep", 0)
+    first = first_report(ahead)
+    (waits,) = {p.pid for p in psutil.Process().children(recursive=True)} - before - {int(first.value)}
+    if killed:
+        os.kill(waits, signal.SIGKILL)
+        assert ends_within(5, waits)
+    ahead.answer(first, go_on=True)
+    assert isinstance(follow(ahead)[1], Done)
+    ahead.start("next", "pid")
+    assert (ahead.result() == waits) is not killed
 
 
-def test_a_closed_pool_leaves_no_process(data: Data, tmp_path: Path) -> None:
-    with Pool(ahead=True) as pool:
-        pool.start("job", "train", a_task(data), tmp_path / "model.keras")
-        processes = [next(iter(pool._running.values())).process, pool._spare[1]]  # type: ignore[index]
-        assert all(Path(f"/proc/{process.pid}").exists() for process in processes)
-    assert not any(Path(f"/proc/{process.pid}").exists() for process in processes)
+def test_a_closed_pool_leaves_no_process() -> None:
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    with Pool(JOBS, ahead=True) as pool:
+        pool.start("job", "report_pid_and_sleep", 60)
+        first_report(pool)
+        assert len({process.pid for process in psutil.Process().children(recursive=True)} - before) == 2
+        assert pool.close() == ["job"]
+    assert {process.pid for process in psutil.Process().children(recursive=True)} <= before
 
 
-def test_a_job_that_hangs_is_ended_at_its_limit_and_another_one_is_not(pool: Pool, data: Data, tmp_path: Path) -> None:
-    pool.start("hung", "train", a_task(data), tmp_path / "hung.keras", limit=1.5)
-    (hung,) = pool._running.values()
-    pool.start("fine", "train", a_task(data), tmp_path / "fine.keras", limit=60)
-    ends = []
-    while len(pool):
-        for event in pool.events():
-            match event:
-                case Progress("hung"):  # whose report is never answered
-                    pass
-                case Progress():
-                    pool.answer(event, go_on=True)
-                case end:
-                    ends.append(end)
-    assert [type(end) for end in ends] in ([Done, Failed], [Failed, Done])
-    (failed,) = (end for end in ends if isinstance(end, Failed))
-    assert (failed.job, failed.reason) == ("hung", "it took longer than search.trial_timeout, 1.5 s")
-    assert not Path(f"/proc/{hung.process.pid}").exists()
+def test_a_job_that_hangs_is_ended_at_its_limit_and_another_one_is_not(pool: Pool) -> None:
+    pool.start("hung", "report_pid_and_sleep", 60, limit=1)
+    hung = first_report(pool)  # which is never answered
+    pool.start("fine", "report", [0.5], limit=60)
+    ends = [follow(pool)[1] for _ in range(2)]
+    assert Done("fine", [0.5]) in ends
+    assert Failed("hung", "it took longer than search.trial_timeout, 1 s") in ends
+    assert not psutil.pid_exists(int(hung.value))
 
 
-def test_a_network_too_large_for_the_memory_fails_as_out_of_memory(pool: Pool, data: Data, tmp_path: Path) -> None:
-    pool.start("large", "train", a_task(data, width=2**13, depth=2), tmp_path / "model.keras")  # 256 MiB of weights
-    (running,) = pool._running.values()
-    used = int(Path(f"/proc/{running.process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.prlimit(running.process.pid, resource.RLIMIT_AS, (used + 2**26, used + 2**26))
+def test_a_job_that_needs_more_memory_than_there_is_fails_as_out_of_memory(pool: Pool) -> None:
+    pool.start("large", "allocate", 2**28)
+    report = first_report(pool)
+    process = int(report.value)
+    used = int(Path(f"/proc/{process}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(process, resource.RLIMIT_AS, (used + 2**26, used + 2**26))
+    pool.answer(report, go_on=True)
     _, end = follow(pool)
     assert isinstance(end, Failed)
-    assert "memory" in end.reason
+    assert end.reason.startswith("out of memory: ")
 
 
-def test_a_job_ends_with_its_parent(data: Data, tmp_path: Path) -> None:
-    """Or it would go on writing to the checkpoint that the next search takes over."""
-    script = f"""
+SCRIPT = f"""
 import sys
-from models.search.pool import Pool
-from tests.models.test_pool import a_task
-from models.training.data import Data
-from pathlib import Path
-pool = Pool()
-pool.start("hung", "train", a_task(Data(Path({str(data.folder)!r}), Path({str(data.schema)!r}))), Path("unused.keras"))
-for event in pool.events():
-    print(pool._running.popitem()[1].process.pid, flush=True)
-sys.stdin.read()
+from models.search.workers.pool import Pool
+from models.search.workers.temporary import use_own_folder
+print(use_own_folder(), flush=True)
+with Pool({JOBS!r}) as pool:
+    pool.start("job", "leave_a_file_and_sleep", 60)
+    print(*[int(event.value) for event in pool.events()], flush=True)
+    sys.stdin.read()
 """
-    parent = subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert parent.stdout is not None
-    child = Path(f"/proc/{int(parent.stdout.readline())}")
-    assert child.exists()
-    parent.kill()
-    parent.wait()
-    for _ in range(100):
-        if not child.exists():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it still runs, 5 s after its parent was killed")
+
+
+@pytest.fixture
+def start_search(tmp_path_factory: pytest.TempPathFactory):
+    """Start a process with a job that has left a file; the process, its own folder, and the job's process."""
+    home = tmp_path_factory.mktemp("t")  # short: a socket's path has at most 108 characters
+    started = []
+
+    def start() -> tuple[subprocess.Popen, Path, int]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT], cwd=ROOT, env={**os.environ, "TMPDIR": str(home)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        started.append(process)
+        assert process.stdout is not None
+        folder, job = Path(process.stdout.readline().strip()), int(process.stdout.readline())
+        assert folder.parent == home
+        assert len(list(folder.glob("left-behind-*"))) == 1
+        assert len(list(folder.glob("pymp-*"))) == 1
+        return process, folder, job
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_job_ends_with_its_parent(start_search) -> None:
+    """Or it would go on writing to the checkpoint that the next search takes over."""
+    process, _, job = start_search()
+    process.kill()
+    process.wait()
+    assert ends_within(5, job)
+
+
+def test_temporary_files_go_with_the_search_and_those_of_a_killed_one_with_the_next(start_search) -> None:
+    killed, left, _ = start_search()
+    runs, used, _ = start_search()
+    assert left.exists(), "its search runs"
+    killed.kill()
+    killed.wait()
+    assert left.exists()
+    last, folder, _ = start_search()
+    assert not left.exists()
+    assert used.exists()
+    for process in (runs, last):
+        process.communicate("")
+        assert process.returncode == 0
+    assert list(folder.parent.iterdir()) == []

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from models.search.plan import Plan
-from models.search.pool import Pool
 from models.search.ranking import best_trials
 from models.search.run import run_study
 from models.search.study import (
@@ -19,6 +18,7 @@ from models.search.study import (
     seconds_searched,
 )
 from models.search.trial import TrialFiles
+from models.search.workers.pool import Pool
 from models.training.data import Data
 from tests.models.instant import iris, plan_of
 
@@ -32,6 +32,15 @@ def pool() -> Iterator[Pool]:
 def plan(epochs: int = 6, **search) -> Plan:
     train = iris().train.model_copy(update={"epochs": epochs, "patience": epochs})
     return plan_of(iris(**{"n_trials": 3, "warmup_epochs": 0, **search}), train=train)
+
+
+def a_task(data: Data, **changes):
+    train = iris().train.model_copy(update={"epochs": 6, "patience": 6})
+    hyperparameters = {
+        "depth": 1, "width": 8, "activation": "relu", "dropout": 0.0, "optimizer": "adam", "learning_rate": 0.01,
+        "batch_size": 16, **changes,
+    }  # fmt: skip
+    return plan_of(iris(), train=train).trial_task(data, hyperparameters, seed=1)
 
 
 def search(pool: Pool, data: Data, storage: str, settings: Plan, workers: int = 1):

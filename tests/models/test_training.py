@@ -8,7 +8,6 @@ import tensorflow as tf
 import models.training.fit
 from contracts.settings.load import Train
 from models.network import build, heads
-from models.search import worker
 from models.search.trial import TrialTask
 from models.training import checkpoint
 from models.training.class_weights import apply_class_weights
@@ -239,7 +238,7 @@ def test_the_best_of_several_initialisations_is_kept_and_all_values_are_reported
     hyperparameters = spec_of().model_dump()
     task = TrialTask(data, hyperparameters, 7, "log_loss", False, settings, report_every=1, threads=0)
     reported = []
-    result = worker.train(task, tmp_path / "model.keras", lambda epoch, value: reported.append(epoch))
+    result = train_trial.train(task, tmp_path / "model.keras", lambda epoch, value: reported.append(epoch))
     assert len(set(result.values_of_restarts)) == restarts
     assert result.value == min(result.values_of_restarts)
     assert reported == [0, 1, 2]  # only the first initialisation reports: a trial is pruned once

@@ -1,0 +1,160 @@
+"""What runs in the process of one trial: training and export. Importing this module imports TensorFlow, quietly."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from models.training.runtime import use_threads  # first: imports TensorFlow quietly  # isort: skip
+import keras
+import numpy as np
+
+from contracts.files import write_atomically
+from contracts.schema import load_schema
+from contracts.spec import Spec
+from models.search.trial import TrialResult, TrialTask
+from models.training.class_weights import apply_class_weights
+from models.training.data import Data
+from models.training.export import ExportFailed, export
+from models.training.fine_tuning import reuse_layers
+from models.training.fit import Fitted, fit
+from models.training.latency import latency
+
+SEEDS_APART = 1_000_003  # between the initialisations of a trial, more than between any two trials
+
+OnEpoch = Callable[[int, float], None]  # takes an epoch or a fold, from 0, and a value; raises to end the trial
+
+
+def train(task: TrialTask, save_to: Path, on_epoch: OnEpoch) -> TrialResult:
+    """Train one configuration, report its epochs, and save the network of the best one.
+
+    Raises:
+        TrialDiverged: when the loss is NaN or infinite.
+    """
+    use_threads(task.threads)
+    started = time.perf_counter()
+    fitted, values = _best_of_restarts(task, 0, on_epoch)
+    with write_atomically(save_to) as unfinished:
+        fitted.network.save(unfinished)
+    return TrialResult(
+        value=_value(task, fitted),
+        best_epoch=fitted.best_epoch,
+        history=fitted.history,
+        n_parameters=fitted.network.count_params(),
+        seconds=time.perf_counter() - started,
+        threads=task.threads,
+        values_of_restarts=values,
+        latency=_latency(task, fitted),
+    )
+
+
+def train_folds(task: TrialTask, save_to: Path, on_epoch: OnEpoch) -> TrialResult:
+    """Train one configuration once for each fold, and report each fold. Nothing is saved.
+
+    The folds in the checkpoint of a trial that was killed are reported again, but not trained again.
+
+    Raises:
+        TrialDiverged: when the loss is NaN or infinite.
+    """
+    use_threads(task.threads)
+    started = time.perf_counter()
+    checkpoint = task.checkpoint and task.checkpoint.with_name(f"{task.checkpoint.name}_folds.json")
+    ended = json.loads(checkpoint.read_text()) if checkpoint and checkpoint.exists() else []
+    for number in range(task.folds):
+        if number == len(ended):
+            fold = replace(task, data=task.data.fold(number))
+            fitted, _ = _best_of_restarts(fold, number * task.train.restarts, _ignore)
+            ended.append((_value(task, fitted), fitted.best_epoch))
+            if checkpoint and len(ended) < task.folds:  # the last one is trained again: its network tells the size
+                with write_atomically(checkpoint) as unfinished:
+                    unfinished.write_text(json.dumps(ended))
+        values, epochs = zip(*ended[: number + 1], strict=True)
+        on_epoch(number, float(np.mean(values)) if task.reports_mean else values[-1])
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    return TrialResult(
+        value=float(np.mean(values)),
+        best_epoch=round(np.mean(epochs)),
+        history={},
+        n_parameters=fitted.network.count_params(),
+        seconds=time.perf_counter() - started,
+        threads=task.threads,
+        values_of_restarts=(),
+        values_of_folds=values,
+        latency=_latency(task, fitted),
+    )
+
+
+def export_all(saved: list[Path], folders: list[Path], data: Data, on_epoch: OnEpoch) -> list[str | None]:
+    """Export trained networks; the graphs are compared on the first validation rows.
+
+    Returns:
+        for each network why it cannot be exported, or None.
+    """
+    use_threads(0)
+    rows = np.array(data.split("validation").features[:256])
+    return [_export(path, folder, rows) for path, folder in zip(saved, folders, strict=True)]
+
+
+def _export(saved: Path, folder: Path, rows: np.ndarray) -> str | None:
+    try:
+        export(keras.models.load_model(saved, compile=False), folder, rows)
+    except ExportFailed as error:
+        return str(error)
+    return None
+
+
+def _best_of_restarts(task: TrialTask, first: int, on_epoch: OnEpoch) -> tuple[Fitted, tuple[float, ...]]:
+    """Train from `train.restarts` initialisations; return the best, and the values of all.
+
+    Args:
+        first: the number of the first initialisation, which decides its seed.
+        on_epoch: hears of the first one only, because a trial is pruned only once.
+    """
+    attempts = [_fit(task, first + n, _ignore if n else on_epoch) for n in range(task.train.restarts)]
+    values = tuple(_value(task, fitted) for fitted in attempts)
+    best = (np.argmax if task.higher_is_better else np.argmin)(values)
+    return attempts[best], values
+
+
+def _fit(task: TrialTask, initialisation: int, on_epoch: OnEpoch) -> Fitted:
+    schema = load_schema(task.data.schema)
+    settings = task.train
+
+    def prepare(network: keras.Model) -> None:
+        if settings.fine_tune is not None:
+            reuse_layers(network, Path(settings.fine_tune.bundle), settings.fine_tune.layers, settings.fine_tune.frozen)
+
+    def report(epoch: int, value: float) -> None:
+        if epoch % task.report_every == 0:
+            on_epoch(epoch, value)
+
+    return fit(
+        Spec(**task.hyperparameters),
+        schema,
+        apply_class_weights(task.data.split("train"), schema, settings.class_weights),
+        task.data.split("validation"),
+        monitor=task.monitor,
+        higher_is_better=task.higher_is_better,
+        epochs=settings.epochs,
+        patience=settings.patience,
+        seed=task.seed + SEEDS_APART * initialisation,
+        on_epoch=report,
+        prepare=prepare,
+        checkpoint=task.checkpoint and task.checkpoint.with_name(f"{task.checkpoint.name}_{initialisation}.npz"),
+    )
+
+
+def _value(task: TrialTask, fitted: Fitted) -> float:
+    return float(fitted.history[f"val_{task.monitor}"][fitted.best_epoch])
+
+
+def _latency(task: TrialTask, fitted: Fitted) -> float | None:
+    if not task.measures_latency:
+        return None
+    return latency(fitted.network, np.array(task.data.split("validation").features[:256]))
+
+
+def _ignore(epoch: int, value: float) -> None:
+    """Report nothing."""

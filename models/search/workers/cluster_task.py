@@ -1,0 +1,95 @@
+"""What runs on a worker of a Dask cluster: a trial as a task, in a process of its own as on one machine.
+
+A task needs no file of the machine that searches: its rows come as an argument, its network goes back as bytes.
+"""
+
+import contextlib
+import os
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from distributed import Client, Queue, get_worker
+
+from models.search.trial import TrialTask
+from models.search.workers.events import Done, Failed, Progress, Stopped
+from models.search.workers.pool import Pool
+from models.search.workers.temporary import use_own_folder
+from models.training.data import Data
+
+POLL_SECONDS = 0.5  # between two checks that the search still wants the result
+
+
+class Unwanted(Exception):
+    """The search has ended, or the scheduler has given the trial to another worker."""
+
+
+def dask_setup(_: Any) -> None:
+    """Called by Dask when a worker of `make worker` starts."""
+    use_own_folder()
+
+
+def run(
+    function: str, task: TrialTask, rows: dict[str, bytes], rows_name: str, label: str, topic: str, limit: float | None
+) -> tuple[Done | Stopped | Failed, bytes | None]:
+    """Train one trial in a process of its own.
+
+    Args:
+        rows: the files of `task.data`, by name, which take its place.
+        label: of the trial. A report to `topic` holds it, the name of the queue for the answer, epoch and value.
+
+    Returns:
+        How it ended, and the network if one was saved.
+
+    Raises:
+        Unwanted: when nobody waits for the result any more.
+    """
+    worker = get_worker()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with (
+        # Not the worker's own client, which does not outlive the beginning of the worker's end.
+        Client(worker.scheduler.address, security=worker.security, set_as_default=False) as client,
+        contextlib.closing(Queue(client=client)) as answers,
+        tempfile.TemporaryDirectory(dir=worker.local_directory) as folder,
+        Pool() as pool,
+    ):
+        # On a shared file system the checkpoint's folder is here, too.
+        checkpoint = task.checkpoint if task.checkpoint and task.checkpoint.parent.is_dir() else None
+        threads = max(1, cores // worker.state.nthreads)
+        here = replace(task, data=_unpack(rows, rows_name), checkpoint=checkpoint, threads=threads)
+        network = Path(folder) / "model.keras"
+        pool.start(label, function, here, network, limit=limit)
+        while True:
+            for event in pool.events(POLL_SECONDS):
+                if not isinstance(event, Progress):
+                    return event, network.read_bytes() if network.exists() else None
+                worker.log_event(topic, (label, answers.name, int(event.epoch), float(event.value)))
+                pool.answer(event, _answer(answers))
+            _check_wanted()
+
+
+def _unpack(rows: dict[str, bytes], name: str) -> Data:
+    """Files of this worker, written once, which all of its trials map into memory."""
+    folder = Path(get_worker().local_directory) / name
+    if not folder.is_dir():
+        unfinished = Path(tempfile.mkdtemp(dir=folder.parent))
+        for file, content in rows.items():
+            (unfinished / file).write_bytes(content)
+        with contextlib.suppress(OSError):  # another trial of this worker has written them meanwhile
+            unfinished.rename(folder)
+    return Data(folder, folder / "schema.json")
+
+
+def _answer(answers: Queue) -> bool:
+    while True:
+        with contextlib.suppress(TimeoutError):
+            return answers.get(timeout=POLL_SECONDS)
+        _check_wanted()
+
+
+def _check_wanted() -> None:
+    worker = get_worker()
+    task = worker.state.tasks.get(worker.get_current_task())
+    if task is None or task.state != "executing":  # the scheduler has taken it back
+        raise Unwanted

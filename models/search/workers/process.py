@@ -1,0 +1,114 @@
+"""One process of a pool: how it is forked, what runs in it, and why it ended."""
+
+import contextlib
+import errno
+import gc
+import importlib
+import multiprocessing
+import os
+import signal
+import threading
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from models.search.workers.events import Done, Event, Failed, Progress, Stopped
+
+_context = multiprocessing.get_context("forkserver")
+
+
+class _Stop(Exception):
+    """Ends a job whose report was answered so."""
+
+
+def start_fork_server(module: str) -> None:
+    """Start the process that imports a module and is forked for each job; nobody waits for it here.
+
+    Python has one such server for each process: a second call does nothing.
+    """
+    _context.set_forkserver_preload([module, __name__])
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # an interrupt is the caller's to handle
+    forkserver.ensure_running()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def fork() -> tuple[Connection, Any]:
+    """A new process, and the connection at whose other end it waits for its job."""
+    ours, theirs = _context.Pipe()
+    process = _context.Process(target=_run, args=(theirs,), daemon=True)
+    # A signal in the middle would leave the fork server with half of what it is to start.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    theirs.close()
+    return ours, process
+
+
+def kills_for_memory() -> int:
+    """How many processes Linux has killed for lack of memory since it was started."""
+    try:
+        counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    except OSError:
+        return 0
+    return int(counters.get("oom_kill", 0))
+
+
+def why_it_died(process: Any, kills_before: int) -> str:
+    """The reason why a process ended without a result; `kills_before` is what `kills_for_memory` was at its start."""
+    code = process.exitcode
+    if code == -signal.SIGKILL and kills_for_memory() > kills_before:
+        return "out of memory: the system ended its process (SIGKILL); fewer search.workers need less"
+    if code == -signal.SIGKILL:
+        return "its process was ended by SIGKILL, as the system does where memory runs out"
+    if code is not None and code < 0:
+        return f"its process was ended by {signal.Signals(-code).name}"
+    return f"its process ended with exit code {code}"
+
+
+def _run(connection: Connection) -> None:
+    """Run in the new process: one job, from its name and arguments to its last event."""
+    threading.Thread(target=_end_with_the_parent, daemon=True).start()
+    with contextlib.suppress(OSError):  # where memory runs out, this process goes and not the parent
+        Path("/proc/self/oom_score_adj").write_text("500")
+    gc.freeze()  # what the fork server has imported: a full collection takes 0.3 s, and unshares its memory
+
+    def on_epoch(epoch: int, value: float) -> None:
+        connection.send(Progress(None, epoch, value))
+        if not connection.recv():
+            raise _Stop
+
+    try:
+        module, function, arguments = connection.recv()
+        end: Event = Done(None, getattr(importlib.import_module(module), function)(*arguments, on_epoch))
+    except _Stop:
+        end = Stopped(None)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        os._exit(1)  # the parent is gone, so nobody wants the result
+    except Exception as error:
+        name = type(error).__name__
+        memory = isinstance(error, MemoryError) or name == "ResourceExhaustedError"  # TensorFlow's
+        end = Failed(None, f"{'out of memory: ' if memory else ''}{name}: {error}", _is_disk_full(error))
+    try:
+        connection.send(end)
+    except OSError:
+        os._exit(1)
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _end_with_the_parent() -> None:
+    """A trial whose search is gone would write to the same checkpoint as the one that goes on with it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

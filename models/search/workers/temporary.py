@@ -1,0 +1,52 @@
+"""The temporary files of a process that trains, in a folder of its own.
+
+TensorFlow leaves a file for each function that it compiles, because the process of a trial ends without Python's
+clean-up; a process that is killed leaves its socket and the rows of the search.
+"""
+
+import contextlib
+import fcntl
+import functools
+import os
+import shutil
+import tempfile
+from multiprocessing import util
+from pathlib import Path
+from typing import IO
+
+PREFIX = "mlp-search-"
+
+
+@functools.cache
+def use_own_folder() -> Path:
+    """Put all temporary files of this process and of the processes it starts in a folder that is removed at its end.
+
+    The folders of processes that were killed are removed now: nobody holds their locks any more.
+    """
+    home = Path(tempfile.gettempdir())
+    for left in home.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), _locked(left):  # else it is in use, or another user's
+            shutil.rmtree(left)
+    unnamed = Path(tempfile.mkdtemp(prefix="new-"))
+    lock = _locked(unnamed)
+    folder = unnamed.rename(home / unnamed.name.replace("new-", PREFIX))  # only now, or another start would remove it
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    # After multiprocessing has removed its own folder in this one, with priority -100.
+    util.Finalize(None, _remove, args=(folder, lock), exitpriority=-101)
+    return folder
+
+
+def _locked(folder: Path) -> IO[str]:
+    """A file in the folder, locked until it is closed or this process ends.
+
+    Raises:
+        OSError: where another process holds the lock.
+    """
+    file = (folder / "lock").open("w")
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return file
+
+
+def _remove(folder: Path, lock: IO[str]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.close()
