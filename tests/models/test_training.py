@@ -8,6 +8,7 @@ import tensorflow as tf
 import models.training.fit
 from contracts.settings.load import Train
 from models.network import build, heads
+from models.search import train_trial
 from models.search.trial import TrialTask
 from models.training import checkpoint
 from models.training.class_weights import apply_class_weights
