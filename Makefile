@@ -67,6 +67,10 @@ lint: $(READY)  ## ruff and mypy
 repro: $(READY)  ## data → trained → selected → packaged [DATASETS="mnist california_housing"]
 	$(RUN) repro $(DATASETS)
 
+.PHONY: add-data
+add-data: $(READY)  ## make a file of yours a dataset: NAME=churn SOURCE=../churn.csv TARGET=Churn
+	@python -m pipeline.commands add-data "$(or $(NAME),$(error say NAME=churn))" "$(or $(SOURCE),$(error say SOURCE=../churn.csv))" $(if $(TARGET),"$(TARGET)")
+
 .PHONY: ui
 ui: $(READY)  ## MLflow's UI over the tracked runs [UI_PORT=5000]
 	$(RUN) ui --port $(or $(UI_PORT),5000)

@@ -41,6 +41,7 @@ FAST = ("contracts", "test_docs.py", "test_architecture.py")
 SHARED = ("project", "prepared", "home", "postgresql")  # fixtures that are expensive to make
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Fast tests come first. Of two test processes, one makes an expensive fixture, and runs all tests that use it."""
     for item in items:

@@ -79,9 +79,8 @@ def _encode_numbers(spec: Spec, features: list[NumericFeature], numbers: keras.K
             return layers.Quantile([list(feature.quantiles) for feature in features])(numbers)
         case "piecewise":
             return layers.PiecewiseLinear([list(feature.tree_bins) for feature in features])(numbers)
-    scales = [1 / feature.std for feature in features]
-    offsets = [-feature.mean / feature.std for feature in features]
-    standardised = keras.layers.Rescaling(scales, offsets)(numbers)
+    means, stds = [feature.mean for feature in features], [feature.std for feature in features]
+    standardised = layers.Standardise(means, stds)(numbers)
     if spec.numeric == "periodic":
         return layers.Periodic(spec.frequencies, spec.frequency_scale)(standardised)
     return standardised

@@ -51,6 +51,24 @@ class Impute(keras.layers.Layer):
 
 
 @serializable
+class Standardise(keras.layers.Layer):
+    """(x - mean) / std of each column; the shape stays.
+
+    Keras' Rescaling multiplies first, which loses digits where the mean is many times the standard deviation.
+    """
+
+    def __init__(self, means: list[float], stds: list[float], **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**kwargs)
+        self.means, self.stds = means, stds
+
+    def call(self, numbers):  # type: ignore[no-untyped-def]
+        return (numbers - np.array(self.means, "float32")) / np.array(self.stds, "float32")
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "means": self.means, "stds": self.stds}
+
+
+@serializable
 class IsMissing(keras.layers.Layer):
     """1 where a number is NaN, else 0; the shape stays."""
 

@@ -61,10 +61,26 @@ def summary() -> None:
 
 
 def _run(datasets: list[str]) -> None:
+    for dataset in datasets or load_datasets(PARAMS):
+        if _source_changed(dataset):
+            print(f"{dataset}: its source has changed since it was fetched.", flush=True)
+            if code := run_dvc([dataset], "repro", "--single-item", "--force", f"fetch@{dataset}"):
+                raise typer.Exit(code)
     targets = [f"{stage}@{dataset}" for dataset in datasets for stage in ("evaluate", "package")]
     code = run_dvc(datasets, "repro", *targets)
     if code:
         raise typer.Exit(code)
+
+
+def _source_changed(dataset: str) -> bool:
+    """Whether a file of the user's is not the one that `fetch` has read: DVC tracks the settings, not the file."""
+    source, fetched = load_params(PARAMS, dataset).source, Paths(dataset).raw / "source.json"
+    if not source.is_file or not fetched.exists():
+        return False
+    from pipeline.sources.files import local_md5
+
+    present = local_md5(source)
+    return present is not None and json.loads(fetched.read_text())["md5"] != present
 
 
 def budget(dataset: str, trials: str | None, timeout: str | None, search: Search) -> dict[str, Scalar]:

@@ -1,6 +1,7 @@
 """A table from a file that somebody brings: text, JSON lines or Parquet, compressed or not, near or far."""
 
 import gzip
+import hashlib
 import io
 import lzma
 import zipfile
@@ -13,7 +14,8 @@ import pyarrow.json
 import pyarrow.parquet as pq
 
 from contracts.errors import UserError, nearest
-from contracts.settings.sections import Source
+from contracts.files import md5
+from contracts.settings.sections import READERS, Source
 from pipeline.paths import var
 from pipeline.sources.delimited import read_delimited
 from pipeline.sources.values import MISSING, Conversion, convert, is_number
@@ -33,8 +35,7 @@ def read_source(source: Source) -> tuple[pa.Table, list[str]]:
     Raises:
         UserError: where the file cannot be read, with every problem of its form; where it has no such target.
     """
-    path = source.source if "://" in source.source else str(var().parent / source.source)
-    parts = _part_names(path)
+    parts = _part_names(_absolute(source))
     tables, notes = zip(*(_read(part, source) for part in parts), strict=True)
     columns = [set(table.column_names) for table in tables]
     for part, names in zip(parts, columns, strict=True):
@@ -44,6 +45,25 @@ def read_source(source: Source) -> tuple[pa.Table, list[str]]:
             )
     table = pa.concat_tables([part.select(tables[0].column_names) for part in tables], promote_options="permissive")
     return _with_target(table, source), list(dict.fromkeys(note for of_part in notes for note in of_part))
+
+
+def columns_of_source(source: Source) -> list[str]:
+    """The names of the columns of a file, in order; raises as `read_source` does."""
+    return _read(_part_names(_absolute(source))[0], source)[0].column_names
+
+
+def local_md5(source: Source) -> str | None:
+    """The hash of a file on this machine, or of the files of a folder; None for what lies elsewhere or is not there."""
+    path = Path(_absolute(source))
+    if "://" in source.source or not path.exists():
+        return None
+    parts = _part_names(str(path))
+    return md5(path) if parts == [str(path)] else hashlib.md5("".join(md5(Path(p)) for p in parts).encode()).hexdigest()
+
+
+def _absolute(source: Source) -> str:
+    """A path is relative to the project, also for a stage that runs in a copy of it."""
+    return source.source if "://" in source.source else str(var().parent / source.source)
 
 
 def _part_names(path: str) -> list[str]:
@@ -88,7 +108,7 @@ def _bytes(path: str) -> bytes:
     except FileNotFoundError:
         folder = Path(path).parent
         names = [entry.name for entry in folder.iterdir()] if "://" not in path and folder.is_dir() else []
-        raise UserError(f"there is no file {path}{nearest(Path(path).name, names)}") from None
+        raise UserError(f"there is no file {path}{nearest(Path(path).name, [*names, *READERS])}") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder: expected a file, or a folder of files") from None
     except PermissionError as error:
