@@ -26,7 +26,7 @@ AT_ONCE = 2
 
 def workers(**resources: int) -> LocalCluster:
     return LocalCluster(
-        n_workers=1, threads_per_worker=AT_ONCE, processes=False, dashboard_address=None, resources=resources
+        n_workers=1, threads_per_worker=AT_ONCE, processes=False, dashboard_address=":0", resources=resources
     )
 
 
@@ -146,7 +146,7 @@ def test_a_worker_with_other_code_or_packages_is_refused_by_their_names(
         file.write("# edited")
     (tmp_path / "keras-3.0.0.dist-info").mkdir()
     (tmp_path / "keras-3.0.0.dist-info/METADATA").write_text("Name: keras\nVersion: 3.0.0\n")
-    with LocalCluster(n_workers=0, protocol="tcp", dashboard_address=None) as local:
+    with LocalCluster(n_workers=0, protocol="tcp", dashboard_address=":0") as local:
         command = [
             sys.executable,
             "-m",
