@@ -1,6 +1,7 @@
 """Trials as tasks of a Dask cluster: a scheduler and a worker in this process, each trial in a process of its own."""
 
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -22,6 +23,12 @@ from tests.models.test_search import a_task, params, search
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 2
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def workers(**resources: int) -> LocalCluster:
@@ -129,6 +136,19 @@ def test_no_scheduler_at_the_address_is_told_within_seconds() -> None:
     with pytest.raises(UserError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9 .* `make scheduler`"):
         Cluster("tcp://127.0.0.1:9")
     assert time.monotonic() - began < 8
+
+
+def test_a_scheduler_that_cannot_import_the_project_is_refused(tmp_path: Path) -> None:
+    """As `dask scheduler` cannot, wherever it is started."""
+    port = free_port()
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
+    scheduler = subprocess.Popen([*command, "--no-dashboard"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    try:
+        with pytest.raises(UserError, match="cannot import this project: start it with `make scheduler`"):
+            Cluster(f"tcp://127.0.0.1:{port}")
+    finally:
+        scheduler.terminate()
+        scheduler.wait()
 
 
 def test_a_worker_that_was_not_started_by_make_worker_is_refused(capsys: pytest.CaptureFixture) -> None:
