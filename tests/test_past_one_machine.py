@@ -61,8 +61,9 @@ def test_no_trial_is_lost_and_none_counts_twice_where_workers_come_and_go(
             return process
 
         server = start(
-            "mlflow", sys.executable, "-m", "mlflow", "server", "--backend-store-uri", postgresql.get_uri("mlflow"),
-            "--workers", "1", "--artifacts-destination", str(prepared.folder.parent / "artifacts"), "--port", str(ports["mlflow"]),
+            "mlflow", sys.executable, "-m", "mlflow", "server", "--port", str(ports["mlflow"]), "--workers", "1",
+            "--backend-store-uri", postgresql.get_uri("mlflow"),
+            "--artifacts-destination", str(prepared.folder.parent / "artifacts"),
         )  # fmt: skip
         start("scheduler", *make_scheduler(prepared, ports["scheduler"]))
         worker = (sys.executable, "-m", "pipeline.commands", "worker", scheduler, "--trials-at-once", "1")
