@@ -93,7 +93,7 @@ dashboard: $(READY)  ## Optuna's dashboard over the studies, on 127.0.0.1 [DASHB
 
 .PHONY: scheduler
 scheduler: $(READY)  ## a Dask scheduler for search.scheduler, on 127.0.0.1; whoever reaches it can run code [HOST=…]
-	dask scheduler --host $(or $(HOST),127.0.0.1) --port 8786 --no-dashboard
+	@python -m distributed.cli.dask_scheduler --host $(or $(HOST),127.0.0.1) --port 8786 --no-dashboard
 
 .PHONY: worker
 worker: $(READY)  ## train trials for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]

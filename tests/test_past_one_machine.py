@@ -2,6 +2,7 @@
 and for the runs, an MLflow server. One worker is killed in the middle, another one joins late.
 """
 
+import re
 import socket
 import sys
 from collections import Counter
@@ -25,6 +26,13 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def make_scheduler(project: Project, port: int) -> tuple[str, ...]:
+    """What `make scheduler` runs, at another port."""
+    recipe = re.search(r"^scheduler:.*\n\t@(.+)$", (project.folder / "Makefile").read_text(), re.MULTILINE)
+    assert recipe is not None
+    return "bash", "-c", recipe[1].replace("$(or $(HOST),127.0.0.1)", "127.0.0.1").replace("8786", str(port))
+
+
 def end(process: Process) -> None:
     for member in [*psutil.Process(process.process.pid).children(recursive=True), process.process]:
         member.kill()
@@ -32,7 +40,10 @@ def end(process: Process) -> None:
 
 
 @pytest.mark.timeout(280)
-def test_no_trial_is_lost_and_none_counts_twice_where_workers_come_and_go(prepared: Project, postgresql) -> None:
+def test_no_trial_is_lost_and_none_counts_twice_where_workers_come_and_go(
+    prepared: Project, postgresql, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    temporary = tmp_path_factory.mktemp("t")
     ports = {name: free_port() for name in ("mlflow", "scheduler")}
     scheduler, tracking = f"tcp://127.0.0.1:{ports['scheduler']}", f"http://127.0.0.1:{ports['mlflow']}"
 
@@ -44,28 +55,27 @@ def test_no_trial_is_lost_and_none_counts_twice_where_workers_come_and_go(prepar
     where = {"MLFLOW_TRACKING_URI": tracking, "OPTUNA_STORAGE": postgresql.get_uri("optuna")}
     with ExitStack() as stack:
 
-        def start(name: str, *module: str, **variables: str) -> Process:
-            process = Process(prepared, f"{name}.log", sys.executable, "-m", *module, **variables)
+        def start(name: str, *command: str, **variables: str) -> Process:
+            process = Process(prepared, f"{name}.log", *command, **variables)
             stack.callback(lambda: end(process) if process.process.poll() is None else None)
             return process
 
         server = start(
-            "mlflow", "mlflow", "server", "--backend-store-uri", postgresql.get_uri("mlflow"), "--workers", "1",
-            "--artifacts-destination", str(prepared.folder.parent / "artifacts"), "--port", str(ports["mlflow"]),
+            "mlflow", sys.executable, "-m", "mlflow", "server", "--port", str(ports["mlflow"]), "--workers", "1",
+            "--backend-store-uri", postgresql.get_uri("mlflow"),
+            "--artifacts-destination", str(prepared.folder.parent / "artifacts"),
         )  # fmt: skip
-        start(
-            "scheduler", "distributed.cli.dask_scheduler", "--host", "127.0.0.1",
-            "--port", str(ports["scheduler"]), "--no-dashboard",
-        )  # fmt: skip
-        worker = ("pipeline.commands", "worker", scheduler, "--trials-at-once", "1")
+        start("scheduler", *make_scheduler(prepared, ports["scheduler"]))
+        worker = (sys.executable, "-m", "pipeline.commands", "worker", scheduler, "--trials-at-once", "1")
         first = start("first", *worker)
         server.wait_for("Application startup complete")
-        search = start("search", *STAGE[2:], **where)
+        search = start("search", *STAGE, **where, TMPDIR=str(temporary))
         search.wait_for("  trial ", times=1)
         late = start("late", *worker)
         search.wait_for("  trial ", times=2)
         end(first)  # in the middle of the third
         assert search.process.wait(timeout=200) == 0, search.said() + late.said()
+        assert list(temporary.iterdir()) == []
         stores = Stores(where["OPTUNA_STORAGE"], tracking)
         assert len(stores.trials()) == TRIALS
         assert Counter(trial.state.name for trial in stores.trials())["FAIL"] == 0

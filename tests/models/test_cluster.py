@@ -1,6 +1,7 @@
 """Trials as tasks of a Dask cluster: a scheduler and a worker in this process, each trial in a process of its own."""
 
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -24,9 +25,15 @@ ROOT = Path(__file__).parents[2]
 AT_ONCE = 2
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def workers(**resources: int) -> LocalCluster:
     return LocalCluster(
-        n_workers=1, threads_per_worker=AT_ONCE, processes=False, dashboard_address=None, resources=resources
+        n_workers=1, threads_per_worker=AT_ONCE, processes=False, dashboard_address=":0", resources=resources
     )
 
 
@@ -131,6 +138,19 @@ def test_no_scheduler_at_the_address_is_told_within_seconds() -> None:
     assert time.monotonic() - began < 8
 
 
+def test_a_scheduler_that_cannot_import_the_project_is_refused(tmp_path: Path) -> None:
+    """As `dask scheduler` cannot, wherever it is started."""
+    port = free_port()
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(port)]
+    scheduler = subprocess.Popen([*command, "--no-dashboard"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    try:
+        with pytest.raises(UserError, match="cannot import this project: start it with `make scheduler`"):
+            Cluster(f"tcp://127.0.0.1:{port}")
+    finally:
+        scheduler.terminate()
+        scheduler.wait()
+
+
 def test_a_worker_that_was_not_started_by_make_worker_is_refused(capsys: pytest.CaptureFixture) -> None:
     with workers() as local, pytest.raises(UserError, match="no worker"):
         Cluster(local.scheduler_address)
@@ -146,7 +166,7 @@ def test_a_worker_with_other_code_or_packages_is_refused_by_their_names(
         file.write("# edited")
     (tmp_path / "keras-3.0.0.dist-info").mkdir()
     (tmp_path / "keras-3.0.0.dist-info/METADATA").write_text("Name: keras\nVersion: 3.0.0\n")
-    with LocalCluster(n_workers=0, protocol="tcp", dashboard_address=None) as local:
+    with LocalCluster(n_workers=0, protocol="tcp", dashboard_address=":0") as local:
         command = [
             sys.executable,
             "-m",

@@ -202,10 +202,11 @@ def test_temporary_files_go_with_the_search_and_those_of_a_killed_one_with_the_n
     killed.kill()
     killed.wait()
     assert left.exists()
+    (foreign := left.with_name("mlp-search-notes")).mkdir()
     last, folder, _ = start_search()
     assert not left.exists()
     assert used.exists()
     for process in (runs, last):
         process.communicate("")
         assert process.returncode == 0
-    assert list(folder.parent.iterdir()) == []
+    assert list(folder.parent.iterdir()) == [foreign]

@@ -1,4 +1,4 @@
-"""What is checked of the manifest for Kubernetes where no cluster runs."""
+"""The Kubernetes manifest of a search, as far as it can be checked without a cluster."""
 
 from pathlib import Path
 
@@ -22,6 +22,8 @@ def test_workers_reach_the_scheduler_by_its_service_and_nobody_else_does() -> No
     port = service["ports"][0]["port"]
     assert service["ports"][0]["targetPort"] == port == scheduler["ports"][0]["containerPort"]
     assert str(port) in scheduler["command"]
+    # `dask scheduler` would not do: tasks are unpickled there, and it does not import from the working directory.
+    assert "python " + " ".join(scheduler["command"][1:3]) in (ROOT / "Makefile").read_text()
     assert f"tcp://search-scheduler:{port}" in worker["command"]
     assert worker["command"][3] in typer.main.get_command(app).commands
     (entry,) = found["NetworkPolicy", "search-members"]["spec"]["ingress"]

@@ -42,7 +42,8 @@ class Cluster:
     another one.
 
     Raises:
-        UserError: when no scheduler answers at the address, or when all of its workers have other code.
+        UserError: when no scheduler answers at the address, when it lacks this project, or when all of its workers have
+            other code.
     """
 
     def __init__(self, address: str) -> None:
@@ -56,6 +57,14 @@ class Cluster:
             raise UserError(
                 f"no Dask scheduler answers at {address} (search.scheduler): start one with `make scheduler` on that "
                 f"host, or set search.scheduler: null to search on this machine ({error})"
+            ) from None
+        try:
+            self.client.run_on_scheduler(cluster_code.resource)
+        except Exception as error:
+            self.client.close()
+            raise UserError(
+                f"the Dask scheduler at {address} cannot import this project: start it with `make scheduler` in a "
+                f"checkout of the same commit ({error})"
             ) from None
         self._resource = cluster_code.resource()
         self._topic = f"trials-{uuid.uuid4().hex}"

@@ -37,7 +37,7 @@ def run(
 
     Args:
         rows: the files of `task.data`, by name, which take its place.
-        label: of the trial. A report to `topic` holds it, the name of the queue for the answer, epoch and value.
+        topic: of the reports: the label, the name of the queue that takes the answer, the epoch, the value.
 
     Returns:
         How it ended, and the network if one was saved.

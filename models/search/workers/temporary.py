@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 PREFIX = "mlp-search-"
+LOCK = "lock"
 
 
 @functools.cache
@@ -25,9 +26,10 @@ def use_own_folder() -> Path:
     """
     home = Path(tempfile.gettempdir())
     for left in home.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError), _locked(left):  # else it is in use, or another user's
+        with contextlib.suppress(OSError), _locked(left):  # else it is in use, another user's, or none of these
             shutil.rmtree(left)
     unnamed = Path(tempfile.mkdtemp(prefix="new-"))
+    (unnamed / LOCK).touch()
     lock = _locked(unnamed)
     folder = unnamed.rename(home / unnamed.name.replace("new-", PREFIX))  # only now, or another start would remove it
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
@@ -37,12 +39,12 @@ def use_own_folder() -> Path:
 
 
 def _locked(folder: Path) -> IO[str]:
-    """A file in the folder, locked until it is closed or this process ends.
+    """The lock of a folder, held until it is closed or this process ends.
 
     Raises:
-        OSError: where another process holds the lock.
+        OSError: where there is none, or another process holds it.
     """
-    file = (folder / "lock").open("w")
+    file = (folder / LOCK).open("r+")
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return file
 
