@@ -41,7 +41,7 @@ if "LOADED_PACKAGES" in os.environ:
 
 
 FAST = ("contracts", "test_docs.py", "test_architecture.py")
-SHARED = ("project", "prepared", "home", "servers")  # fixtures that are expensive to make
+SHARED = ("prepared", "project", "home", "servers")  # fixtures that are expensive to make
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:

@@ -43,11 +43,12 @@ def test_an_experiment_opens_in_the_layout_of_model_training_also_an_older_one(s
         assert client.get_experiment(made).tags["mlflow.experimentKind"] == "custom_model_development"
 
 
-def test_a_run_names_its_source(store) -> None:
+def test_a_run_names_its_source(store, monkeypatch) -> None:
     client, experiment = store
+    monkeypatch.setattr("sys.argv", ["pipeline/stages/__main__.py", "train", "tickets"])
     tags = client.get_run(log_trial(client, experiment)).data.tags
     assert tags["mlflow.source.type"] == "LOCAL"
-    assert "pytest" in tags["mlflow.source.name"]
+    assert tags["mlflow.source.name"].endswith(" train tickets")
 
 
 def test_the_duration_of_a_study_is_the_time_of_its_searches(store) -> None:
