@@ -44,7 +44,8 @@ def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | 
     databases.check_usable(storage, "OPTUNA_STORAGE", table="studies")
     databases.check_usable(runs.tracking_uri(), "MLFLOW_TRACKING_URI", table="experiments")
     with tempfile.TemporaryDirectory() as folder, study_lock(storage, plan.study):
-        scratch, trainer = Path(folder), cluster or pool
+        scratch = Path(folder)
+        trainer = pool if cluster is None else cluster  # a cluster without running trials is falsy
         data = _prepare(plan, paths, scratch)
         files = TrialFiles(var() / "studies" / plan.study)
         study = open_study(plan, create_storage(storage))
