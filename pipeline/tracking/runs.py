@@ -233,13 +233,18 @@ def log_files(client: MlflowClient, run_id: str, paths: Iterable[Path], folder: 
         client.log_artifact(run_id, str(path), folder)
 
 
-@functools.cache
 def _source() -> dict[str, str]:
     """The tags that MLflow shows as the source of a run: module, stage and dataset, and the commit."""
     module = ".".join(Path(sys.argv[0]).with_suffix("").parts[-3:]).removesuffix(".__main__")
-    commit = provenance.git_revision()
+    commit = _commit()
     return {
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": " ".join([module, *sys.argv[1:]]),
         **({"mlflow.source.git.commit": commit} if commit != "unknown" else {}),
     }
+
+
+@functools.cache
+def _commit() -> str:
+    """The commit, asked of git once for all runs of a process."""
+    return provenance.git_revision()
