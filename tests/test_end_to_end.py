@@ -204,9 +204,9 @@ def test_a_port_in_use_and_a_port_that_is_none_are_told_in_one_message(project, 
 
 
 def test_serve_without_a_bento_says_what_makes_one(project) -> None:
-    done = project.run(*COMMANDS, "serve", "wine", check=False)
+    done = project.run(*COMMANDS, "serve", "linnerud", check=False)
     assert done.returncode == 2
-    assert "make repro DATASETS=wine" in done.stderr
+    assert "make repro DATASETS=linnerud" in done.stderr
 
 
 def test_the_service_answers_on_every_route(address) -> None:

@@ -91,6 +91,6 @@ def test_tensorboard_shows_the_curves_of_every_finished_trial(project) -> None:
 
 
 def test_tensorboard_without_trials_says_what_makes_some(project) -> None:
-    done = project.run("python", "-m", "pipeline.commands", "tensorboard", "wine", check=False)
+    done = project.run("python", "-m", "pipeline.commands", "tensorboard", "linnerud", check=False)
     assert done.returncode == 2
-    assert "make repro DATASETS=wine" in done.stderr
+    assert "make repro DATASETS=linnerud" in done.stderr
