@@ -1,11 +1,7 @@
 """A table from a file that somebody brings: text, JSON lines or Parquet, compressed or not, near or far."""
 
-import gzip
 import hashlib
 import io
-import lzma
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,13 +13,12 @@ from contracts.errors import UserError, nearest
 from contracts.files import md5
 from contracts.settings.sections import READERS, Source
 from pipeline.paths import var
+from pipeline.sources.decompression import ENDINGS, decompress
 from pipeline.sources.delimited import read_delimited
 from pipeline.sources.values import MISSING, Conversion, convert, is_number
 from pipeline.tables import TARGET
 
-MOST_BYTES = 4 * 2**30  # of a file after decompression
 MOST_CLASSES = 20  # a target of whole numbers has classes where it has at most so many different ones
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 def read_source(source: Source) -> tuple[pa.Table, list[str]]:
@@ -79,8 +74,8 @@ def _part_names(path: str) -> list[str]:
 
 def _read(path: str, source: Source) -> tuple[pa.Table, list[str]]:
     name = path.rsplit("/", 1)[-1]
-    content = _decompress(name, _bytes(path))
-    kind = Path(name.removesuffix(next((ending for ending in COMPRESSED if name.endswith(ending)), ""))).suffix.lower()
+    content = decompress(name, _bytes(path))
+    kind = Path(name.removesuffix(next((ending for ending in ENDINGS if name.endswith(ending)), ""))).suffix.lower()
     if kind in (".parquet", ".pq"):
         return _flat(name, lambda: pq.read_table(io.BytesIO(content))), []
     if kind in (".jsonl", ".ndjson", ".json"):
@@ -119,34 +114,6 @@ def _bytes(path: str) -> bytes:
         raise
     except Exception as error:  # each store raises its own
         raise UserError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
-
-
-def _decompress(name: str, content: bytes) -> bytes:
-    try:
-        if name.endswith(".gz"):
-            return _at_most(name, gzip.GzipFile(fileobj=io.BytesIO(content)).read)
-        if name.endswith(".xz"):
-            return _at_most(name, lzma.LZMAFile(io.BytesIO(content)).read)
-        if name.endswith((".zst", ".bz2")):
-            kind = "zstd" if name.endswith(".zst") else "bz2"
-            return _at_most(name, pa.CompressedInputStream(pa.py_buffer(content), kind).read)
-        if name.endswith(".zip"):
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                members = [member for member in archive.namelist() if not member.endswith("/")]
-                if len(members) != 1:
-                    raise UserError(f"{name}: expected one file in the archive, received {len(members)}")
-                with archive.open(members[0]) as member:
-                    return _at_most(name, member.read)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException) as error:
-        raise UserError(f"{name} is not what its ending says, or is damaged: {error}") from None
-    return content
-
-
-def _at_most(name: str, read: Callable[[int], bytes]) -> bytes:
-    content = read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise UserError(f"{name}: expected at most {MOST_BYTES // 2**30} GiB after decompression, received more")
-    return content
 
 
 def _flat(name: str, read: Callable[[], pa.Table]) -> pa.Table:

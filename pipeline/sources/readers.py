@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import os
 import tarfile
 from pathlib import Path
@@ -13,8 +14,11 @@ import pyarrow as pa
 
 from contracts.errors import UserError
 from contracts.settings.load import Fetch, Source
+from pipeline.sources.decompression import read_chunks
 from pipeline.sources.download import content_digest, fetch_file
 from pipeline.tables import IMAGE, IS_TEST, TARGET, images_to_column
+
+MOST_HOUSING = 16 * 2**20  # bytes of the archive of California housing, which has 2 MiB
 
 
 def load_raw(dataset: str, source: Source, fetch: Fetch, downloads: Path) -> pa.Table:
@@ -97,11 +101,14 @@ def _read_idx(path: Path) -> np.ndarray:
 def _housing_numbers(path: Path) -> np.ndarray:
     """The 9 columns of StatLib's California housing (Pace and Barry, 1997), shape (20640, 9)."""
     try:
-        with tarfile.open(path) as archive:
-            member = archive.extractfile("CaliforniaHousing/cal_housing.data")
-            if member is None:
+        with gzip.open(path) as file:
+            content = b"".join(read_chunks(file, path.stat().st_size, MOST_HOUSING))
+        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+            member = archive.getmember("CaliforniaHousing/cal_housing.data")
+            data = archive.extractfile(member) if member.isreg() else None  # a link may lead to itself
+            if data is None:
                 raise ValueError("no data in the archive")
-            return np.loadtxt(member, delimiter=",")
+            return np.loadtxt(data, delimiter=",", ndmin=2)
     except (tarfile.TarError, KeyError) as error:
         raise ValueError(str(error)) from None
 

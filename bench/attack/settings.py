@@ -1,0 +1,194 @@
+"""Broken settings: each mutation of `params.yaml` and of each file of `catalog/` ends with one message, or is valid.
+
+A valid file is changed as a tree of YAML or as bytes, and read by the command `summary`, which reads it as every
+other command does. An audit hook of Python sees whatever it starts, writes or connects to.
+"""
+
+import contextlib
+import copy
+import io
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from ruamel.yaml import YAML
+
+from pipeline.commands.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 5  # for one file
+VALUES: list[Any] = [
+    None, True, False, 0, -1, 3, 1.5, 2**31, 2**63, 10**30, -(10**4000), 1e-300, 1e308, float("nan"), float("inf"), "",
+    " ", "iris", "auto", "none", "null", "~", "a\nb", "é\u2028\x07", "x" * 10_000, "../../x", "/etc/passwd",
+    "x;touch FILE;#", "$(touch FILE)", "`touch FILE`", "'; touch FILE; '", "${datasets}", "-x", "--help", "%s%n{0}",
+    [], [[]], [None], [1, "a", {}], {}, {"": ""}, {1: 2}, {"type": "int", "low": 1, "high": 2**53},
+    {"type": "float", "low": 0.0, "high": 1e300, "step": 1e-300}, {"type": "categorical", "choices": []},
+    {"type": "int", "low": 1, "high": 9, "when": {"depth": [1, "a", None]}}, {"a": {"b": {"c": [1, 2]}}},
+]  # fmt: skip
+BOMB = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 1}]" for n in range(30))
+MERGES = "\n".join(
+    f"a{n}: &a{n} {{{'<<: [' + ', '.join([f'*a{n - 1}'] * 9) + ']' if n else 'x: 1'}}}" for n in range(30)
+)
+WHOLE: tuple[bytes, ...] = (
+    b"", b"\n", b"null", b"3", b"- a", b"iris", b"\xff\xfe\x00", b"\xef\xbb\xbfa: 1", "a: 1".encode("utf-16"), b"a: \x00",
+    b"a:\n\t- b", b"a: 1\na: 2", b"{" * 5000, b"a: " + b"[" * 5000 + b"]" * 5000, b"a: " + b"9" * 5000,
+    b"a: 0x" + b"f" * 20_000, b"a: 2024-13-45", b"a: 1e999999", b"%YAML 9.9\n---\na: 1", b"--- {}\n--- {}", b"? [a]\n: 1",
+    b"a: &a [*a]", b"a: *b", BOMB.encode(), MERGES.encode(), b"a: &a\n  <<: *a", b"<<: 3", b"? &a {*a : 1}\n: 2",
+    b"a: !!python/object/apply:os.system ['touch FILE']", b"a: !!python/name:os.system", b"a: !!binary '?'",
+    b"a: !!timestamp x", b"a: !!set {b, c}", b"a: !!omap [b: 1]", b"!!int x: 3", b"a: !include /etc/passwd",
+    b"a: 0o9", b"a: 1:99999999:2", b"#" * 2_000_000, b"a: '" + b"x" * 900_000 + b"'", b"a: |\n  b\n c", b"a: @", b"a: 'b",
+)  # fmt: skip
+
+
+def mutants(content: bytes, rng: random.Random) -> Iterator[bytes]:
+    """Endless changes of a file: first each that replaces it, then trees and bytes in turns."""
+    yield from WHOLE
+    for whole in WHOLE[: len(WHOLE) // 2]:
+        yield content + b"\n" + whole
+    tree = YAML(typ="safe", pure=True).load(content.decode())
+    while True:
+        changed = copy.deepcopy(tree)
+        for _ in range(rng.randrange(1, 4)):
+            _change_tree(changed, rng)
+        text = io.StringIO()
+        YAML(typ="safe", pure=True).dump(changed, text)
+        yield text.getvalue().encode("utf-8", "surrogatepass")
+        yield _change_bytes(content, rng)
+
+
+def _change_tree(tree: Any, rng: random.Random) -> None:
+    """Replace, remove, rename, add or move one value of a mapping or a list somewhere in the tree."""
+    nodes = [tree]
+    for node in nodes:
+        nodes += [v for v in (node.values() if isinstance(node, dict) else node) if isinstance(v, dict | list) and v]
+    node, other = rng.choice(nodes), rng.choice(nodes)
+    keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+    if not keys:
+        return
+    key, value = rng.choice(keys), copy.deepcopy(rng.choice([*VALUES, other]))
+    match rng.randrange(5):
+        case 0 | 1:
+            node[key] = value
+        case 2:
+            del node[key]
+        case 3 if isinstance(node, dict):
+            node[rng.choice([3, None, "", f"{key}s", "<<", *[v for v in VALUES if isinstance(v, str)]])] = node.pop(key)
+        case _ if isinstance(node, dict):
+            node[rng.choice(["type", "files", "when", "default", "space", "image", "task"])] = value
+        case _:
+            node.append(value)
+
+
+def _change_bytes(content: bytes, rng: random.Random) -> bytes:
+    changed = bytearray(content)
+    for _ in range(rng.randrange(1, 6)):
+        at = rng.randrange(len(changed) + 1)
+        inserted = rng.choice([rng.randbytes(rng.randrange(3)), *b":-{}[]&*!|>'\"%@`,#?\t\n ".split(b"\0"), b"\t", b"&a ", b"*a"])
+        changed[at : at + rng.randrange(4)] = inserted
+    return bytes(changed)
+
+
+class Watch:
+    """What Python's audit events say of the processes, files and connections of the code under attack."""
+
+    def __init__(self) -> None:
+        self.active, self.seen = False, set[str]()
+        sys.addaudithook(self._note)
+
+    def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.active:
+            return
+        writes = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+        if writes or event.startswith(("subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.mkdir",
+                                       "os.rename", "os.remove", "shutil.", "socket.connect")):  # fmt: skip
+            self.seen.add(f"{event} {arguments[:1]}")
+
+
+def attack(file: str, count: int, seed: int, watch: Watch) -> list[str]:
+    """What went wrong, one line each, with `count` mutations of one file of the settings."""
+    wrong: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="attack-") as parent:
+        project = Path(parent) / "project"
+        _copy(project, file)
+        before, content = _files(Path(parent)), (project / file).read_bytes()
+        rng = random.Random(f"{seed} {file}")
+        with contextlib.chdir(project):
+            for number, (_, mutant) in enumerate(zip(range(count), mutants(content, rng), strict=False)):
+                Path(file).write_bytes(mutant)
+                if problem := _judge(file, watch):
+                    wrong.append(f"{file}, mutation {number}: {problem}: {mutant[:300]!r}")
+        (project / file).write_bytes(content)
+        if _files(Path(parent)) != before:
+            wrong.append(f"{file}: files came or went: {sorted(_files(Path(parent)) ^ before)}")
+    return wrong
+
+
+def _copy(project: Path, file: str) -> None:
+    """The settings with few datasets, so that a reading is fast."""
+    (project / "catalog").mkdir(parents=True)
+    for name in {"params.yaml", "spaces.yaml", "catalog/iris.yaml", "catalog/digits.yaml", "catalog/diabetes.yaml", file}:
+        shutil.copy(ROOT / name, project / name)
+
+
+def _files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def _judge(file: str, watch: Watch) -> str | None:
+    """What is wrong with the end of the command: None where it read the settings, or refused them in one message."""
+    said, refused = io.StringIO(), io.StringIO()
+    watch.seen.clear()
+    started = time.perf_counter()
+    with patch("sys.argv", ["summary", "summary"]), contextlib.redirect_stdout(said), contextlib.redirect_stderr(refused):
+        with _limited():
+            watch.active = True
+            try:
+                code = main()
+            except BaseException as error:  # whatever reaches a user as a stack trace
+                return f"{type(error).__name__}: {error}"[:300]
+            finally:
+                watch.active = False
+    return judge(code, refused.getvalue(), file) or (
+        f"it did {sorted(watch.seen)}" if watch.seen
+        else f"{time.perf_counter() - started:.1f} s" if time.perf_counter() - started > SECONDS else None
+    )  # fmt: skip
+
+
+def judge(code: int, message: str, file: str) -> str | None:
+    """What is wrong with an exit code and a message about a broken file."""
+    if code == 0:
+        return f"valid, but said {message[:300]}" if message else None
+    first, *problems = message.splitlines()
+    if code not in (1, 2) or not re.fullmatch(r"\w+: the settings have \d+ problems?, nothing was run:", first):
+        return f"exit {code}: {message[:300]}"
+    if any(not re.match(r"  (params|spaces|catalog/\w+)\.yaml: ", problem) for problem in problems):
+        return f"a problem without its file: {message[:600]}"
+    if not any(problem.startswith(f"  {file}: ") for problem in problems):
+        return f"{file} is not named: {message[:600]}"
+    return f"{len(message)} characters" if len(message) > 20_000 else None
+
+
+@contextlib.contextmanager
+def _limited() -> Iterator[None]:
+    """End what hangs."""
+
+    def end(*_: Any) -> None:
+        raise TimeoutError(f"no end after {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
