@@ -42,7 +42,7 @@ MERGES = "\n".join(
 WHOLE: tuple[bytes, ...] = (
     b"", b"\n", b"null", b"3", b"- a", b"iris", b"\xff\xfe\x00", b"\xef\xbb\xbfa: 1", "a: 1".encode("utf-16"), b"a: \x00",
     b"a:\n\t- b", b"a: 1\na: 2", b"{" * 5000, b"a: " + b"[" * 5000 + b"]" * 5000, b"a: " + b"9" * 5000,
-    b"a: 0x" + b"f" * 20_000, b"a: 2024-13-45", b"a: 1e999999", b"%YAML 9.9\n---\na: 1", b"--- {}\n--- {}", b"? [a]\n: 1",
+    b"a: 0x" + b"f" * 20_000, b"0x" + b"f" * 20_000 + b": a", b"a: 2024-13-45", b"a: 1e999999", b"%YAML 9.9\n---\na: 1", b"--- {}\n--- {}", b"? [a]\n: 1",
     b"a: &a [*a]", b"a: *b", BOMB.encode(), MERGES.encode(), b"a: &a\n  <<: *a", b"<<: 3", b"? &a {*a : 1}\n: 2",
     b"a: !!python/object/apply:os.system ['touch FILE']", b"a: !!python/name:os.system", b"a: !!binary '?'",
     b"a: !!timestamp x", b"a: !!set {b, c}", b"a: !!omap [b: 1]", b"!!int x: 3", b"a: !include /etc/passwd",
@@ -136,8 +136,10 @@ def attack(file: str, count: int, seed: int, watch: Watch) -> list[str]:
 def _copy(project: Path, file: str) -> None:
     """The settings with few datasets, so that a reading is fast."""
     (project / "catalog").mkdir(parents=True)
-    for name in {"params.yaml", "spaces.yaml", "catalog/iris.yaml", "catalog/digits.yaml", "catalog/diabetes.yaml", file}:
+    for name in {"params.yaml", "spaces.yaml", "catalog/iris.yaml", file}:
         shutil.copy(ROOT / name, project / name)
+    listed = re.sub(r"datasets:\n(- \w+\n)+", "datasets: [iris]\n", (ROOT / "params.yaml").read_text())
+    (project / "params.yaml").write_text(listed)
 
 
 def _files(folder: Path) -> set[str]:

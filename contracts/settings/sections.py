@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from contracts.errors import show
 from contracts.settings.pruners import Pruner
 from contracts.settings.space import SearchSpace, Section, continuous
 from contracts.spec import required_hyperparameters
@@ -19,14 +20,16 @@ Sampler = Literal["auto", "grid", "random", "tpe", "cmaes", "qmc", "gp", "nsga2"
 MetricName = Literal["log_loss", "accuracy", "rmse", "mae"]
 
 Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]  # what a timer can wait
+Workers = Annotated[int, Field(ge=1, le=256)]
 
 
 class Fetch(Section):
     """fetch downloads or reads a dataset as one table."""
 
-    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    attempts: PositiveInt
+    timeout: Seconds
+    attempts: Annotated[int, Field(ge=1, le=20)]
 
 
 class Preprocess(Section):
@@ -66,10 +69,10 @@ class Search(Section):
     """search, in the stage train, says which configurations are tried and how the best are found."""
 
     n_trials: PositiveInt | None
-    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
-    workers: Literal["auto"] | PositiveInt
+    timeout: Seconds | None
+    workers: Literal["auto"] | Workers
     scheduler: str | None
-    trial_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    trial_timeout: Seconds | None
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     metric: Literal["auto"] | MetricName
     keep: PositiveInt
@@ -79,7 +82,7 @@ class Search(Section):
     tolerance: Annotated[float, Field(ge=0, lt=1)]
     folds: Annotated[int, Field(ge=1, le=20)]
     finalist_seeds: Annotated[int, Field(ge=0, le=100)]
-    warmup_epochs: Annotated[int, Field(ge=0)]
+    warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)]
     space: SearchSpace
 
     @field_validator("scheduler")
@@ -140,14 +143,14 @@ class Select(Section):
 class Evaluate(Section):
     """evaluate measures the winner on the test rows."""
 
-    bootstrap_samples: Annotated[int, Field(ge=2)]
+    bootstrap_samples: Annotated[int, Field(ge=2, le=1_000_000)]
     confidence: Fraction
 
 
 class Package(Section):
     """package makes the Bento that `make serve` starts."""
 
-    workers: PositiveInt
+    workers: Workers
 
 
 class Image(Section):
@@ -216,8 +219,27 @@ class Source(Section):
             raise ValueError("image: height, width and maximum of a pixel")
         return self
 
+    @model_validator(mode="after")
+    def has_nothing_that_its_source_ignores(self) -> "Source":
+        wanted = {"idx": IDX_FILES, "statlib_housing": tuple(self.files)[:1], "csv": tuple(self.files)[:1]}
+        names = wanted.get(self.source, ())
+        if set(self.files) != set(names) or (self.addresses and not names):
+            expected = f"the files {', '.join(names)} alone" if names else "no files and no addresses"
+            raise ValueError(f"{expected} for source: {self.source}, received {show([*self.files, *self.addresses])}")
+        return self
+
 
 READERS = ("scikit-learn", "idx", "statlib_housing", "csv")
+IDX_FILES = (
+    "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
+)  # fmt: skip
+# What can be predicted in each dataset that scikit-learn brings.
+SCIKIT_LEARN: dict[str, tuple[Task, ...]] = {
+    "iris": ("multiclass", "regression"), "wine": ("multiclass", "regression"), "digits": ("multiclass", "regression"),
+    "breast_cancer": ("binary", "multiclass", "regression"), "digit_properties": ("multilabel",),
+    "diabetes": ("regression",), "linnerud": ("regression",),
+}  # fmt: skip
 
 
 class Settings(Section):
@@ -237,6 +259,21 @@ class Params(Settings):
 
     dataset: str
     source: Source = Field(alias="data")
+
+    @field_validator("source")
+    @classmethod
+    def is_brought_by_scikit_learn(cls, source: Source, info: ValidationInfo) -> Source:
+        if source.source != "scikit-learn":
+            return source
+        name, shape = info.data["dataset"], (8, 8) if info.data["dataset"].startswith("digit") else None
+        tasks = SCIKIT_LEARN.get(name)
+        if tasks is None:
+            raise ValueError(f"source: a file or an address; scikit-learn has {', '.join(SCIKIT_LEARN)} and no {name}")
+        if source.task not in tasks:
+            raise ValueError(f"task: {' or '.join(tasks)} for {name}, received {source.task!r}")
+        if source.image and (source.image.height, source.image.width) != shape:
+            raise ValueError(f"image: {'height: 8 and width: 8' if shape else 'none'} for {name}, received another")
+        return source
 
     def metric_for(self, task: Task) -> MetricName:
         """The validation metric that ranks trials, candidates and champion."""

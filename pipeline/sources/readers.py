@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import math
 import os
 import tarfile
 from pathlib import Path
@@ -82,20 +83,27 @@ def _image_table(images: np.ndarray, labels: Any) -> pa.Table:
 def _idx(files: dict[str, Path], source: Source) -> pa.Table:
     """The format of MNIST: a magic number, big-endian sizes, then bytes (yann.lecun.com/exdb/mnist)."""
     parts = []
+    names = np.array(source.classes or [str(digit) for digit in range(10)])
+    assert source.image is not None
     for prefix, is_test in (("train", False), ("t10k", True)):
-        images = _read_idx(files[f"{prefix}-images-idx3-ubyte.gz"])
-        labels = _read_idx(files[f"{prefix}-labels-idx1-ubyte.gz"])
-        names = np.array(source.classes or [str(digit) for digit in range(10)])
+        images = _read_idx(files[f"{prefix}-images-idx3-ubyte.gz"], (source.image.height, source.image.width))
+        labels = _read_idx(files[f"{prefix}-labels-idx1-ubyte.gz"], ())
+        if len(labels) != len(images) or max(labels, default=0) >= len(names):
+            raise UserError(f"{prefix}-labels-idx1-ubyte.gz: expected {len(images)} labels below {len(names)}")
         part = _image_table(images, names[labels])
         parts.append(part.append_column(IS_TEST, pa.array(np.full(len(labels), is_test))))
     return pa.concat_tables(parts)
 
 
-def _read_idx(path: Path) -> np.ndarray:
-    content = gzip.decompress(path.read_bytes())
-    dimensions = content[3]
-    shape = np.frombuffer(content, ">u4", count=dimensions, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+def _read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The examples of a file, each of this shape."""
+    content, start = gzip.decompress(path.read_bytes()), 8 + 4 * len(shape)
+    head = content[:start]
+    expected = bytes((0, 0, 8, 1 + len(shape))) + head[4:8] + b"".join(size.to_bytes(4, "big") for size in shape)
+    count = int.from_bytes(head[4:8], "big")
+    if head != expected or len(content) - start != count * math.prod(shape):
+        raise UserError(f"{path.name}: expected bytes in the idx format, in examples of shape {shape}, received others")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(count, *shape)
 
 
 def _housing_numbers(path: Path) -> np.ndarray:
@@ -103,9 +111,11 @@ def _housing_numbers(path: Path) -> np.ndarray:
     try:
         with gzip.open(path) as file:
             content = b"".join(read_chunks(file, path.stat().st_size, MOST_HOUSING))
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             member = archive.getmember("CaliforniaHousing/cal_housing.data")
-            data = archive.extractfile(member) if member.isreg() else None  # a link may lead to itself
+            # A link may lead to itself; what is sparse may be larger than its archive.
+            is_data = member.isreg() and member.size <= len(content)
+            data = archive.extractfile(member) if is_data else None
             if data is None:
                 raise ValueError("no data in the archive")
             return np.loadtxt(data, delimiter=",", ndmin=2)
@@ -136,7 +146,10 @@ def _statlib_housing(path: Path) -> pa.Table:
 
 
 def _csv(path: Path, source: Source) -> pa.Table:
-    table = pd.read_csv(path)
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:  # pandas' own errors too
+        raise UserError(f"{path.name} is no CSV: {str(error).strip().splitlines()[0]}") from None
     if source.target not in table:
         raise UserError(f"{path.name}: expected a column {source.target!r}, received {', '.join(table.columns)}")
     return pa.Table.from_pandas(table.rename(columns={source.target: TARGET}), preserve_index=False)
