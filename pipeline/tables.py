@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.settings.sections import Task
+from contracts.settings.source import Task
 
 DATE_FORMAT = b"date_format"
 IMAGE = "image"

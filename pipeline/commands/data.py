@@ -29,7 +29,7 @@ def add_data(
         raise UserError(f"NAME: expected 1 to 64 of a-z, 0-9 and _, received {name!r}")
     if path.exists():
         raise UserError(f"{path} exists already: choose another NAME, or edit that file")
-    from contracts.settings.sections import Source
+    from contracts.settings.source import Source
     from pipeline.data.roles import role_of
     from pipeline.sources.files import columns_of_source, read_source
     from pipeline.tables import TARGET, infer_task

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from contracts.errors import UserError, nearest
 from contracts.files import md5
-from contracts.settings.sections import READERS, Source
+from contracts.settings.source import READERS, Source
 from pipeline.paths import var
 from pipeline.sources.delimited import read_delimited
 from pipeline.sources.values import MISSING, Conversion, convert, is_number

@@ -16,7 +16,7 @@ import pytest
 from contracts.encoding import encode
 from contracts.errors import UserError
 from contracts.schema import DateFeature, Schema
-from contracts.settings.sections import Source
+from contracts.settings.source import Source
 from pipeline.data.schema_inference import infer_schema
 from pipeline.sources.files import read_source
 from pipeline.tables import TARGET, infer_task
