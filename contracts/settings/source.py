@@ -102,6 +102,8 @@ class Source(Section):
                 raise ValueError("task: binary, multiclass or regression for a file, received 'multilabel'")
             if self.target is None and self.image is None:
                 raise ValueError("target: the name of the column to predict; or image, for a folder of images by class")
+            if self.database is not None and self.test_source is not None:
+                raise ValueError("a column that says the part (split) for a query, received test_source")
             return self
         if self.test_source is not None or self.database is not None:
             raise ValueError(f"test_source and database for data of one's own, received source: {self.source}")

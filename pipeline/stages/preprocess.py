@@ -7,6 +7,7 @@ from contracts.settings.load import Params
 from pipeline.data.partition import divide
 from pipeline.data.roles import split_hints
 from pipeline.data.schema_inference import infer_schema
+from pipeline.data.target_checks import check_target
 from pipeline.paths import Paths
 from pipeline.tables import IS_TEST, infer_task, write_rows
 
@@ -18,6 +19,8 @@ def run(params: Params, paths: Paths) -> None:
     settings = params.preprocess
     task = params.source.task or infer_task(table)
     source = params.source.model_copy(update={"task": task})
+    if source.is_file:
+        check_target(table, params.source, task)
     parts, notes = divide(table, source, settings, by_class=task in ("multiclass", "binary"))
     if IS_TEST in table.column_names:
         table = table.drop_columns([IS_TEST])
