@@ -5,8 +5,8 @@ import io
 import lzma
 import zipfile
 import zlib
-from collections.abc import Iterator
-from typing import IO, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,14 +18,14 @@ MOST_RATIO = 200  # of content to file; tables reach 5 to 30
 ANY_RATIO = 64 * 2**20  # bytes of content, up to which the ratio does not matter
 
 
-def read_chunks(file: IO[bytes], compressed: int, most: int = MOST_BYTES) -> Iterator[bytes]:
-    """The content of an opened file of `compressed` bytes, in chunks, until a limit is passed.
+def read_chunks(read: Callable[[int], bytes], compressed: int, most: int = MOST_BYTES) -> Iterator[bytes]:
+    """The content that `read` gives of a file of `compressed` bytes, in chunks, until a limit is passed.
 
     Raises:
         ValueError: where there is more content than `most`, or than `MOST_RATIO` allows.
     """
     limit, total = min(most, max(ANY_RATIO, MOST_RATIO * compressed)), 0
-    while chunk := file.read(2**20):
+    while chunk := read(2**20):
         total += len(chunk)
         if total > limit:
             raise ValueError(f"expected at most {limit // 2**20:,} MiB after decompression, received more")
@@ -42,7 +42,7 @@ def decompress(name: str, content: bytes) -> bytes:
         return content
     try:
         with _opened(name, content) as file:
-            return b"".join(read_chunks(file, len(content)))
+            return b"".join(read_chunks(file.read, len(content)))
     except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException) as error:
         raise UserError(f"{name} is not what its ending says, or is damaged: {error}") from None
     except (ValueError, RuntimeError) as error:  # over a limit; zipfile's own for encryption and rare methods

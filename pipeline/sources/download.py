@@ -26,7 +26,7 @@ def content_digest(path: Path) -> str:
     """The sha256 of a file's content, decompressed where it is gzip; ValueError where it is too large."""
     opened, sha256 = gzip.open if path.suffix == ".gz" else open, hashlib.sha256()
     with opened(path, "rb") as file:
-        for chunk in read_chunks(file, path.stat().st_size):
+        for chunk in read_chunks(file.read, path.stat().st_size):
             sha256.update(chunk)
     return sha256.hexdigest()
 

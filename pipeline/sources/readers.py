@@ -110,7 +110,7 @@ def _housing_numbers(path: Path) -> np.ndarray:
     """The 9 columns of StatLib's California housing (Pace and Barry, 1997), shape (20640, 9)."""
     try:
         with gzip.open(path) as file:
-            content = b"".join(read_chunks(file, path.stat().st_size, MOST_HOUSING))
+            content = b"".join(read_chunks(file.read, path.stat().st_size, MOST_HOUSING))
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             member = archive.getmember("CaliforniaHousing/cal_housing.data")
             # A link may lead to itself; what is sparse may be larger than its archive.
