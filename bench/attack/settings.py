@@ -7,10 +7,12 @@ other command does. An audit hook of Python sees whatever it starts, writes or c
 import contextlib
 import copy
 import io
+import json
+import os
 import random
 import re
 import shutil
-import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,19 +22,12 @@ from unittest.mock import patch
 
 from ruamel.yaml import YAML
 
+from bench.attack.mutations import change_bytes, change_tree, limited
+from bench.attack.rows import Row
 from pipeline.commands.__main__ import main
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 5  # of computing, for one file
-VALUES: list[Any] = [
-    None, True, False, 0, -1, 3, 1.5, 2**31, 2**63, 10**30, -(10**4000), 1e-300, 1e308, float("nan"), float("inf"), "",
-    " ", "iris", "auto", "none", "null", "~", "a\nb", "é\u2028\x07", "x" * 10_000, "../../x", "/etc/passwd",
-    "x;touch FILE;#", "$(touch FILE)", "`touch FILE`", "'; touch FILE; '", "${datasets}", "-x", "--help", "%s%n{0}",
-    [], [[]], [None], [1, "a", {}], {}, {"": ""}, {1: 2}, {"type": "int", "low": 1, "high": 2**53},
-    {"type": "float", "low": 0.0, "high": 1e300, "step": 1e-300}, {"type": "categorical", "choices": []},
-    {"type": "int", "low": 1, "high": 9, "when": {"depth": [1, "a", None]}}, {"a": {"b": {"c": [1, 2]}}},
-]  # fmt: skip
-SIGNS = [*b": - { } [ ] &a *a ! | > ' % @ # ?".split(), b'"', b"\t", b"\n"]
 BOMB = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 1}]" for n in range(30))
 MERGES = "\n".join(
     f"a{n}: &a{n} {{{'<<: [' + ', '.join([f'*a{n - 1}'] * 9) + ']' if n else 'x: 1'}}}" for n in range(30)
@@ -48,6 +43,16 @@ WHOLE: tuple[bytes, ...] = (
     b"a: '" + b"x" * 200_000 + b"'", b"a: |\n  b\n c", b"a: @", b"a: 'b", b"a: " + b"{a: " * 60_000,
 )  # fmt: skip
 
+NAMES = ("../../x", "/etc/passwd", "x;touch FILE;#", "$(touch FILE)", "'; touch FILE; '", "${datasets}", "IRIS", "")
+LISTS = (b"iris", b"null", b"[[a]]", b"{iris: 1}")
+PARAMS = (ROOT / "params.yaml").read_bytes()
+# What real processes get: all of it is refused.
+REFUSED = (
+    *(re.sub(rb"- digits\n", b"- " + json.dumps(name).encode() + b"\n", PARAMS) for name in NAMES),
+    *(re.sub(rb"datasets:\n(- \w+\n)+", b"datasets: " + value + b"\n", PARAMS) for value in LISTS),
+    *WHOLE[:3], WHOLE[6], *(whole for whole in WHOLE if len(whole) > 4000),
+)  # fmt: skip
+
 
 def mutants(content: bytes, rng: random.Random) -> Iterator[bytes]:
     """Endless changes of a file: first each that replaces it, then trees and bytes in turns."""
@@ -58,45 +63,11 @@ def mutants(content: bytes, rng: random.Random) -> Iterator[bytes]:
     while True:
         changed = copy.deepcopy(tree)
         for _ in range(rng.randrange(1, 4)):
-            _change_tree(changed, rng)
+            change_tree(changed, rng)
         text = io.StringIO()
         YAML(typ="safe", pure=True).dump(changed, text)
         yield text.getvalue().encode("utf-8", "surrogatepass")
-        yield _change_bytes(content, rng)
-
-
-def _change_tree(tree: Any, rng: random.Random) -> None:
-    """Replace, remove, rename, add or move one value of a mapping or a list somewhere in the tree."""
-    nodes = [tree]
-    for node in nodes:
-        nodes += [v for v in (node.values() if isinstance(node, dict) else node) if isinstance(v, dict | list) and v]
-    node, other = rng.choice(nodes), rng.choice(nodes)
-    keys = list(node) if isinstance(node, dict) else list(range(len(node)))
-    if not keys:
-        return
-    key, value = rng.choice(keys), copy.deepcopy(rng.choice([*VALUES, other]))
-    match rng.randrange(5):
-        case 0 | 1:
-            node[key] = value
-        case 2:
-            del node[key]
-        case 3 if isinstance(node, dict):
-            node[rng.choice([3, None, "", f"{key}s", "<<", *[v for v in VALUES if isinstance(v, str)]])] = node.pop(key)
-        case _ if isinstance(node, dict):
-            node[rng.choice(["type", "files", "when", "default", "space", "image", "task"])] = value
-        case _:
-            node.append(value)
-
-
-def _change_bytes(content: bytes, rng: random.Random) -> bytes:
-    changed = bytearray(content)
-    for _ in range(rng.randrange(1, 6)):
-        at = rng.randrange(len(changed) + 1)
-        inserted = rng.choice(
-            [rng.randbytes(rng.randrange(3)), *b":-{}[]&*!|>'\"%@`,#?\t\n ".split(b"\0"), b"\t", b"&a ", b"*a"]
-        )
-        changed[at : at + rng.randrange(4)] = inserted
-    return bytes(changed)
+        yield change_bytes(content, rng)
 
 
 class Watch:
@@ -155,7 +126,7 @@ def _judge(file: str, watch: Watch) -> str | None:
         patch("sys.argv", ["summary", "summary"]),
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(refused),
-        _limited(),
+        limited(SECONDS),
     ):
         watch.active = True
         try:
@@ -181,17 +152,28 @@ def judge(code: int, message: str, file: str) -> str | None:
     return f"{len(message)} characters" if len(message) > 20_000 else None
 
 
-@contextlib.contextmanager
-def _limited() -> Iterator[None]:
-    """End what hangs."""
+def run(count: int = 500, seed: int = 1) -> list[Row]:
+    """Attack each file, and give some of the mutations to real processes of `repro`."""
+    watch, rows = Watch(), []
+    for path in [ROOT / "params.yaml", ROOT / "spaces.yaml", *sorted((ROOT / "catalog").iterdir())]:
+        file = path.relative_to(ROOT).as_posix()
+        rows.append(Row(f"settings: {file}", count, attack(file, count, seed, watch)))
+    failures = [problem for number, content in enumerate(REFUSED) if (problem := _repro(content, number))]
+    return [*rows, Row("settings: processes", len(REFUSED), failures, "exit 2, one message, nothing written beside")]
 
-    def end(*_: Any) -> None:
-        raise TimeoutError(f"no end after {SECONDS} s")
 
-    before = signal.signal(signal.SIGVTALRM, end)
-    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        signal.signal(signal.SIGVTALRM, before)
+def _repro(content: bytes, number: int) -> str | None:
+    """What is wrong with `repro` over a broken `params.yaml`, in a folder in which DVC could do nothing."""
+    with tempfile.TemporaryDirectory(prefix="attack-") as parent:
+        project = Path(parent) / "project"
+        _copy(project, "params.yaml")
+        (project / "params.yaml").write_bytes(content)
+        before = _files(Path(parent))
+        command = [sys.executable, "-m", "pipeline.commands", "repro"]
+        done = subprocess.run(command, cwd=project, env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True,
+                              capture_output=True, timeout=60, check=False)  # fmt: skip
+        wrong = "exit 0" if done.returncode == 0 else judge(done.returncode, done.stderr, "params.yaml")
+        wrong = wrong or (f"said {done.stdout[:300]}" if done.stdout else None)
+        if _files(Path(parent)) != before:
+            wrong = f"files came or went: {sorted(_files(Path(parent)) ^ before)}"
+    return wrong and f"process {number}: {wrong}"

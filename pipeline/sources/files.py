@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -103,17 +104,23 @@ def flat(name: str, read: Callable[[], pa.Table]) -> pa.Table:
     """A table with types of its own as one of text, numbers and moments; one value in each cell."""
     try:
         table = read()
-    except pa.ArrowException as error:
-        raise UserError(f"{name} cannot be read: {str(error).splitlines()[0]}") from None
+        table.validate(full=True)
+        return pa.table({field.name: _plain(table[field.name], field.type) for field in _columns(name, table)})
+    except (pa.ArrowException, OSError, UnicodeError, MemoryError) as error:  # a damaged file gives any of them
+        raise UserError(f"{name} cannot be read: {(str(error).splitlines() or ['damaged'])[0]}") from None
+
+
+def _columns(name: str, table: pa.Table) -> pa.Schema:
     nested = [f.name for f in table.schema if pa.types.is_nested(f.type) or pa.types.is_binary(f.type)]
     if nested:
         raise UserError(
             f"{name}: expected one value in each cell, received lists, structures or bytes in {', '.join(nested)}"
         )
+    if twice := [column for column, count in Counter(table.column_names).items() if count > 1]:
+        raise UserError(f"{name}: expected each name once, received more than once: {', '.join(twice)}")
     if not table.num_rows:
         raise UserError(f"{name} has no rows")
-    columns = {field.name: _plain(table[field.name], field.type) for field in table.schema}
-    return pa.table(columns)
+    return table.schema
 
 
 def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

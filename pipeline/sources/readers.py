@@ -31,7 +31,7 @@ def load_raw(dataset: str, source: Source, fetch: Fetch, downloads: Path) -> pa.
     Raises:
         UserError: where a file cannot be had, or does not hold what it should.
     """
-    digest = _housing_digest if source.source == "statlib_housing" else content_digest
+    digest = housing_digest if source.source == "statlib_housing" else content_digest
     mirror = os.environ.get("DATA_MIRROR")
     files = {}
     for name, sha256 in source.files.items():
@@ -123,7 +123,7 @@ def _housing_numbers(path: Path) -> np.ndarray:
         raise ValueError(str(error)) from None
 
 
-def _housing_digest(path: Path) -> str:
+def housing_digest(path: Path) -> str:
     """The sha256 of the numbers, rounded to their four decimals: mirrors write the same numbers in other formats."""
     return hashlib.sha256(_housing_numbers(path).round(4).astype("<f8").tobytes()).hexdigest()
 
