@@ -142,7 +142,7 @@ def judge(code: int, message: str, file: str) -> str | None:
     """What is wrong with an exit code and a message about a broken file."""
     if code == 0:
         return f"valid, but said {message[:300]}" if message else None
-    first, *problems = message.splitlines()
+    first, *problems = message.splitlines() or [""]
     if code not in (1, 2) or not re.fullmatch(r"\w+: the settings have \d+ problems?, nothing was run:", first):
         return f"exit {code}: {message[:300]}"
     if any(not re.match(r"  (params|spaces|catalog/\w+)\.yaml: ", problem) for problem in problems):
