@@ -68,8 +68,8 @@ repro: $(READY)  ## data → trained → selected → packaged [DATASETS="mnist 
 	$(RUN) repro $(DATASETS)
 
 .PHONY: add-data
-add-data: $(READY)  ## make a file of yours a dataset: NAME=churn SOURCE=../churn.csv TARGET=Churn
-	@python -m pipeline.commands add-data "$(or $(NAME),$(error say NAME=churn))" "$(or $(SOURCE),$(error say SOURCE=../churn.csv))" $(if $(TARGET),"$(TARGET)")
+add-data: $(READY)  ## make data of yours a dataset: NAME=churn SOURCE=../churn.csv [TARGET=Churn] [DATABASE=variable, for a query]
+	@python -m pipeline.commands add-data "$(or $(NAME),$(error say NAME=churn))" "$(or $(SOURCE),$(error say SOURCE=../churn.csv))" $(if $(TARGET),"$(TARGET)") $(if $(DATABASE),--database "$(DATABASE)")
 
 .PHONY: ui
 ui: $(READY)  ## MLflow's UI over the tracked runs [UI_PORT=5000]
