@@ -77,12 +77,25 @@ class ClassTarget(_Frozen):
     frequencies: tuple[float, ...]
 
 
+class LogScale(_Frozen):
+    """The logarithm of a number plus `offset`, which is 0 where all are above 0, with statistics of the train split."""
+
+    offset: float
+    mean: float
+    std: float
+
+
 class NumericTarget(_Frozen):
-    """A number, with statistics of the train split."""
+    """A number, with statistics of the train split.
+
+    `log` is None where a train value is below 0. `skewed` is whether a search tries the logarithm.
+    """
 
     name: str
     mean: float
     std: float
+    log: LogScale | None = None
+    skewed: bool = False
 
 
 class LabelsTarget(_Frozen):
@@ -150,6 +163,13 @@ class Schema(_Frozen):
     def picks_one(self) -> bool:
         """Whether a row has exactly one class, so that the most probable class is the prediction."""
         return isinstance(self.target, ClassTarget)
+
+    @property
+    def numbers(self) -> tuple[NumericTarget, ...]:
+        """The numbers that a regression predicts; empty for classes and labels."""
+        if isinstance(self.target, NumericTargets):
+            return self.target.targets
+        return (self.target,) if isinstance(self.target, NumericTarget) else ()
 
     @property
     def outputs(self) -> tuple[str, ...]:

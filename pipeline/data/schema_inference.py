@@ -10,20 +10,17 @@ from contracts.encoding import date_parts, encode_target
 from contracts.errors import UserError, nearest
 from contracts.schema import (
     CategoricalFeature,
-    ClassTarget,
     DateFeature,
     DroppedColumn,
     Feature,
     ImageFeature,
-    LabelsTarget,
     NumericFeature,
-    NumericTarget,
-    NumericTargets,
     Schema,
 )
 from contracts.settings.sections import Image, Source, Task
 from pipeline.data import bins as edges
 from pipeline.data.roles import role_of
+from pipeline.data.targets import infer_target
 from pipeline.tables import IMAGE, TARGET, column_to_images, date_format
 
 
@@ -39,7 +36,7 @@ def infer_schema(dataset: str, source: Source, train: pa.Table, raw_md5: str, bi
     """
     task = source.task
     assert task is not None
-    target = _target(source, task, train)
+    target = infer_target(source, task, train)
     if source.image is not None:
         feature, sample = _image(source.image, train)
         return Schema(
@@ -175,45 +172,3 @@ def _feature(column: pd.Series, form: str = "") -> Feature:
         median=float(np.median(values)),
         missing=missing,
     )
-
-
-def _target(source: Source, task: Task, train: pa.Table) -> ClassTarget | LabelsTarget | NumericTarget | NumericTargets:
-    if pa.types.is_struct(train.schema.field(TARGET).type):
-        return _several(source, task, pd.DataFrame(train[TARGET].to_pylist()))
-    values = train[TARGET].to_pandas()
-    name = source.target or TARGET
-    if values.isna().any():
-        raise UserError(f"target {name!r}: expected a value in every row, received {int(values.isna().sum())} missing")
-    if task == "regression":
-        if not pd.api.types.is_numeric_dtype(values):
-            raise UserError(f"target {name!r}: expected numbers for a regression, received {values.iloc[0]!r}")
-        return NumericTarget(name=name, mean=float(values.mean()), std=float(values.std(ddof=0)) or 1.0)
-    counts = values.astype(str).value_counts()
-    classes = source.classes or tuple(sorted(counts.index))
-    if (task == "binary" and len(classes) != 2) or len(classes) < 2:
-        raise UserError(
-            f"target {name!r}: expected {'2 classes' if task == 'binary' else '2 classes or more'}"
-            f" for the task {task}, received {len(classes)}"
-        )
-    return ClassTarget(
-        name=name, classes=classes, frequencies=tuple(float(counts.get(c, 0)) / len(values) for c in classes)
-    )
-
-
-def _several(source: Source, task: Task, values: pd.DataFrame) -> LabelsTarget | NumericTargets:
-    """A target with a column for each label or number."""
-    name = source.target or TARGET
-    if task not in ("multilabel", "regression"):
-        raise UserError(f"target {name!r}: expected one class per row for {task}, received several columns")
-    if values.isna().any(axis=None):
-        raise UserError(f"target {name!r}: expected a value in every row and column, received missing ones")
-    if task == "multilabel":
-        shares = values.mean().to_dict()
-        return LabelsTarget(
-            name=name, classes=tuple(map(str, shares)), frequencies=tuple(map(float, shares.values())), multilabel=True
-        )
-    numbers = [
-        NumericTarget(name=str(column), mean=float(values[column].mean()), std=float(values[column].std(ddof=0)) or 1.0)
-        for column in values
-    ]
-    return NumericTargets(name=name, targets=tuple(numbers))

@@ -31,7 +31,8 @@ def run(params: Params, paths: Paths) -> None:
         settings.seed,
         stratify=stratify,
     )
-    schema = infer_schema(params.dataset, source, table.take(parts["train"]), md5(raw), settings.bins)
+    bins = params.bins_for(len(parts["train"]))
+    schema = infer_schema(params.dataset, source, table.take(parts["train"]), md5(raw), bins)
     paths.prepared.mkdir(parents=True, exist_ok=True)
     schema.save(paths.prepared / "schema.json")
     for name, rows in parts.items():
