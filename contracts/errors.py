@@ -32,7 +32,9 @@ class Problem:
 
 def nearest(name: object, names: Iterable[str]) -> str:
     """`; did you mean 'width'?` for the closest of the names; empty where none is close."""
-    close = difflib.get_close_matches(str(name), list(names), n=1)
+    known = list(names)
+    same = [other for other in known if other.lower() == str(name).lower()]
+    close = same or difflib.get_close_matches(str(name), known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

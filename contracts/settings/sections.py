@@ -5,16 +5,15 @@ What a key of `params.yaml` does is said beside it there; `docs/reference/parame
 
 import importlib.util
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from contracts.settings.pruners import Pruner
+from contracts.settings.source import Source, Task
 from contracts.settings.space import SearchSpace, Section, continuous
 from contracts.spec import required_hyperparameters
 
-Task = Literal["multiclass", "binary", "multilabel", "regression"]
 Sampler = Literal["auto", "grid", "random", "tpe", "cmaes", "qmc", "gp", "nsga2"]
 MetricName = Literal["log_loss", "accuracy", "rmse", "mae"]
 
@@ -146,76 +145,6 @@ class Package(Section):
     """package makes the Bento that `make serve` starts."""
 
     workers: PositiveInt
-
-
-class Image(Section):
-    """The size of an image and the value of its brightest pixel."""
-
-    height: PositiveInt
-    width: PositiveInt
-    maximum: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Source(Section):
-    """Where a dataset comes from and what is predicted. `$DATA_MIRROR/<dataset>/<file>` is tried before `addresses`."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    source: str
-    """A file, a folder of files or an address with the rows; or scikit-learn, idx, statlib_housing or csv."""
-    task: Task | None = None
-    """What is predicted: one class of several or of two, several labels at once, or a number; null = by the target."""
-    target: str | None = None
-    """The column to predict; needed for a file and for csv."""
-    columns: dict[str, Literal["number", "category", "drop"]] = Field(default={})
-    """What a column is, where it is not what it looks like, by its name; an identifier can be learned from so."""
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """The sign between two values of a file; null = found."""
-    decimal: Literal[".", ","] | None = None
-    """The decimal mark of a file; null = found."""
-    encoding: str | None = None
-    """The encoding of a file; null = found."""
-    missing: tuple[str, ...] | None = Field(default=None, strict=False)
-    """Texts that mean a missing value, such as -999; null = blank, NA, NaN, null, None, ? and the like."""
-    weight: str | None = None
-    """The column that holds each example's weight; null = all weigh the same."""
-    classes: tuple[str, ...] | None = Field(default=None, strict=False)
-    """Names of the classes in the order of their codes, for idx; null = 0 to 9."""
-    image: Image | None = None
-    """The size of the images, for idx and for scikit-learn's digits; null = a table."""
-    addresses: tuple[str, ...] = Field(default=(), strict=False)
-    """URLs, tried in turn; `{file}` stands for a name in `files`."""
-    files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(default={})
-    """SHA-256 of each file's content, after decompression, by the file's name."""
-
-    @property
-    def is_file(self) -> bool:
-        """Whether `source` is a path or an address rather than the name of a reader."""
-        return self.source not in READERS
-
-    @model_validator(mode="after")
-    def has_what_its_source_needs(self) -> "Source":
-        if self.is_file:
-            if self.target is None:
-                raise ValueError("target: the name of the column to predict")
-            if self.task == "multilabel":
-                raise ValueError("task: binary, multiclass or regression for a file, received 'multilabel'")
-            return self
-        if self.task is None:
-            raise ValueError(f"task: what is predicted, for source: {self.source}")
-        if self.source != "scikit-learn" and not (self.files and self.addresses):
-            raise ValueError("files with their sha256, and addresses, for a source that is downloaded")
-        for name in self.files:
-            if name != Path(name).name or name in {"", ".", ".."}:
-                raise ValueError(f"a plain file name, received {name!r}")
-        if self.source == "csv" and self.target is None:
-            raise ValueError("target: the name of the column to predict")
-        if self.source == "idx" and self.image is None:
-            raise ValueError("image: height, width and maximum of a pixel")
-        return self
-
-
-READERS = ("scikit-learn", "idx", "statlib_housing", "csv")
 
 
 class Settings(Section):

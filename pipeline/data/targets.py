@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from contracts.errors import UserError
 from contracts.schema import ClassTarget, LabelsTarget, LogScale, NumericTarget, NumericTargets
-from contracts.settings.sections import Source, Task
+from contracts.settings.source import Source, Task
 from pipeline.tables import TARGET
 
 SKEWED = 1.0  # skewness from which on a distribution counts as highly skewed (Bulmer, 1979, Principles of Statistics)
