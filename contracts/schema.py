@@ -76,11 +76,26 @@ Feature = Annotated[NumericFeature | CategoricalFeature | DateFeature | ImageFea
 
 
 class ClassTarget(_Frozen):
-    """Two or more classes; class i has the code i. `frequencies` are those of the train split."""
+    """Two or more classes; class i has the code i. `frequencies` are those of the train split.
+
+    `classes` are texts; `kind` is what they were in the data, and are again in an answer.
+    """
 
     name: str
     classes: tuple[str, ...]
     frequencies: tuple[float, ...]
+    kind: Literal["text", "integer", "boolean"] = "text"
+
+    @property
+    def labels(self) -> tuple[str | int | bool, ...]:
+        """The classes as they were in the data, in the order of their codes."""
+        match self.kind:
+            case "integer":
+                return tuple(int(name) for name in self.classes)
+            case "boolean":
+                return tuple(name.lower() == "true" for name in self.classes)
+            case _:
+                return self.classes
 
 
 class LogScale(_Frozen):
@@ -173,6 +188,11 @@ class Schema(_Frozen):
     def classes(self) -> tuple[str, ...]:
         """The class names in the order of their codes, or the labels; empty for regression."""
         return self.target.classes if isinstance(self.target, ClassTarget | LabelsTarget) else ()
+
+    @property
+    def labels(self) -> tuple[str | int | bool, ...]:
+        """What a prediction names: the classes as they were in the data; empty for labels and regression."""
+        return self.target.labels if isinstance(self.target, ClassTarget) else ()
 
     @property
     def picks_one(self) -> bool:

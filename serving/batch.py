@@ -78,7 +78,7 @@ def predict_file(bundle: Path, source: Path, target: Path) -> tuple[int, int]:
 
 
 def _columns(schema: Schema) -> pa.Schema:
-    label = [("label", pa.string())] if schema.picks_one else []
+    label = [("label", pa.array(schema.labels).type)] if schema.picks_one else []
     names = [f"P({name})" for name in schema.classes] or schema.outputs
     return pa.schema([*label, *((name, pa.float32()) for name in names)])
 
@@ -86,7 +86,7 @@ def _columns(schema: Schema) -> pa.Schema:
 def _table(schema: Schema, predictions: np.ndarray) -> pa.Table:
     columns: list[Any] = [np.ascontiguousarray(column) for column in predictions.reshape(-1, len(schema.outputs)).T]
     if schema.picks_one:
-        columns.insert(0, pa.array(schema.classes).take(pa.array(predictions.argmax(axis=1))))
+        columns.insert(0, pa.array(schema.labels).take(pa.array(predictions.argmax(axis=1))))
     return pa.table(columns, schema=_columns(schema))
 
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 from contracts.errors import UserError
 from contracts.schema import ClassTarget, LabelsTarget, LogScale, NumericTarget, NumericTargets
 from contracts.settings.source import Source, Task
-from pipeline.tables import TARGET
+from pipeline.tables import TARGET, has_integer_classes
 
 SKEWED = 1.0  # skewness from which on a distribution counts as highly skewed (Bulmer, 1979, Principles of Statistics)
 
@@ -23,7 +23,7 @@ def infer_target(
     if pa.types.is_struct(train.schema.field(TARGET).type):
         return _several(source, task, pd.DataFrame(train[TARGET].to_pylist()))
     values = train[TARGET].to_pandas()
-    name = source.target or TARGET
+    name = " and ".join(source.targets) or TARGET
     if values.isna().any():
         raise UserError(f"target {name!r}: expected a value in every row, received {int(values.isna().sum())} missing")
     if task == "regression":
@@ -31,20 +31,23 @@ def infer_target(
             raise UserError(f"target {name!r}: expected numbers for a regression, received {values.iloc[0]!r}")
         return _number(name, values)
     counts = values.astype(str).value_counts()
-    classes = source.classes or tuple(sorted(counts.index))
+    integers = has_integer_classes(train)
+    classes = source.classes or tuple(sorted(counts.index, key=int if integers else None))
+    booleans = {c.lower() for c in classes} == {"false", "true"}
     if (task == "binary" and len(classes) != 2) or len(classes) < 2:
         raise UserError(
             f"target {name!r}: expected {'2 classes' if task == 'binary' else '2 classes or more'}"
             f" for the task {task}, received {len(classes)}"
         )
     return ClassTarget(
-        name=name, classes=classes, frequencies=tuple(float(counts.get(c, 0)) / len(values) for c in classes)
-    )
+        name=name, classes=classes, frequencies=tuple(float(counts.get(c, 0)) / len(values) for c in classes),
+        kind="integer" if integers else "boolean" if booleans else "text",
+    )  # fmt: skip
 
 
 def _several(source: Source, task: Task, values: pd.DataFrame) -> LabelsTarget | NumericTargets:
     """A target with a column for each label or number."""
-    name = source.target or TARGET
+    name = " and ".join(source.targets) or TARGET
     if task not in ("multilabel", "regression"):
         raise UserError(f"target {name!r}: expected one class per row for {task}, received several columns")
     if values.isna().any(axis=None):

@@ -38,7 +38,7 @@ def read_source(source: Source) -> Reading:
     if source.image is not None:
         return _read_pictures(source, source.image)
     if source.database is not None:
-        return Reading(with_target(read_columns(source), source), [], None)
+        return Reading(*with_target(read_columns(source), source), None)
     parts = read_parts(source)
     names = parts[0].table.column_names
     for part in parts:
@@ -49,7 +49,8 @@ def read_source(source: Source) -> Reading:
     if source.test_source is not None:
         is_test = np.repeat([part.is_test for part in parts], [part.table.num_rows for part in parts])
         table = table.append_column(IS_TEST, pa.array(is_test))
-    return Reading(with_target(table, source), notes, _hash_of([part.md5 for part in parts]))
+    table, left_out = with_target(table, source)
+    return Reading(table, [*notes, *left_out], _hash_of([part.md5 for part in parts]))
 
 
 def read_columns(source: Source) -> pa.Table:
