@@ -89,13 +89,9 @@ class ClassTarget(_Frozen):
     @property
     def labels(self) -> tuple[str | int | bool, ...]:
         """The classes as they were in the data, in the order of their codes."""
-        match self.kind:
-            case "integer":
-                return tuple(int(name) for name in self.classes)
-            case "boolean":
-                return tuple(name.lower() == "true" for name in self.classes)
-            case _:
-                return self.classes
+        if self.kind == "integer":
+            return tuple(int(name) for name in self.classes)
+        return tuple(name.lower() == "true" for name in self.classes) if self.kind == "boolean" else self.classes
 
 
 class LogScale(_Frozen):
@@ -151,11 +147,20 @@ class SplitUsed(_Frozen):
     notes: tuple[str, ...] = ()
 
 
+class TextForm(_Frozen):
+    """How the text files of the data are written: what later files of the same kind are read by."""
+
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    decimal: str = "."
+    missing: tuple[str, ...] = ("",)
+
+
 class Schema(_Frozen):
     """The features of a row in order, its target, and a sample row.
 
-    `raw_md5` is the hash of the raw data; `weight` names the column of sample weights, if there is one. A row may hold
-    the columns of `dropped`, which are ignored.
+    `raw_md5` is the hash of the raw data; `weight` names the column of sample weights, if there is one. `text` is None
+    where the data is no text.
     """
 
     dataset: str
@@ -166,6 +171,7 @@ class Schema(_Frozen):
     sample: dict[str, Any]
     weight: str | None = None
     dropped: tuple[DroppedColumn, ...] = ()
+    text: TextForm | None = None
     split: SplitUsed | None = None  # None in schemas of older bundles
 
     @property
@@ -188,6 +194,14 @@ class Schema(_Frozen):
     def classes(self) -> tuple[str, ...]:
         """The class names in the order of their codes, or the labels; empty for regression."""
         return self.target.classes if isinstance(self.target, ClassTarget | LabelsTarget) else ()
+
+    @property
+    def ignored(self) -> dict[str, str]:
+        """The columns of the data that a row may hold although no prediction depends on them, and why."""
+        columns = {column.name: "no network learns from it" for column in self.dropped}
+        targets = self.outputs if isinstance(self.target, LabelsTarget | NumericTargets) else (self.target.name,)
+        columns |= dict.fromkeys(targets, "it is predicted")
+        return columns | ({} if self.weight is None else {self.weight: "it is the weight of a row"})
 
     @property
     def labels(self) -> tuple[str | int | bool, ...]:

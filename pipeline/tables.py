@@ -7,10 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.files import write_atomically
+from contracts.schema import TextForm
 from contracts.settings.source import Task
 
 DATE_FORMAT = b"date_format"
 INTEGER_CLASSES = b"integer_classes"
+TEXT_FORM = b"text_form"
 IMAGE = "image"
 TARGET = "__target__"
 IS_TEST = "__is_test__"  # marks the rows that a source declares as test
@@ -41,6 +43,16 @@ def infer_task(table: pa.Table) -> Task:
     if pa.types.is_string(target.type):
         return "binary" if len(target.unique()) == 2 else "multiclass"
     return "regression"
+
+
+def note_text_form(table: pa.Table, form: TextForm) -> pa.Table:
+    """The table with a note of how its text files are written."""
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), TEXT_FORM: form.model_dump_json()})
+
+
+def text_form(table: pa.Table) -> TextForm | None:
+    noted = (table.schema.metadata or {}).get(TEXT_FORM)
+    return None if noted is None else TextForm.model_validate_json(noted)
 
 
 def note_date_format(field: pa.Field, form: str) -> pa.Field:

@@ -18,7 +18,7 @@ from contracts.settings.source import Source
 from pipeline.data.features import infer_feature, infer_image, with_bins
 from pipeline.data.roles import role_of
 from pipeline.data.targets import infer_target
-from pipeline.tables import TARGET, date_format
+from pipeline.tables import TARGET, date_format, text_form
 
 
 def infer_schema(
@@ -62,6 +62,7 @@ def infer_schema(
         sample=_sample(frame, features),
         weight=source.weight,
         dropped=dropped,
+        text=text_form(train),
         split=split,
     )
     if not bins:

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from contracts.errors import UserError
 from contracts.files import md5
+from contracts.schema import TextForm
 from contracts.settings.source import Image, Source
 from pipeline.sources.column_checks import check_columns, describe_rows
 from pipeline.sources.delimited import Dialect
@@ -18,7 +19,7 @@ from pipeline.sources.image_folders import folder_md5, read_images
 from pipeline.sources.queries import run_query
 from pipeline.sources.target_column import restore_classes, with_target
 from pipeline.sources.values import MISSING, Conversion, convert
-from pipeline.tables import IS_TEST
+from pipeline.tables import IS_TEST, note_text_form
 
 
 class Reading(NamedTuple):
@@ -107,7 +108,11 @@ def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
         as_numbers = {name for name, role in source.columns.items() if role == "number"}
         table, found = convert(texts, source.missing or MISSING, source.decimal, as_text, as_numbers)
         check_columns(table, source, found.no_numbers)
-        return restore_classes(table, texts, source, found), _notes(dialects, found, table)
+        form = TextForm(
+            encoding=dialects[0].encoding, delimiter=dialects[0].delimiter, decimal=found.decimal,
+            missing=source.missing or MISSING,
+        )  # fmt: skip
+        return note_text_form(restore_classes(table, texts, source, found), form), _notes(dialects, found, table)
     typed = [table if part.dialect is None else convert(table)[0] for part, table in zip(parts, tables, strict=True)]
     try:
         return _with_roles(pa.concat_tables(typed, promote_options="permissive"), source), []
