@@ -1,4 +1,4 @@
-"""Classes go out as they came in: whole numbers as numbers, truth values as truth values, through every protocol."""
+"""Values are what they were in the data: whole numbers and truth values as classes, and as categories."""
 
 from pathlib import Path
 
@@ -8,8 +8,10 @@ import pytest
 from apps import client_of, make_model, make_test_app
 from bundles import PRICES
 
-from contracts.schema import ClassTarget
+from contracts.schema import CategoricalFeature, ClassTarget
 from serving.batch import predict_file
+from serving.errors import Problem
+from serving.validation.validator import InputValidator
 
 ROW = PRICES.sample
 KINDS = {"integer": ("0", "7", "12"), "boolean": ("False", "True"), "text": ("no", "yes")}
@@ -75,3 +77,32 @@ def test_a_file_of_predictions_has_a_column_of_their_type(served, tmp_path: Path
         str(pq.read_table(out).schema.field("label").type)
         == {"INT64": "int64", "BOOL": "bool", "BYTES": "string"}[DATATYPES[schema.dataset]]
     )
+
+
+CODES = PRICES.model_copy(
+    update={"features": (
+        CategoricalFeature(name="floor", categories=("-1", "0", "12"), missing=True),
+        CategoricalFeature(name="new", categories=("False", "True"), missing=False),
+    )}
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "codes"),
+    [
+        ([12, True], [3, 2]),
+        ([12.0, "True"], [3, 2]),
+        (["-1", False], [1, 1]),
+        ([None, True], [0, 2]),
+        ([np.int64(0), np.bool_(False)], [2, 1]),
+        ([float("nan"), True], [0, 2]),
+    ],
+)
+def test_a_category_may_be_a_number_or_a_truth_value_as_in_the_data(row, codes) -> None:
+    assert InputValidator(CODES, 10).validate_instances([row], "$").encoded.tolist() == [codes]
+
+
+@pytest.mark.parametrize("row", [[5, True], [1.5, True], [True, True], [10**400, True], ["0", 1], ["0", None]])
+def test_a_number_that_is_no_category_is_refused(row) -> None:
+    with pytest.raises(Problem):
+        InputValidator(CODES, 10).validate_instances([row], "$")
