@@ -161,6 +161,10 @@ bench-train: $(READY)  ## plain Keras fit beside ours, in turns [SYSTEM=S5]; nee
 report: $(READY)  ## the material's networks beside its figures, then the best of each dataset [PART=material]
 	python -m bench.report $(PART)
 
+.PHONY: bench-tables
+bench-tables: $(READY)  ## own tables beside boosted trees [TABLES=<folder>, else $$DATA_MIRROR/tables]
+	python -m bench.tables $(TABLES)
+
 PEER := var/keras_tuner/.ready
 $(PEER): $(READY) bench/peers/keras_tuner.txt
 	@uv venv --quiet --clear --python .venv/bin/python var/keras_tuner

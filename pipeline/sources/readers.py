@@ -130,6 +130,7 @@ def _statlib_housing(path: Path) -> pa.Table:
 
 def _csv(path: Path, source: Source) -> pa.Table:
     table = pd.read_csv(path)
-    if source.target not in table:
-        raise UserError(f"{path.name}: expected a column {source.target!r}, received {', '.join(table.columns)}")
-    return pa.Table.from_pandas(table.rename(columns={source.target: TARGET}), preserve_index=False)
+    (target,) = source.targets
+    if target not in table:
+        raise UserError(f"{path.name}: expected a column {target!r}, received {', '.join(table.columns)}")
+    return pa.Table.from_pandas(table.rename(columns={target: TARGET}), preserve_index=False)

@@ -50,7 +50,7 @@ def _instance(model: ServedModel) -> Json:
         return {"type": "array", "minItems": image.height, "maxItems": image.height, "items": row,
                 "description": PIXELS.format(**image.model_dump())}  # fmt: skip
     features = {feature.name: _feature_schema(feature) for feature in model.schema.features}
-    ignored = {column.name: {"description": "Ignored: no network learns from it."} for column in model.schema.dropped}
+    ignored = {name: {"description": f"Ignored: {why}."} for name, why in model.schema.ignored.items()}
     return _object(features, **ignored)
 
 
