@@ -144,9 +144,10 @@ def _keras(system: System, schema: Schema, train: Split, validation: Split, seed
         metrics=heads.metrics(schema),
     )
     y, y_validation = (heads.labels(schema, part.target) for part in (train, validation))
-    if (units := heads.loss_units(schema)) is not None:
+    if schema.task == "regression":
+        scale = heads.loss_scale(system.spec, schema)
         # Plain Keras also learns the standardised target, so both sides solve the same problem.
-        network.compile(network.optimizer, loss=lambda a, b: tf.reduce_mean(tf.square((a - b) / units)),
+        network.compile(network.optimizer, loss=lambda a, b: tf.reduce_mean(tf.square(scale(a) - scale(b))),
                         metrics=heads.metrics(schema))  # fmt: skip
 
     def run(epochs: int = 1, *callbacks: keras.callbacks.Callback) -> keras.callbacks.History:

@@ -63,6 +63,7 @@ class Spec(BaseModel):
     wide: Names | None = None
     deep: Names | None = None
     auxiliary_weight: Fraction = 0.0
+    target_scale: Literal["plain", "log"] = "plain"
     output: Literal["auto", "linear", "relu", "softplus", "sigmoid", "tanh", "softmax"] = "auto"
     bounds: Annotated[tuple[float, float], Field(strict=False)] | None = None
 
@@ -90,7 +91,7 @@ class Spec(BaseModel):
     decay: Positive | None = None
     plateau_patience: Annotated[int, Field(ge=1)] | None = None
     warmup: NotNegative = 0.0
-    batch_size: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)] = 32
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
 
     @property
@@ -117,6 +118,8 @@ def _inconsistencies(spec: Spec) -> list[str]:
         problems.append(f"decay: expected a factor below 1 for schedule: plateau, received {spec.decay:g}")
     if spec.bounds is not None and not spec.bounds[0] < spec.bounds[1]:
         problems.append(f"bounds: expected low below high, received {list(spec.bounds)}")
+    if spec.target_scale == "log" and spec.output not in ("auto", "linear"):
+        problems.append(f"output: expected linear for target_scale: log, received {spec.output!r}")
     if (spec.wide is None) != (spec.deep is None):
         missing = "wide" if spec.wide is None else "deep"
         problems.append(f"{missing}: expected a list of features, because the other path has one, received nothing")
@@ -137,6 +140,8 @@ def task_problems(spec: Spec, task: str) -> list[str]:
         problems.append(f"loss: expected {_alternatives(LOSSES[task])} for {task}, received {spec.loss!r}")
     if spec.label_smoothing and task == "regression":
         problems.append(f"label_smoothing: expected 0 for regression, received {spec.label_smoothing:g}")
+    if spec.target_scale == "log" and task != "regression":
+        problems.append(f"target_scale: expected plain for {task}, received 'log'")
     if task == "regression" and spec.output in ("sigmoid", "tanh") and spec.bounds is None:
         problems.append(f"bounds: expected [low, high] for output: {spec.output}, received nothing")
     return problems

@@ -89,9 +89,9 @@ class Plan:
 
 
 def plan_search(
-    settings: Params, task: str, metric: Metric, study: str, data_md5: Mapping[str, str], cores: int
+    settings: Params, task: str, metric: Metric, study: str, data_md5: Mapping[str, str], cores: int, n_rows: int = 0
 ) -> Plan:
-    """The plan of one search. `cores` of this machine are shared among its workers."""
+    """The plan of one search for so many train rows. `cores` of this machine are shared among its workers."""
     search = settings.search
     workers = cores if search.workers == "auto" else search.workers
     n_configurations = count_configurations(search.space, search.n_trials or MOST_COUNTED)
@@ -100,7 +100,7 @@ def plan_search(
         study=study,
         task=task,
         source=settings.source,
-        bins=settings.preprocess.bins,
+        bins=settings.bins_for(n_rows),
         data_md5=data_md5,
         metric=metric,
         second_objective=search.second_objective,

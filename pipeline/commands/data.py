@@ -108,8 +108,8 @@ def _entry(source: Source) -> str:
     lines = {"source": _quoted(source.source)}
     if source.database is not None:
         lines["database"] = f"{source.database}  # the environment variable with its address"
-    if source.target is not None:
-        lines["target"] = _quoted(source.target)
+    if source.targets:
+        lines["target"] = _quoted(source.targets[0])
     if source.image is not None:
         lines["image"] = f"{{height: {source.image.height}, width: {source.image.width}, maximum: 255}}"
     return "# yaml-language-server: $schema=../docs/reference/catalog.schema.json\ndata:\n" + "".join(

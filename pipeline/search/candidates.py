@@ -117,7 +117,7 @@ def _manifest(plan: Plan, trial: FrozenTrial, history: Path) -> Manifest:
         train_md5=plan.data_md5["train"],
         validation_md5=plan.data_md5["validation"],
         git_revision=provenance.git_revision(),
-        mlflow_run_id=trial.user_attrs["mlflow_run_id"],
+        mlflow_run_id=trial.user_attrs.get("mlflow_run_id", ""),
         versions=provenance.versions("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime"),
     )
 

@@ -25,7 +25,8 @@ def run(params: Params, paths: Paths) -> None:
     if IS_TEST in table.column_names:
         table = table.drop_columns([IS_TEST])
     notes += split_hints(table, source)
-    schema = infer_schema(params.dataset, source, table.take(parts["train"]), md5(raw), settings.bins, notes)
+    bins = params.bins_for(len(parts["train"]))
+    schema = infer_schema(params.dataset, source, table.take(parts["train"]), md5(raw), bins, notes)
     paths.prepared.mkdir(parents=True, exist_ok=True)
     schema.save(paths.prepared / "schema.json")
     for name, rows in parts.items():

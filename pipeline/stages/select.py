@@ -18,7 +18,7 @@ from pipeline.evaluation import selection
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.selection import Contender, Exclusion
 from pipeline.paths import Paths
-from pipeline.tracking import registry, runs
+from pipeline.tracking import databases, registry, runs
 from serving.predictor import Predictor
 
 COMPARABLE = (None, Exclusion.SPLIT)  # exclusions with which a bundle still predicts the rows
@@ -56,8 +56,9 @@ def run(params: Params, paths: Paths) -> None:
         shutil.rmtree(paths.bundle, ignore_errors=True)
         shutil.copytree(decision.winner.bundle, paths.bundle)
     if decision.is_new:
-        version = registry.register_bundle(client, params.dataset, paths.bundle)
-        registry.set_champion_alias(client, params.dataset, version)
+        with databases.failures_explained():
+            version = registry.register_bundle(client, params.dataset, paths.bundle)
+            registry.set_champion_alias(client, params.dataset, version)
     report = selection.report(decision) | {"version": version}
     paths.selection.write_text(json.dumps(_nan_as_null(report), indent=2) + "\n", encoding="utf-8")
     print(f"  {params.dataset}: {decision.winner.name} is served as version {version}: {selection.reason(decision)}")

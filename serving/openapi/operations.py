@@ -50,7 +50,7 @@ def _instance(model: ServedModel) -> Json:
         return {"type": "array", "minItems": image.height, "maxItems": image.height, "items": row,
                 "description": PIXELS.format(**image.model_dump())}  # fmt: skip
     features = {feature.name: _feature_schema(feature) for feature in model.schema.features}
-    ignored = {column.name: {"description": "Ignored: no network learns from it."} for column in model.schema.dropped}
+    ignored = {name: {"description": f"Ignored: {why}."} for name, why in model.schema.ignored.items()}
     return _object(features, **ignored)
 
 
@@ -59,7 +59,8 @@ def _feature_schema(feature: Feature) -> Json:
     null = ["null"] if feature.missing else []
     if isinstance(feature, CategoricalFeature):
         known = ", ".join(feature.categories)
-        return {"type": ["string", *null], "description": f"Known: {known}. Another one is taken as unknown."}
+        truth = ["boolean"] if sorted(map(str.lower, feature.categories)) == ["false", "true"] else []
+        return {"type": ["string", *truth, *null], "description": f"Known: {known}. Another one is taken as unknown."}
     if isinstance(feature, DateFeature):
         return {"type": ["string", *null], "description": f"A date, as {feature.format} or ISO 8601."}
     return {

@@ -27,8 +27,10 @@ def check_column(feature: Feature, values: Any, path_of: PathOf, errors: list[Fi
         array = _numbers(feature, values)
         if array is not None:
             return array
-    elif isinstance(feature, CategoricalFeature) and set(map(type, values)) <= _text_types(feature):
-        return values
+    elif isinstance(feature, CategoricalFeature):
+        if set(map(type, values)) <= _text_types(feature):
+            return values
+        values = [_as_category(feature, value) for value in values]
     for row, value in enumerate(values):
         mismatch = _mismatch(feature, value)
         if mismatch is not None:
@@ -38,6 +40,20 @@ def check_column(feature: Feature, values: Any, path_of: PathOf, errors: list[Fi
 
 def _text_types(feature: CategoricalFeature) -> set[type]:
     return {str, type(None)} if feature.missing else {str}
+
+
+def _as_category(feature: CategoricalFeature, value: Any) -> Any:
+    """A truth value or a whole number as the category that is written so, where there is one."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if type(value) is float and value != value:
+        return None
+    if type(value) is bool:
+        texts = [str(value), str(value).lower(), str(value).upper()]
+    elif type(value) in NUMBERS and abs(value) < 2**53 and value == int(value):
+        texts = [str(int(value))]
+    else:
+        return value
+    return next((text for text in texts if text in feature.categories), value)
 
 
 def fits_float32(matrix: np.ndarray) -> bool:

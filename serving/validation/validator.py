@@ -52,7 +52,7 @@ class InputValidator:
         # The most nested form of a row in any protocol has a list for each line of an image, or for each value.
         self.max_containers = 1000 + max_rows * ((image.height if image else len(self.names)) + 2)
         self._names = frozenset(self.names)
-        self.ignored = frozenset(column.name for column in schema.dropped)
+        self.ignored = frozenset(schema.ignored)
         self._numeric = all(isinstance(feature, NumericFeature) for feature in schema.features)
         # Shapes of one row, or one image, in an array of numbers.
         self._array_shapes: list[tuple[int, ...]] = [(len(self.names),)] if self._numeric else []

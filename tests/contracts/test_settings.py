@@ -72,7 +72,7 @@ def test_overrides_change_one_dataset_and_no_other() -> None:
     mnist, iris = load_params(REAL, "mnist"), load_params(REAL, "iris")
     assert mnist.train.epochs != iris.train.epochs
     assert mnist.search.space["batch_size"] == 256
-    assert iris.search.space["batch_size"] == 32
+    assert "batch_size" not in iris.search.space
     assert mnist.search.space["activation"] == iris.search.space["activation"]
 
 
@@ -142,7 +142,7 @@ def test_a_wrong_value_is_told_once_with_its_file_and_key(params, where: str, va
     assert lines == [f"params.yaml: {where}: {told}"]
 
 
-@pytest.mark.parametrize("where", ["search.n_trials", "train.epochs", "preprocess.bins"])
+@pytest.mark.parametrize("where", ["search.n_trials", "train.epochs", "preprocess.seed"])
 def test_a_wrong_value_of_one_dataset_names_that_datasets_file(params, where: str) -> None:
     put(params.parent / "catalog/wine.yaml", where, "many")
     assert problems(params) == [f"catalog/wine.yaml: {where}: expected a valid integer, received 'many'"]
@@ -155,8 +155,6 @@ def test_a_wrong_value_of_one_dataset_names_that_datasets_file(params, where: st
         ("search.sampler", "grid", "search: expected a step for the range of learning_rate, or choices, because "
          "sampler is grid"),
         ("search.metric", "rmse", "search.metric: expected log_loss or accuracy for multiclass, received 'rmse'"),
-        ("search.space.numeric", "quantile", "search.space.numeric: expected preprocess.bins above 0 for quantile, "
-         "received preprocess.bins: 0"),
         ("preprocess.test_fraction", 0.9, "preprocess: expected test_fraction + validation_fraction below 1, so that "
          "rows are left to train on"),
         ("data.task", "multiclas", "data.task: expected one of multiclass, binary, multilabel, regression, "
@@ -168,6 +166,16 @@ def test_a_wrong_value_of_one_dataset_names_that_datasets_file(params, where: st
 def test_what_does_not_fit_together_is_told_for_the_file_that_says_it(params, iris, where, value, told) -> None:
     put(iris, where, value)
     assert problems(params) == [f"catalog/iris.yaml: {told}"]
+
+
+def test_intervals_that_are_used_and_not_fitted_are_told(params, iris) -> None:
+    put(iris, "search.space.numeric", "quantile")
+    assert load_params(params, "iris").bins_for(10) == 48
+    put(iris, "preprocess.bins", 0)
+    assert problems(params) == [
+        "catalog/iris.yaml: search.space.numeric: expected preprocess.bins above 0 for quantile, received "
+        "preprocess.bins: 0"
+    ]
 
 
 def test_what_is_wrong_for_every_dataset_is_told_once(params) -> None:

@@ -51,7 +51,7 @@ function showPrediction(answer) {
     const share = "label" in prediction ? ` with ${percent(prediction.probability)}` : "";
     place.append(make("p", { className: "result", textContent: labels.join(", ") || "no label" }, make("small", { textContent: share })));
     const bars = Object.entries(prediction.probabilities).map(([name, p]) =>
-      make("li", { className: labels.includes(name) ? "best" : "" },
+      make("li", { className: labels.includes(name) || p === prediction.probability ? "best" : "" },
         make("span", { className: "name", textContent: name, title: name }),
         make("meter", { value: p, max: 1, ariaLabel: `${name}: ${percent(p)}` }),
         make("span", { className: "share", textContent: percent(p) })));
