@@ -107,12 +107,17 @@ def _matches(column: pa.Array, pattern: str) -> bool:
 
 def _numbers(column: pa.Array, convention: str, codes: bool) -> pa.Array | None:
     if _matches(column, INTEGER) and pc.max(pc.utf8_length(column)).as_py() <= 18:
-        return column.cast(pa.int64())
+        return _unsigned(column).cast(pa.int64())
     if (_matches(column, r"^0\d+$") and not codes) or not _matches(column, _number_pattern(convention)):
         return None
     mark, separator = CONVENTIONS[convention]
     plain = pc.replace_substring(pc.replace_substring(column, separator, ""), mark, ".")
-    return plain.cast(pa.float64())
+    return _unsigned(plain).cast(pa.float64())
+
+
+def _unsigned(column: pa.Array) -> pa.Array:
+    """Texts of numbers without the plus sign, which PyArrow does not read."""
+    return pc.replace_substring_regex(column, r"^\+", "")
 
 
 def _dates(column: pa.Array) -> tuple[str, pa.Array] | None:

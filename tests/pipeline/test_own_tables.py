@@ -284,3 +284,8 @@ def test_a_regression_of_text_and_a_column_that_does_not_exist_are_refused(read)
         schema_of(table, columns={"agge": "drop"})
     with pytest.raises(UserError, match="no column is left to learn from:\n  age: the settings say so"):
         schema_of(table, columns={"age": "drop"})
+
+
+def test_numbers_with_a_plus_sign_are_numbers(read) -> None:
+    table, _ = read("a,b,y\n+1,+1.5,0\n2,-2.5,1\n")
+    assert (table["a"].to_pylist(), table["b"].to_pylist()) == ([1, 2], [1.5, -2.5])
