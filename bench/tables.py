@@ -185,10 +185,12 @@ def score(name: str) -> dict[str, Any]:
     from models.training.data import Split
     from models.training.fit import fit
     from models.training.runtime import use_threads
+    from pipeline.search.plan import make_plan
     from serving.predictor import Predictor
 
     use_threads(0)
-    paths, settings = Paths(name), load_params(Path("params.yaml"), name)
+    paths = Paths(name)
+    settings = make_plan(load_params(Path("params.yaml"), name), paths)
     manifest, schema = open_bundle(paths.bundle)
     of = {part: read_part(paths.prepared / f"{part}.parquet", schema) for part in ("train", "validation", "test")}
     rows, y = of["test"]
@@ -198,7 +200,7 @@ def score(name: str) -> dict[str, Any]:
     def trained(seed: int) -> dict[str, float]:
         network = fit(
             Spec(**manifest.hyperparameters), schema, Split(*of["train"]), Split(*of["validation"]),
-            monitor=manifest.metric, higher_is_better=False, epochs=settings.train.epochs,
+            monitor=manifest.metric, higher_is_better=False, epochs=settings.epochs,
             patience=settings.train.patience, seed=seed,
         ).network  # fmt: skip
         raw = np.concatenate([np.asarray(network(part)) for part in np.array_split(rows, 8)])

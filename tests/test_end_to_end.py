@@ -1,11 +1,7 @@
 """From a clone to an HTTP prediction, with every real part: DVC, MLflow, Optuna, Keras, BentoML."""
 
 import json
-import signal
-import socket
-import subprocess
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,26 +43,8 @@ def mlflow(project):
 @pytest.fixture(scope="module")
 def address(project) -> Iterator[str]:
     """A real `bentoml serve` of the Bento that the pipeline made, as `make serve` starts it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [*COMMANDS, "serve", "iris", "--port", str(port)],
-        cwd=project.folder, env=project.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        for _ in range(600):
-            try:
-                if requests.get(f"http://127.0.0.1:{port}/readyz", timeout=1).ok:
-                    break
-            except requests.RequestException:
-                time.sleep(0.1)
-        else:
-            raise AssertionError("the service is not ready after a minute")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(30) == 0, "the service ends in order"
+    with project.serve("iris") as started:
+        yield started
 
 
 def test_one_command_leaves_every_output(project) -> None:

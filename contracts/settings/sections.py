@@ -54,7 +54,7 @@ class FineTune(Section):
 class Train(Section):
     """train fits each trial of the search."""
 
-    epochs: PositiveInt
+    epochs: Literal["auto"] | PositiveInt
     patience: PositiveInt
     restarts: PositiveInt
     class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]

@@ -1,5 +1,6 @@
 """A search as it was decided before it starts: settings and data put together, with no `auto` left."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from models.training.data import Data
 MANY_TRIALS = 100  # from here on Hyperband's brackets have enough trials each
 MANY_GENERATIONS = 1000  # trials: twenty of NSGA-II's generations of fifty
 MOST_COUNTED = 100_000  # configurations that are counted, to know when all have been tried
+STEPS, MOST_STEPS = 128, 10_000  # about so many in an epoch; at most so many in a training
+SMALLEST_BATCH, LARGEST_BATCH = 32, 256
+FEWEST_EPOCHS, MOST_EPOCHS = 50, 200
 REPORTS = 20  # a trial reports at most so often: a report costs more than a small epoch
 
 
@@ -60,6 +64,12 @@ class Plan:
         """The names of what is optimised, the metric first."""
         return (self.metric.name, *([] if self.second_objective == "none" else [self.second_objective]))
 
+    @property
+    def epochs(self) -> int:
+        """The most epochs of a training."""
+        assert self.train.epochs != "auto", "the plan has decided"
+        return self.train.epochs
+
     def seed_of(self, trial: int) -> int:
         """A seed of its own for every trial, the same whenever it is trained again."""
         return self.seed + trial
@@ -79,7 +89,7 @@ class Plan:
             monitor=self.metric.name,
             higher_is_better=self.metric.higher_is_better,
             train=self.train,
-            report_every=max(1, self.train.epochs // REPORTS),
+            report_every=max(1, self.epochs // REPORTS),
             threads=threads or self.threads,
             checkpoint=checkpoint,
             folds=self.folds,
@@ -105,7 +115,7 @@ def plan_search(
         metric=metric,
         second_objective=search.second_objective,
         tolerance=search.tolerance,
-        train=settings.train,
+        train=settings.train.model_copy(update={"epochs": resolve_epochs(settings.train, n_rows)}),
         space=search.space,
         n_configurations=n_configurations,
         sampler=resolve_sampler(search, n_configurations),
@@ -122,6 +132,19 @@ def plan_search(
         workers=workers,
         threads=max(1, cores // workers),
     )
+
+
+def batch_size_for(n_rows: int) -> int:
+    """The power of two with which an epoch of so many train rows has about `STEPS` steps, within limits."""
+    nearest = 2 ** round(math.log2(max(n_rows, 1) / STEPS))
+    return int(min(max(nearest, SMALLEST_BATCH), LARGEST_BATCH))
+
+
+def resolve_epochs(train: Train, n_rows: int) -> int:
+    """What `auto` stands for: fewer epochs where each has many steps, so that no slow trial holds a search up."""
+    if train.epochs != "auto":
+        return train.epochs
+    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, MOST_STEPS * batch_size_for(n_rows) // max(n_rows, 1)))
 
 
 def resolve_sampler(search: Search, n_configurations: int | None) -> str:

@@ -11,7 +11,7 @@ from models.search.plan import Plan
 
 def make_pruner(plan: Plan) -> BasePruner:
     """The pruner of a plan. Steps are epochs, of which every trial runs `warmup_epochs`, or folds."""
-    steps = plan.train.epochs if plan.folds == 1 else plan.folds
+    steps = plan.epochs if plan.folds == 1 else plan.folds
     warmup = plan.warmup_epochs if plan.folds == 1 else 0
     first = max(1, warmup)
     with warnings.catch_warnings():
