@@ -54,9 +54,6 @@ class SmoothedCrossentropy(keras.losses.Loss):
         one_hot = ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1])
         return keras.losses.categorical_crossentropy(one_hot, y_pred, label_smoothing=self.label_smoothing)
 
-    def get_config(self) -> dict:
-        return {**super().get_config(), "label_smoothing": self.label_smoothing}
-
 
 def loss(spec: Spec, schema: Schema) -> keras.losses.Loss:
     """The loss of a spec; a regression divides by `loss_units` before it."""

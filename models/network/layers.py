@@ -1,6 +1,7 @@
 """Layers that Keras lacks, or whose Keras version cannot be exported to ONNX.
 
-Their constants come from the schema, where they are fitted on the train split.
+Their constants come from the schema, where they are fitted on the train split. Keras saves the arguments of a layer that
+are numbers or lists of numbers; so none defines `get_config`.
 """
 
 from statistics import NormalDist
@@ -31,9 +32,6 @@ class Columns(keras.layers.Layer):
     def call(self, rows):  # type: ignore[no-untyped-def]
         return ops.take(rows, np.array(self.columns, "int32"), axis=1)
 
-    def get_config(self) -> dict:
-        return {**super().get_config(), "columns": self.columns}
-
 
 @serializable
 class Impute(keras.layers.Layer):
@@ -45,9 +43,6 @@ class Impute(keras.layers.Layer):
 
     def call(self, numbers):  # type: ignore[no-untyped-def]
         return ops.where(ops.isnan(numbers), np.array(self.constants, "float32"), numbers)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "constants": self.constants}
 
 
 @serializable
@@ -63,9 +58,6 @@ class Standardise(keras.layers.Layer):
 
     def call(self, numbers):  # type: ignore[no-untyped-def]
         return (numbers - np.array(self.means, "float32")) / np.array(self.stds, "float32")
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "means": self.means, "stds": self.stds}
 
 
 @serializable
@@ -86,9 +78,6 @@ class OneHot(keras.layers.Layer):
 
     def call(self, codes):  # type: ignore[no-untyped-def]
         return ops.one_hot(ops.cast(codes[:, 0], "int32"), self.n_codes, dtype="float32")
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "n_codes": self.n_codes}
 
 
 @serializable
@@ -114,9 +103,6 @@ class PiecewiseLinear(keras.layers.Layer):
 
     def call(self, numbers):  # type: ignore[no-untyped-def]
         return ops.clip((ops.expand_dims(numbers, 2) - self.low) * self.scale, 0, 1)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "edges": self.edges}
 
 
 @serializable
@@ -165,9 +151,6 @@ class Periodic(keras.layers.Layer):
         angle = 2 * np.float32(np.pi) * ops.expand_dims(numbers, 2) * self.frequency
         return ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=2)
 
-    def get_config(self) -> dict:
-        return {**super().get_config(), "frequencies": self.frequencies, "scale": self.scale}
-
 
 @serializable
 class ShiftAndFlip(keras.layers.Layer):
@@ -197,10 +180,6 @@ class ShiftAndFlip(keras.layers.Layer):
             images = ops.where(mirrored, ops.flip(images, axis=2), images)
         return ops.reshape(images, (-1, self.height * self.width))
 
-    def get_config(self) -> dict:
-        shape = {"height": self.height, "width": self.width}
-        return {**super().get_config(), **shape, "shift": self.shift, "flip": self.flip}
-
 
 @serializable
 class MemberScale(keras.layers.Layer):
@@ -217,9 +196,6 @@ class MemberScale(keras.layers.Layer):
 
     def call(self, rows):  # type: ignore[no-untyped-def]
         return ops.expand_dims(rows, 1) * self.factors
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "members": self.members}
 
 
 def random_signs(shape: tuple, dtype: str | None = None):  # type: ignore[no-untyped-def]
