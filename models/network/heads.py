@@ -6,7 +6,6 @@ from keras import ops
 
 from contracts.schema import ClassTarget, NumericTarget, NumericTargets, Schema
 from contracts.spec import LOSSES, OUTPUTS, Spec
-from models.network.layers import serializable
 
 
 def n_outputs(schema: Schema) -> int:
@@ -42,7 +41,6 @@ def labels(schema: Schema, target: np.ndarray) -> np.ndarray:
     return target.astype(np.float32).reshape(len(target), -1)
 
 
-@serializable
 class SmoothedCrossentropy(keras.losses.Loss):
     """Cross-entropy with label smoothing for class codes; Keras has it for one-hot targets only."""
 

@@ -1,7 +1,7 @@
 """Layers that Keras lacks, or whose Keras version cannot be exported to ONNX.
 
-Their constants come from the schema, where they are fitted on the train split. Keras saves the arguments of a layer that
-are numbers or lists of numbers; so none defines `get_config`.
+Their constants come from the schema, where they are fitted on the train split. None needs a `get_config`: Keras itself
+saves arguments that are numbers or lists of numbers.
 """
 
 from statistics import NormalDist
@@ -10,12 +10,10 @@ import keras
 import numpy as np
 from keras import ops
 
-
-def serializable(layer: type) -> type:
-    return keras.saving.register_keras_serializable(package="mlp")(layer)
+serializable = keras.saving.register_keras_serializable(package="mlp")
 
 
-@keras.saving.register_keras_serializable(package="mlp")
+@serializable
 def gelu(x):  # type: ignore[no-untyped-def]
     """The tanh approximation of GELU (Hendrycks and Gimpel, 2016): the exact one needs erf, which ONNX export lacks."""
     return keras.activations.gelu(x, approximate=True)

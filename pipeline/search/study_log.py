@@ -107,7 +107,7 @@ class StudyLog:
             "slices": study_plots.slices(complete, self.metric),
         }
         if len(self.study.directions) > 1:
-            second = self.plan.second_objective
+            second = self.plan.search.second_objective
             pictures["front"] = study_plots.front(complete, pareto_front(self.study), best, self.metric, second)
         folder = self.paths.search_plots
         files = [plots.save(figure, folder / f"{name}.png") for name, figure in pictures.items()]

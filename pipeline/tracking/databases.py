@@ -70,7 +70,7 @@ def use_write_ahead_log(path: Path) -> None:
 
 
 def commit_without_waiting(connection: Any, _: Any) -> None:
-    """For SQLAlchemy's event `connect`: SQLite hands a commit to the system, and waits for the disk at checkpoints only.
+    """For SQLAlchemy's event `connect`: SQLite waits for the disk at checkpoints only.
 
     A killed process loses nothing. A power cut may lose the last seconds, never the database.
     """
