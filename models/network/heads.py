@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from contracts.schema import ClassTarget, NumericTarget, NumericTargets, Schema
+from contracts.schema import NumericTarget, NumericTargets, Schema
 from contracts.spec import LOSSES, OUTPUTS, Spec
 
 
@@ -94,20 +94,6 @@ def metrics(schema: Schema) -> list[keras.metrics.Metric]:
                 keras.metrics.SparseCategoricalCrossentropy("log_loss"),
                 keras.metrics.SparseCategoricalAccuracy("accuracy"),
             ]
-
-
-def class_weights(schema: Schema, weights: str | dict[str, float]) -> np.ndarray | None:
-    """A weight for each class in the order of the codes, float32 of shape (n_classes,); None for equal weights.
-
-    `balanced` weights are inversely proportional to class frequencies, with a mean of 1 over the rows (King and Zeng,
-    2001).
-    """
-    if weights == "none" or not isinstance(schema.target, ClassTarget):
-        return None
-    if isinstance(weights, dict):
-        return np.array([weights.get(name, 1.0) for name in schema.classes], dtype=np.float32)
-    shares = np.array(schema.target.frequencies)
-    return (1 / (len(shares) * np.maximum(shares, 1e-12))).astype(np.float32)
 
 
 def _targets(schema: Schema) -> tuple[NumericTarget, ...]:

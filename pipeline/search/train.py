@@ -61,8 +61,9 @@ def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | 
             best = list(bundles.values())
             if plan.search.second_objective != "none":
                 progress.say(describe_choice(plan, study, best[0]))
-            progress.end(log.comparison(best))
-            progress.say(f"all trials: {log.share_view()}")
+            comparison, all_trials = log.addresses(best)
+            progress.end(comparison)
+            progress.say(f"all trials: {all_trials}")
         files.keep_only({trial.number for trial in best} | resumable_trials(study))
 
 
