@@ -115,6 +115,10 @@ predict-file: $(READY)  ## predict a file of any size: DATASET=iris IN=rows.csv 
 load: $(READY)  ## a bounded load on the running service [PORT=3000 LOAD_SECONDS=10 LOAD_SHARE=0.8]
 	@python -m bench.load --port $(PORT) --seconds $(or $(LOAD_SECONDS),10) $(and $(LOAD_SHARE),--share $(LOAD_SHARE))
 
+.PHONY: attack
+attack: $(READY)  ## hostile input for the service, the settings and the data, on loopback, under ten minutes [PART=service]
+	python -m bench.attack $(PART)
+
 .PHONY: containerize
 containerize: $(READY)  ## an image of the packaged Bento of DATASET; needs a container engine
 	@command -v docker podman nerdctl >/dev/null || { echo "expected docker, podman or nerdctl, found none" >&2; exit 1; }
