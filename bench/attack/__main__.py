@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.attack.rows import Row
 from bench.machine import machine
 
-MODULES = ("service", "settings")
+MODULES = ("service", "settings", "parsers")
 RESULTS = Path("bench/results/attack.json")
 
 

@@ -77,7 +77,7 @@ def _source_changed(dataset: str) -> bool:
     source, fetched = load_params(PARAMS, dataset).source, Paths(dataset).raw / "source.json"
     if not source.is_file or not fetched.exists():
         return False
-    from pipeline.sources.files import local_md5
+    from pipeline.sources.own_table import local_md5
 
     present = local_md5(source)
     return present is not None and json.loads(fetched.read_text())["md5"] != present
