@@ -72,8 +72,8 @@ repro: $(READY)  ## data → trained → selected → packaged [DATASETS="mnist 
 	$(RUN) repro $(foreach name,$(value DATASETS),$(call quoted,,$(name)))
 
 .PHONY: add-data
-add-data: $(READY)  ## make a file of yours a dataset: NAME=churn SOURCE=../churn.csv TARGET=Churn
-	@python -m pipeline.commands add-data $(call needed,NAME,churn) $(call needed,SOURCE,../churn.csv) $(call option,,TARGET)
+add-data: $(READY)  ## make data of yours a dataset: NAME=churn SOURCE=../churn.csv [TARGET=Churn] [DATABASE=variable, for a query]
+	@python -m pipeline.commands add-data $(call needed,NAME,churn) $(call needed,SOURCE,../churn.csv) $(call option,,TARGET) $(call option,--database ,DATABASE)
 
 .PHONY: ui
 ui: $(READY)  ## MLflow's UI over the tracked runs [UI_PORT=5000]

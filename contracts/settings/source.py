@@ -79,7 +79,7 @@ class Source(Section):
     missing: tuple[str, ...] | None = Field(default=None, strict=False)
     """Texts that mean a missing value, such as -999; null = blank, NA, NaN, null, None, ? and the like."""
     weight: str | None = None
-    """The column that holds each example's weight; null = all weigh the same."""
+    """The column that says how much each row counts in training; metrics count every row once; null = all the same."""
     classes: tuple[str, ...] | None = Field(default=None, strict=False)
     """Names of the classes in the order of their codes, for idx; null = 0 to 9."""
     image: Image | None = None
@@ -108,6 +108,8 @@ class Source(Section):
     def has_what_its_source_needs(self) -> "Source":
         if repeated := [name for name, order in self.orders.items() if len(set(order)) < len(order)]:
             raise ValueError(f"each value of an ordered category once, received one twice for {repeated[0]}")
+        if self.weight in self.columns:
+            raise ValueError(f"no role under columns for the column of weights, received one for {self.weight}")
         if self.is_file:
             if self.task == "multilabel":
                 raise ValueError("task: binary, multiclass or regression for a file, received 'multilabel'")
