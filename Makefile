@@ -179,6 +179,10 @@ $(PEER): $(READY) bench/peers/keras_tuner.txt
 bench-search: $(PEER)  ## Keras Tuner beside our search, and test functions [BENCH_SECONDS=120 SEEDS="1 2 3"]
 	python -m bench.search --seconds $(or $(BENCH_SECONDS),120) --seeds $(or $(SEEDS),1 2 3)
 
+.PHONY: bench-gate
+bench-gate: $(READY)  ## how often noise is promoted and a better model found, simulated
+	python -m bench.gate
+
 .PHONY: bench-engine
 bench-engine: $(READY)  ## what the search itself costs, two workers against one; needs digits preprocessed
 	python -m bench.engine

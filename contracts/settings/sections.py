@@ -136,6 +136,9 @@ class Select(Section):
     """select compares the candidates with the champion on the validation rows."""
 
     minimum_gain: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    confidence: Fraction
+    tolerance: Annotated[float, Field(ge=0, lt=1)]
+    incomparable: Literal["replace", "keep"]
 
 
 class Evaluate(Section):
