@@ -4,7 +4,6 @@ Models are simulated by their predictions: the target plus an error that all mod
 rule is beside the rule of before, "any gain". Writes bench/results/gate.json. No result fails it.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from statistics import NormalDist
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench.machine import machine
+from bench import results
 from contracts.metrics import BY_NAME
 from pipeline.evaluation.comparison import compare
 
@@ -117,22 +116,21 @@ def over_rows(measure: Callable[[int], dict]) -> dict[str, dict]:
 
 
 def main() -> None:
-    results: dict = {"machine": machine("numpy"), "draws": DRAWS, "trials": TRIALS, "confidence": CONFIDENCE}
-    results["equal"] = over_rows(equal_models)
+    report: dict = {"machine": results.machine("numpy"), "draws": DRAWS, "trials": TRIALS, "confidence": CONFIDENCE}
+    report["equal"] = over_rows(equal_models)
     show("Promoted of 500 searches whose models are as good as the champion", ("rows", "gate", "any gain"),
-         [(rows, f["gate"], f["any_gain"]) for rows, f in results["equal"].items()])  # fmt: skip
+         [(rows, f["gate"], f["any_gain"]) for rows, f in report["equal"].items()])  # fmt: skip
     for theory in (0.5, 0.9, 0.99):
-        results[f"better at {theory}"] = over_rows(lambda n_rows, theory=theory: better_model(n_rows, theory))
-        show(f"A better model found, where the paired {INTERVAL:.0%} interval of it alone finds {theory:.0%}", ("rows", "factor", "gate"),
-             [(rows, f["error_factor"], f["gate"]) for rows, f in results[f"better at {theory}"].items()])  # fmt: skip
-    results["nightly"] = {
-        rule: {str(n): nightly(n, i) for n in ROWS[:3]} for i, rule in enumerate(("gate", "any_gain"))
-    }
+        report[f"better at {theory}"] = over_rows(lambda n_rows, theory=theory: better_model(n_rows, theory))
+        show(f"A better model found, where its own paired {INTERVAL:.0%} interval finds {theory:.0%}",
+             ("rows", "factor", "gate"),
+             [(rows, f["error_factor"], f["gate"]) for rows, f in report[f"better at {theory}"].items()])  # fmt: skip
+    report["nightly"] = {rule: {str(n): nightly(n, i) for n in ROWS[:3]} for i, rule in enumerate(("gate", "any_gain"))}
     show(f"{CHAINS} chains of {NIGHTS} nightly searches: the served model's error over the first one's",
          ("rule", "rows", "worst", "interval", "chains below it", "median at the end", "replaced a chain"),
          [(rule, rows, f["worst"], f["interval"], f["chains_below_interval"], f["last"], f["replaced_per_chain"])
-          for rule, by_rows in results["nightly"].items() for rows, f in by_rows.items()])  # fmt: skip
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+          for rule, by_rows in report["nightly"].items() for rows, f in by_rows.items()])  # fmt: skip
+    results.write(RESULTS, report)
     print(f"{RESULTS} is written")
 
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.attack.rows import Row
-from bench.machine import machine
+from bench.results import machine
 
 MODULES = ("service", "settings", "parsers")
 RESULTS = Path("bench/results/attack.json")
