@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import requests
 
-from bench.machine import machine
+from bench.results import machine, read, write
 from contracts.errors import UserError
 from contracts.metrics import BY_NAME
 from contracts.schema import CategoricalFeature, DateFeature, NumericTarget, Schema, load_schema
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     except UserError as error:
         print(f"bench-tables: {error}", file=sys.stderr)
         return 2
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"tables": {}}
+    results = {"tables": {}, **read(RESULTS)}
     revision = provenance.git_revision()
     for file, target in targets.items():
         name = re.sub(r"[^a-z0-9]+", "_", file.split(".")[0].lower())
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
             continue
         measured = {"revision": revision, **measure(name, folder / file, target)}
         results = {"machine": machine(), "tables": {**results["tables"], name: measured}}
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        write(RESULTS, results)
     print(summary(results["tables"]))
     return 0
 

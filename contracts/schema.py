@@ -135,7 +135,7 @@ class DroppedColumn(_Frozen):
     """A column of the data that no network learns from, and why."""
 
     name: str
-    role: Literal["constant", "identifier", "text", "group", "split", "dropped"]
+    role: Literal["constant", "identifier", "text", "group", "split", "weight", "dropped"]
     reason: str
 
 

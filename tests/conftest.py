@@ -184,7 +184,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
     made.change_params(lambda params: params["search"].update(workers=2))
     for stage in ("fetch", "preprocess"):
-        made.run(sys.executable, "-m", "pipeline.stages", stage, "iris")
+        made.run(sys.executable, "-m", "pipeline.stages", stage, "--dataset", "iris")
     return made
 
 

@@ -29,6 +29,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("paths", "tables"),
         ("environment", "sources"),
         ("data",),
+        ("data_report",),
         ("evaluation",),
         ("tracking",),
         ("search",),

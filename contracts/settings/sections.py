@@ -7,10 +7,10 @@ import importlib.util
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from contracts.settings.pruners import Pruner
-from contracts.settings.source import Source, Task
+from contracts.settings.source import SCIKIT_LEARN, Source, Task
 from contracts.settings.space import SearchSpace, Section, continuous
 from contracts.spec import required_hyperparameters
 
@@ -18,14 +18,16 @@ Sampler = Literal["auto", "grid", "random", "tpe", "cmaes", "qmc", "gp", "nsga2"
 MetricName = Literal["log_loss", "accuracy", "rmse", "mae"]
 
 Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]  # what a timer can wait
+Workers = Annotated[int, Field(ge=1, le=256)]
 
 
 class Fetch(Section):
     """fetch downloads or reads a dataset as one table."""
 
-    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    attempts: PositiveInt
+    timeout: Seconds
+    attempts: Annotated[int, Field(ge=1, le=20)]
 
 
 class Preprocess(Section):
@@ -65,10 +67,10 @@ class Search(Section):
     """search, in the stage train, says which configurations are tried and how the best are found."""
 
     n_trials: PositiveInt | None
-    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
-    workers: Literal["auto"] | PositiveInt
+    timeout: Seconds | None
+    workers: Literal["auto"] | Workers
     scheduler: str | None
-    trial_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    trial_timeout: Seconds | None
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     metric: Literal["auto"] | MetricName
     keep: PositiveInt
@@ -78,7 +80,7 @@ class Search(Section):
     tolerance: Annotated[float, Field(ge=0, lt=1)]
     folds: Annotated[int, Field(ge=1, le=20)]
     finalist_seeds: Annotated[int, Field(ge=0, le=100)]
-    warmup_epochs: Annotated[int, Field(ge=0)]
+    warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)]
     space: SearchSpace
 
     @field_validator("scheduler")
@@ -132,19 +134,22 @@ class Select(Section):
     """select compares the candidates with the champion on the validation rows."""
 
     minimum_gain: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    confidence: Fraction
+    tolerance: Annotated[float, Field(ge=0, lt=1)]
+    incomparable: Literal["replace", "keep"]
 
 
 class Evaluate(Section):
     """evaluate measures the winner on the test rows."""
 
-    bootstrap_samples: Annotated[int, Field(ge=2)]
+    bootstrap_samples: Annotated[int, Field(ge=2, le=1_000_000)]
     confidence: Fraction
 
 
 class Package(Section):
     """package makes the Bento that `make serve` starts."""
 
-    workers: PositiveInt
+    workers: Workers
 
 
 class Settings(Section):
@@ -171,6 +176,21 @@ class Params(Settings):
         asked = {"quantile", "piecewise"} & set(getattr(numeric, "choices", (numeric,)))
         auto = 48 if asked or n_rows >= 1000 else 0  # with fewer rows an interval has a handful of them
         return auto if self.preprocess.bins == "auto" else self.preprocess.bins
+
+    @field_validator("source")
+    @classmethod
+    def is_brought_by_scikit_learn(cls, source: Source, info: ValidationInfo) -> Source:
+        if source.source != "scikit-learn":
+            return source
+        name, shape = info.data["dataset"], (8, 8) if info.data["dataset"].startswith("digit") else None
+        tasks = SCIKIT_LEARN.get(name)
+        if tasks is None:
+            raise ValueError(f"source: a file or an address; scikit-learn has {', '.join(SCIKIT_LEARN)} and no {name}")
+        if source.task not in tasks:
+            raise ValueError(f"task: {' or '.join(tasks)} for {name}, received {source.task!r}")
+        if source.image and (source.image.height, source.image.width) != shape:
+            raise ValueError(f"image: {'height: 8 and width: 8' if shape else 'none'} for {name}, received another")
+        return source
 
     def metric_for(self, task: Task) -> MetricName:
         """The validation metric that ranks trials, candidates and champion."""

@@ -5,10 +5,21 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from contracts.errors import show
 from contracts.settings.space import Section
 
 Task = Literal["multiclass", "binary", "multilabel", "regression"]
 READERS = ("scikit-learn", "idx", "statlib_housing", "csv")
+IDX_FILES = (
+    "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
+)  # fmt: skip
+# What can be predicted in each dataset that scikit-learn brings.
+SCIKIT_LEARN: dict[str, tuple[Task, ...]] = {
+    "iris": ("multiclass", "regression"), "wine": ("multiclass", "regression"), "digits": ("multiclass", "regression"),
+    "breast_cancer": ("binary", "multiclass", "regression"), "digit_properties": ("multilabel",),
+    "diabetes": ("regression",), "linnerud": ("regression",),
+}  # fmt: skip
 # The values of an ordered category, the lowest first.
 Order = Annotated[tuple[str | int | float, ...], Field(strict=False, min_length=2)]
 
@@ -18,8 +29,8 @@ Targets = Annotated[tuple[str, ...], Field(strict=False, min_length=2)]
 class Image(Section):
     """The size of an image and the value of its brightest pixel."""
 
-    height: Annotated[int, Field(ge=1)]
-    width: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1, le=4096)]
+    width: Annotated[int, Field(ge=1, le=4096)]
     maximum: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -62,7 +73,7 @@ class Source(Section):
     """A file, a folder or an address with the test rows; null = test rows are taken from `source`."""
     database: str | None = None
     """The environment variable that holds the address of the database for a query in `source`; null = no query."""
-    max_categories: Annotated[int, Field(ge=1)] = 255
+    max_categories: Annotated[int, Field(ge=1, le=1_000_000)] = 255
     """The most frequent values of a category that have a code of their own; the others share one."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """The sign between two values of a file; null = found."""
@@ -73,7 +84,7 @@ class Source(Section):
     missing: tuple[str, ...] | None = Field(default=None, strict=False)
     """Texts that mean a missing value, such as -999; null = blank, NA, NaN, null, None, ? and the like."""
     weight: str | None = None
-    """The column that holds each example's weight; null = all weigh the same."""
+    """The column that says how much each row counts in training; metrics count every row once; null = all the same."""
     classes: tuple[str, ...] | None = Field(default=None, strict=False)
     """Names of the classes in the order of their codes, for idx; null = 0 to 9."""
     image: Image | None = None
@@ -107,6 +118,8 @@ class Source(Section):
     def has_what_its_source_needs(self) -> "Source":
         if repeated := [name for name, order in self.orders.items() if len(set(order)) < len(order)]:
             raise ValueError(f"each value of an ordered category once, received one twice for {repeated[0]}")
+        if self.weight in self.columns:
+            raise ValueError(f"no role under columns for the column of weights, received one for {self.weight}")
         if self.is_file:
             several = self.separator is not None or len(self.targets) > 1
             if several and (self.task in ("binary", "multiclass") or (self.separator and len(self.targets) > 1)):
@@ -131,4 +144,13 @@ class Source(Section):
             raise ValueError("target: the name of the column to predict")
         if self.source == "idx" and self.image is None:
             raise ValueError("image: height, width and maximum of a pixel")
+        return self
+
+    @model_validator(mode="after")
+    def has_nothing_that_its_source_ignores(self) -> "Source":
+        first = tuple(self.files)[:1]
+        names = {"idx": IDX_FILES, "statlib_housing": first, "csv": first}.get(self.source, ())
+        if set(self.files) != set(names) or (self.addresses and not names):
+            expected = f"the files {', '.join(names)} alone" if names else "no files and no addresses"
+            raise ValueError(f"{expected} for source: {self.source}, received {show([*self.files, *self.addresses])}")
         return self

@@ -143,6 +143,9 @@ def _show(datasets: list[str]) -> None:
         f"Next: [bold]make serve DATASET={first}[/], and in another terminal [bold]make predict DATASET={first}[/]."
     )
     console.print("      [bold]make ui[/] compares the trials in MLflow.")
+    reports = [str(Paths(dataset).data_report) for dataset in datasets if Paths(dataset).data_report.exists()]
+    if reports:
+        console.print(f"      The data, and what to look at in it: {', '.join(reports)}")
 
 
 def _row(paths: Paths) -> list[str]:

@@ -83,7 +83,7 @@ def _refit(schema: Schema, rows: pa.Table, source: Source, bins: int) -> Schema:
     """
     classes = schema.classes if schema.picks_one else source.classes
     columns = {f.name: source.columns.get(f.name, "category") for f in schema.features}
-    columns |= {column.name: "drop" for column in schema.dropped}
+    columns |= {column.name: "drop" for column in schema.dropped if column.role != "weight"}
     source = source.model_copy(update={"task": schema.task, "classes": classes, "columns": columns})
     other = infer_schema(schema.dataset, source, rows, schema.raw_md5, bins)
     features = [

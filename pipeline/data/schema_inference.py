@@ -50,6 +50,8 @@ def infer_schema(
         frame = frame.drop(columns=source.weight)
     dropped = _dropped(frame, source)
     frame = frame.drop(columns=[column.name for column in dropped])
+    if source.weight is not None:
+        dropped += (DroppedColumn(name=source.weight, role="weight", reason="it is how much a row counts"),)
     if frame.empty:
         raise UserError("\n  ".join(["no column is left to learn from:", *(f"{c.name}: {c.reason}" for c in dropped)]))
     features = tuple(infer_feature(frame[name], source, date_format(train, str(name))) for name in frame)

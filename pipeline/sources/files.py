@@ -1,11 +1,8 @@
 """A table from a file that somebody brings: text, JSON lines or Parquet, compressed or not, near or far."""
 
-import gzip
 import hashlib
 import io
-import lzma
-import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +14,8 @@ import pyarrow.parquet as pq
 from contracts.errors import UserError, nearest
 from contracts.settings.source import READERS, Source
 from pipeline.paths import var
+from pipeline.sources.decompression import ENDINGS, decompress
 from pipeline.sources.delimited import Dialect, read_delimited
-
-MOST_BYTES = 4 * 2**30  # of a file after decompression
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 class Part(NamedTuple):
@@ -64,8 +59,8 @@ def _read(path: str, source: Source, is_test: bool) -> Part:
     name = path.rsplit("/", 1)[-1]
     received = _bytes(path)
     digest = hashlib.md5(received).hexdigest()
-    content = _decompress(name, received)
-    kind = Path(name.removesuffix(next((ending for ending in COMPRESSED if name.endswith(ending)), ""))).suffix.lower()
+    content = decompress(name, received)
+    kind = Path(name.removesuffix(next((ending for ending in ENDINGS if name.endswith(ending)), ""))).suffix.lower()
     if kind in (".parquet", ".pq"):
         return Part(path, flat(name, lambda: pq.read_table(io.BytesIO(content))), None, digest, is_test)
     if kind in (".jsonl", ".ndjson", ".json"):
@@ -105,49 +100,27 @@ def _bytes(path: str) -> bytes:
         raise UserError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
 
 
-def _decompress(name: str, content: bytes) -> bytes:
-    try:
-        if name.endswith(".gz"):
-            return _at_most(name, gzip.GzipFile(fileobj=io.BytesIO(content)).read)
-        if name.endswith(".xz"):
-            return _at_most(name, lzma.LZMAFile(io.BytesIO(content)).read)
-        if name.endswith((".zst", ".bz2")):
-            kind = "zstd" if name.endswith(".zst") else "bz2"
-            return _at_most(name, pa.CompressedInputStream(pa.py_buffer(content), kind).read)
-        if name.endswith(".zip"):
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                members = [member for member in archive.namelist() if not member.endswith("/")]
-                if len(members) != 1:
-                    raise UserError(f"{name}: expected one file in the archive, received {len(members)}")
-                with archive.open(members[0]) as member:
-                    return _at_most(name, member.read)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException) as error:
-        raise UserError(f"{name} is not what its ending says, or is damaged: {error}") from None
-    return content
-
-
-def _at_most(name: str, read: Callable[[int], bytes]) -> bytes:
-    content = read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise UserError(f"{name}: expected at most {MOST_BYTES // 2**30} GiB after decompression, received more")
-    return content
-
-
 def flat(name: str, read: Callable[[], pa.Table]) -> pa.Table:
     """A table with types of its own as one of text, numbers and moments; one value in each cell."""
     try:
         table = read()
-    except pa.ArrowException as error:
-        raise UserError(f"{name} cannot be read: {str(error).splitlines()[0]}") from None
+        table.validate(full=True)
+        return pa.table({field.name: _plain(table[field.name], field.type) for field in _columns(name, table)})
+    except (pa.ArrowException, OSError, UnicodeError, MemoryError) as error:  # a damaged file gives any of them
+        raise UserError(f"{name} cannot be read: {(str(error).splitlines() or ['damaged'])[0]}") from None
+
+
+def _columns(name: str, table: pa.Table) -> pa.Schema:
     nested = [f.name for f in table.schema if pa.types.is_nested(f.type) or pa.types.is_binary(f.type)]
     if nested:
         raise UserError(
             f"{name}: expected one value in each cell, received lists, structures or bytes in {', '.join(nested)}"
         )
+    if twice := [column for column, count in Counter(table.column_names).items() if count > 1]:
+        raise UserError(f"{name}: expected each name once, received more than once: {', '.join(twice)}")
     if not table.num_rows:
         raise UserError(f"{name} has no rows")
-    columns = {field.name: _plain(table[field.name], field.type) for field in table.schema}
-    return pa.table(columns)
+    return table.schema
 
 
 def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

@@ -1,6 +1,7 @@
 """fetch: a verified dataset as one table."""
 
 import json
+import shutil
 
 from contracts.settings.load import Params
 from pipeline.paths import Paths, var
@@ -16,7 +17,8 @@ def run(params: Params, paths: Paths) -> None:
         table, notes, digest = read_source(params.source)
     else:
         table = load_raw(params.dataset, params.source, params.fetch, var() / "downloads")
-    paths.raw.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(paths.raw, ignore_errors=True)
+    paths.raw.mkdir(parents=True)
     write_rows(paths.raw / "data.parquet", table)
     if params.source.is_file:
         origin = json.dumps(lineage(params.source, digest)) + "\n"

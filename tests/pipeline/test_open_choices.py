@@ -31,7 +31,7 @@ def space_of(tmp_path: Path):
             write_rows(paths.prepared / f"{part}.parquet", rows)
         source = Source(source="scikit-learn", task="regression")
         infer_schema("diabetes", source, rows, "md5", bins).save(paths.prepared / "schema.json")
-        return make_plan(params.model_copy(update={"search": search}), paths).space
+        return make_plan(params.model_copy(update={"search": search}), paths).search.space
 
     return planned
 

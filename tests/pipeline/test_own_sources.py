@@ -19,10 +19,12 @@ from contracts.settings.load import load_params
 from contracts.settings.source import Source
 from pipeline.commands.data import app
 from pipeline.data.schema_inference import infer_schema
+from pipeline.data.splits import read_weights
 from pipeline.paths import Paths
 from pipeline.sources.own_table import lineage, local_md5, read_source
 from pipeline.stages import fetch, preprocess
-from pipeline.tables import IMAGE, IS_TEST, TARGET, column_to_images
+from pipeline.tables import IMAGE, IS_TEST, TARGET, column_to_images, write_rows
+from serving.errors import Problem
 from serving.validation.validator import InputValidator
 
 
@@ -190,3 +192,45 @@ def test_the_column_that_splits_is_left_out_and_can_be_forced_in() -> None:
     assert [f.name for f in ordered(values, split=split, columns={"size": "category"})[1].features] == ["size", "x"]
     in_time = ordered(values, split={"by": "time", "column": "x"})[1]
     assert [feature.name for feature in in_time.features] == ["size", "x"]
+
+
+def test_truth_values_may_be_sent_as_such() -> None:
+    _, schema = ordered(["True", "False", None, "True"] * 5)
+    validator = InputValidator(schema, 10)
+    texts = validator.validate_instances([{"size": text, "x": 1} for text in ("True", "False", None)], "$").encoded
+    truth = validator.validate_instances([{"size": value, "x": 1} for value in (True, False, None)], "$").encoded
+    np.testing.assert_array_equal(texts, truth)
+    with pytest.raises(Problem):
+        InputValidator(ordered(["yes", "no"] * 10)[1], 10).validate_instances([{"size": True, "x": 1}], "$")
+
+
+def test_the_column_of_weights_is_left_out_and_tolerated_in_requests(tmp_path: Path) -> None:
+    table, schema = ordered(["a", "b"] * 10, weight="x")
+    assert [feature.name for feature in schema.features] == ["size"]
+    assert [(column.name, column.role) for column in schema.dropped] == [("x", "weight")]
+    InputValidator(schema, 10).validate_instances([{"size": "a", "x": 3}], "$")
+    write_rows(tmp_path / "train.parquet", table)
+    assert read_weights(tmp_path / "train.parquet", schema).tolist() == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("split: {by: time}", "data.split: expected a column for by: time, received none"),
+        ("split: {by: hash, column: a}", "data.split: expected no column for by: hash, received a"),
+        ("split: {by: tiem}", "data.split.by: expected one of hash, group, time, column, random, received 'tiem'; "
+         "did you mean 'time'?"),
+        ("columns: {size: [S, M, S]}",
+         "data: expected each value of an ordered category once, received one twice for size"),
+        ("weight: a, columns: {a: drop}",
+         "data: expected no role under columns for the column of weights, received one for a"),
+        ("database: X, test_source: y.csv", "data: expected a column that says the part (split) for a query, received "
+         "test_source"),
+        ("max_categories: 0", "data.max_categories: expected greater than or equal to 1, received 0"),
+    ],
+)  # fmt: skip
+def test_settings_of_data_that_do_not_fit_are_told_before_anything_runs(folder: Path, data: str, message: str) -> None:
+    (folder / "catalog/mine.yaml").write_text(f"data: {{source: rows.csv, target: y, {data}}}\n")
+    with pytest.raises(UserError) as refused:
+        load_params(Path("params.yaml"), "mine")
+    assert str(refused.value).splitlines()[1:] == [f"  catalog/mine.yaml: {message}"]

@@ -234,7 +234,7 @@ def test_what_is_damaged_nested_or_cut_off_is_refused(read, tmp_path: Path) -> N
 
 
 def test_a_bomb_is_refused_before_it_fills_the_memory(read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.sources.files.MOST_BYTES", 10_000)
+    monkeypatch.setattr("pipeline.sources.decompression.MOST_BYTES", 10_000)
     with pytest.raises(UserError, match="after decompression, received more"):
         read(gzip.compress(b"0" * 1_000_000), "rows.csv.gz")
 
