@@ -1,5 +1,6 @@
 """preprocess: split the rows, and infer the schema from the train split."""
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from contracts.files import md5
@@ -33,6 +34,9 @@ def run(params: Params, paths: Paths) -> None:
     notes += split_hints(table, source)
     bins = params.bins_for(len(parts["train"]))
     schema = infer_schema(params.dataset, source, table.take(parts["train"]), md5(raw), bins, notes)
+    names = tuple(f.name for f in schema.features if not getattr(f, "missing", True))
+    gaps = tuple(name for name in names if pc.any(pc.is_null(table[name], nan_is_null=True)).as_py())
+    schema = schema.model_copy(update={"missing_elsewhere": gaps})
     paths.prepared.mkdir(parents=True, exist_ok=True)
     schema.save(paths.prepared / "schema.json")
     tables = {name: table.take(rows) for name, rows in parts.items()}
