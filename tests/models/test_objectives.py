@@ -84,7 +84,7 @@ def searched(pool, folder, monkeypatch, tmp_path):
 
 def fold(params: Params, folder: Path, data: Data) -> None:
     train = Paths("wine", folder).prepared / "train.parquet"
-    write_folds(data, train, params.source, params.preprocess.bins, params.search.folds, params.search.seed)
+    write_folds(data, train, params.source, params.bins_for(0), params.search.folds, params.search.seed)
 
 
 def test_each_train_row_is_held_out_once_and_constants_are_those_of_the_others(folder, load, tmp_path) -> None:
