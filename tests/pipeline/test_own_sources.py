@@ -144,11 +144,10 @@ def test_without_a_target_the_columns_are_shown_and_one_is_proposed(folder: Path
     ]  # fmt: skip
 
 
-def ordered(values: list[str | None], **data) -> tuple[pa.Table, Schema]:
+def ordered(values: list[str | None], columns: dict | None = None, **data) -> tuple[pa.Table, Schema]:
     table = pa.table({"size": values, "x": range(len(values)), TARGET: np.arange(len(values)) * 1.0})
-    source = Source(
-        source="rows.csv", target="y", task="regression", columns={"x": "number", **data.pop("columns", {})}, **data
-    )
+    roles = ({} if data.get("weight") else {"x": "number"}) | (columns or {})
+    source = Source(source="rows.csv", target="y", task="regression", columns=roles, **data)
     return table, infer_schema("mine", source, table, "md5", bins=4)
 
 
