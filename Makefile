@@ -73,7 +73,7 @@ repro: $(READY)  ## data → trained → selected → packaged [DATASETS="mnist 
 
 .PHONY: add-data
 add-data: $(READY)  ## make data of yours a dataset: NAME=churn SOURCE=../churn.csv [TARGET=Churn] [DATABASE=variable, for a query]
-	@python -m pipeline.commands add-data $(call needed,NAME,churn) $(call needed,SOURCE,../churn.csv) $(call option,,TARGET) $(call option,--database ,DATABASE)
+	@python -m pipeline.commands add-data $(call needed,NAME,churn) $(call needed,SOURCE,../churn.csv) $(call option,,TARGET) $(call option,--database,DATABASE)
 
 .PHONY: ui
 ui: $(READY)  ## MLflow's UI over the tracked runs [UI_PORT=5000]

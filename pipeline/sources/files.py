@@ -58,7 +58,7 @@ def part_names(path: str) -> list[str]:
 def _read(path: str, source: Source, is_test: bool) -> Part:
     name = path.rsplit("/", 1)[-1]
     received = _bytes(path)
-    digest = hashlib.md5(received).hexdigest()
+    digest = hashlib.md5(received, usedforsecurity=False).hexdigest()
     content = decompress(name, received)
     kind = Path(name.removesuffix(next((ending for ending in ENDINGS if name.endswith(ending)), ""))).suffix.lower()
     if kind in (".parquet", ".pq"):

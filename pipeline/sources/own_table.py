@@ -95,7 +95,8 @@ def _read_pictures(source: Source, image: Image) -> Reading:
 
 def _hash_of(parts: list[str]) -> str:
     """The hash of a file; of several, the hash of theirs."""
-    return parts[0] if len(parts) == 1 else hashlib.md5("".join(parts).encode()).hexdigest()
+    together = hashlib.md5("".join(parts).encode(), usedforsecurity=False)
+    return parts[0] if len(parts) == 1 else together.hexdigest()
 
 
 def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:

@@ -12,7 +12,6 @@ from serving.errors import FieldError, json_type
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 NUMBERS = {int, float}
-TRUTH_VALUES = {bool, np.bool_}
 PathOf = Callable[[int, str], str]  # the path of a value in the request, from its row number and feature name
 ABSENT = object()  # a value that its row does not have
 REPORTED = object()  # a value that is already among the errors
