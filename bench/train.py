@@ -162,7 +162,7 @@ def _scikit_learn(system: System, schema: Schema, train: Split) -> float:
     kind = MLPRegressor if schema.task == "regression" else MLPClassifier
     solver = "adam" if system.spec.optimizer == "adam" else "sgd"
     model = kind(
-        system.spec.widths, solver=solver, learning_rate_init=system.spec.learning_rate,
+        hidden_layer_sizes=system.spec.widths, solver=solver, learning_rate_init=system.spec.learning_rate,
         batch_size=min(system.spec.batch_size, len(train.target)),
     )  # fmt: skip
     classes = {} if schema.task == "regression" else {"classes": np.unique(train.target)}
