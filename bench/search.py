@@ -79,7 +79,7 @@ def search(tuner: str, seed: int, seconds: float, data: Path, folder: Path) -> E
     """Trials of one tuner, within so many seconds from the start of its process."""
     folder.mkdir()
     if tuner in OURS:
-        command = [sys.executable, "-m", "pipeline.stages", "train", DATASET]
+        command = [sys.executable, "-m", "pipeline.stages", "train", "--dataset", DATASET]
         environment = _our_project(folder, seed, OURS[tuner])
     else:
         script = Path("bench/peers/search_keras_tuner.py").resolve()

@@ -128,7 +128,8 @@ class StudyLog:
             with tempfile.TemporaryDirectory() as folder:
                 runs.log_files(self.client, run, [plots.save(figure, Path(folder) / "learning_curves.png")])
             runs.log_files(self.client, run, sorted(bundle.iterdir()), "bundle")
-        runs.log_files(self.client, self.parent, [self.paths.candidates / "trials.csv"])
+        files = [self.paths.candidates / "trials.csv", self.paths.data_report]
+        runs.log_files(self.client, self.parent, [file for file in files if file.exists()])
         states = [t.state.name.lower() for t in self.study.get_trials(deepcopy=False)]
         counts = {f"trials.{state}": float(states.count(state)) for state in ("complete", "pruned", "fail")}
         runs.log_metrics(

@@ -1,0 +1,43 @@
+"""python -m bench.attack [service] [settings]: run the attacks, print a table, write bench/results/attack.json.
+
+Bounded, on loopback, against processes of its own; exits with 1 if a case did not hold.
+"""
+
+import importlib
+import json
+import sys
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from bench.attack.rows import Row
+from bench.machine import machine
+
+MODULES = ("service", "settings", "parsers")
+RESULTS = Path("bench/results/attack.json")
+
+
+def main() -> None:
+    wanted = sys.argv[1:] or [name for name in MODULES if find_spec(f"bench.attack.{name}")]
+    rows: list[Row] = []
+    started = time.monotonic()
+    for name in wanted:
+        for row in importlib.import_module(f"bench.attack.{name}").run():
+            rows.append(row)
+    width = max(len(row.name) for row in rows)
+    print(f"\n{'class':{width}}  cases  failures  notes")
+    for row in rows:
+        print(f"{row.name:{width}}  {row.cases:5}  {len(row.failures):8}  {row.notes}")
+    failures = [f"{row.name}: {failure}" for row in rows for failure in row.failures]
+    print(f"\n{sum(row.cases for row in rows)} cases, {len(failures)} failures, {time.monotonic() - started:.0f} s")
+    for failure in failures:
+        print(f"  {failure}")
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    report = {"machine": machine("uvicorn", "bentoml", "pillow"), "rows": [row._asdict() for row in rows]}
+    RESULTS.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"written to {RESULTS}")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
