@@ -22,6 +22,7 @@ import numpy as np
 import tritonclient.http as tritonclient
 
 from bench import results
+from bench.machine import machine
 from bench.serve_checks import checks_seconds
 from bench.serve_servers import PEERS, Running, bento, installed_mb, mlflow, start_bare, wrk
 
@@ -42,7 +43,7 @@ def main() -> None:
         sys.exit("bench-serve needs the peers: `make bench-serve` installs them, or pass --no-mlflow")
     with tempfile.TemporaryDirectory() as folder:
         report = {
-            "machine": results.machine(*DISTRIBUTIONS),
+            "machine": machine(*DISTRIBUTIONS),
             "models": {name: _compare(name, Path(folder), arguments) for name in ("fashion_mnist", "iris")},
         }  # fmt: skip
     results.write(RESULTS, report)

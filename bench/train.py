@@ -22,6 +22,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from bench import results, systems
+from bench.machine import machine
 from bench.material import Rows, parts
 from contracts.errors import UserError
 from contracts.schema import Schema
@@ -80,7 +81,7 @@ def main() -> None:
         if not chosen or system.name in chosen:
             known[system.name] = measure(system)
             print(json.dumps({system.name: known[system.name]}, indent=2), flush=True)
-            results.write(RESULTS, {"machine": results.machine(), "systems": known})
+            results.write(RESULTS, {"machine": machine(), "systems": known})
 
 
 def measure(system: System) -> dict:
