@@ -21,8 +21,8 @@ import optuna
 import psutil
 
 from bench import results
-from bench.machine import machine
 from bench.instant import Instant
+from bench.machine import machine
 from contracts.files import md5
 from contracts.metrics import BY_NAME
 from contracts.settings.load import load_params
