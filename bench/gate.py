@@ -124,7 +124,8 @@ def main() -> None:
     for theory in (0.5, 0.9, 0.99):
         results[f"better at {theory}"] = over_rows(lambda n_rows, theory=theory: better_model(n_rows, theory))
         show(f"A better model found, where the paired {INTERVAL:.0%} interval of it alone finds {theory:.0%}",
-             ("rows", "factor", "gate"), [(rows, f["error_factor"], f["gate"]) for rows, f in results[f"better at {theory}"].items()])  # fmt: skip
+             ("rows", "factor", "gate"),
+             [(rows, f["error_factor"], f["gate"]) for rows, f in results[f"better at {theory}"].items()])  # fmt: skip
     results["nightly"] = {
         rule: {str(n): nightly(n, i) for n in ROWS[:3]} for i, rule in enumerate(("gate", "any_gain"))
     }
