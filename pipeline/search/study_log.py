@@ -77,7 +77,7 @@ class StudyLog:
             metrics |= {} if result.history else {f"best.val_{self.metric.name}": result.value}
             metrics |= {f"best.{name}": values[result.best_epoch] for name, values in result.history.items()}
         elif state == "duplicate":
-            earlier = self.study.trials[trial.user_attrs[DUPLICATES]]
+            earlier = self.study.get_trials(deepcopy=False)[trial.user_attrs[DUPLICATES]]
             metrics |= {f"best.val_{self.metric.name}": earlier.values[0]} if earlier.values else {}
         elif state == "pruned":
             reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
