@@ -77,11 +77,11 @@ add-data: $(READY)  ## make data of yours a dataset: NAME=churn SOURCE=../churn.
 
 .PHONY: contract
 contract: $(READY)  ## write what later data of DATASET must be, once: catalog/contracts/<dataset>.yaml
-	$(RUN) contract $(DATASET)
+	$(RUN) contract $(call quoted,DATASET)
 
 .PHONY: check-data
 check-data: $(READY)  ## data against the contract of DATASET: its source, or DATA=new.csv
-	@python -m pipeline.commands check-data $(DATASET) $(if $(DATA),"$(DATA)")
+	$(RUN) check-data $(call quoted,DATASET) $(call option,,DATA)
 
 .PHONY: ui
 ui: $(READY)  ## MLflow's UI over the tracked runs [UI_PORT=5000]

@@ -47,11 +47,8 @@ def raw_columns(params: Params, source: str | None = None) -> pa.Table:
     if pa.types.is_struct(table[TARGET].type):
         table = table.flatten()
         return table.rename_columns([name.removeprefix(f"{TARGET}.") for name in table.column_names])
-    return table.rename_columns([_name(own) if name == TARGET else name for name in table.column_names])
-
-
-def _name(source: Source) -> str:
-    return source.targets[0] if len(source.targets) == 1 else "target"
+    target = own.target if isinstance(own.target, str) else "target"
+    return table.rename_columns([target if name == TARGET else name for name in table.column_names])
 
 
 def count(n: int, what: str) -> str:
