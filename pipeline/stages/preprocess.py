@@ -51,4 +51,5 @@ def run(params: Params, paths: Paths) -> None:
     findings = write_report(paths.data_report, schema, tables, settings.seed)
     for finding in findings[:PRINTED]:
         print(f"  {params.dataset}: warning, {finding}")
-    print(f"  {params.dataset}: {paths.data_report} describes the data, with {len(findings)} kinds of warnings")
+    warnings = "1 warning" if len(findings) == 1 else f"{len(findings)} warnings"
+    print(f"  {params.dataset}: {paths.data_report} describes the data, {warnings}")
