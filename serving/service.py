@@ -5,7 +5,6 @@ the bundle, so that a damaged one stops the start; only the workers load the mod
 """
 
 import json
-import logging
 import os
 import signal
 import sys
@@ -48,27 +47,26 @@ class AsgiService(bentoml.Service):
     def to_asgi(self, is_main: bool = True) -> Any:
         if packaged["workers"] == 1:  # one worker counts in memory, several share files
             os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+        import uvicorn
         from bentoml._internal import server
-        from uvicorn.protocols.http import auto
 
         from serving.http.app import make_app
-        from serving.http.connections import RequestLimitsProtocol
+        from serving.http.connections import uvicorn_options, within_open_files
         from serving.metrics import RequestMetrics
         from serving.model import ServedModel
         from serving.predictor import Predictor
 
-        # BentoML starts uvicorn and passes on neither the protocol class nor `access_log=False`.
-        RequestLimitsProtocol.timeout = settings.timeout
-        auto.AutoHTTPProtocol = RequestLimitsProtocol
-        access_logger = logging.getLogger("uvicorn.access")
-        access_logger.handlers, access_logger.propagate = [], False
+        limited = within_open_files(settings)
+        options, config = uvicorn_options(limited), uvicorn.Config
+        # BentoML starts uvicorn and has no parameter for these options.
+        uvicorn.Config = lambda **arguments: config(**arguments | options)  # type: ignore[assignment, misc]
         if IS_WORKER:
             supervisor = int(os.environ["SUPERVISOR_PID"])
             threading.Thread(target=_end_with_supervisor, args=[supervisor], daemon=True).start()
         predictor = Predictor(BENTO / "bundle", bulk_threads=2)
         metrics = RequestMetrics(predictor.schema.dataset, packaged["version"], predictor.schema.classes)
-        model = ServedModel(predictor, packaged["version"], packaged["expected"], settings.max_rows, metrics)
-        return make_app(model, settings, Path(server.__file__).parent / "static_content")
+        model = ServedModel(predictor, packaged["version"], packaged["expected"], limited.max_rows, metrics)
+        return make_app(model, limited, Path(server.__file__).parent / "static_content")
 
 
 def _end_with_supervisor(supervisor: int) -> None:
