@@ -69,7 +69,7 @@ def open_bundle(folder: Path) -> "tuple[Manifest, Schema]":
     try:
         return manifest, load_schema(folder / "schema.json")
     except (OSError, ValueError, RecursionError) as error:
-        raise BundleDamaged(f"{folder / 'schema.json'} is no schema: {_first_line(error)}") from None
+        raise BundleDamaged(f"{folder / 'schema.json'} is no schema: {_short(error)}") from None
 
 
 def check_bundle(folder: Path) -> Manifest:
@@ -90,9 +90,9 @@ def check_bundle(folder: Path) -> Manifest:
                 raise BundleDamaged(f"{folder / name} was changed: expected sha256 {expected}, received {received}")
     except (OSError, ValueError, RecursionError) as error:
         place = getattr(error, "filename", None) or folder / MANIFEST
-        raise BundleDamaged(f"{place} cannot be read: {_first_line(error)}") from None
+        raise BundleDamaged(f"{place} cannot be read: {_short(error)}") from None
     return manifest
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

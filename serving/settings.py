@@ -5,9 +5,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import TypeAdapter
+
 
 class SettingsError(Exception):
-    """Environment variables with invalid values."""
+    """Environment variables with invalid values, or a damaged file of the Bento."""
+
+
+class Packaged(NamedTuple):
+    """What the package stage writes into the Bento: `expected` is the prediction for the schema's sample."""
+
+    workers: int
+    version: str
+    expected: list[float]
 
 
 class Settings(NamedTuple):
@@ -60,6 +70,18 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     if errors:
         raise SettingsError("\n".join(errors))
     return Settings(keys=keys, **values)  # type: ignore[arg-type]
+
+
+def read_packaged(path: Path) -> Packaged:
+    """The Bento's `settings.json`.
+
+    Raises:
+        SettingsError: the file cannot be read, or holds something else.
+    """
+    try:
+        return TypeAdapter(Packaged).validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be read: {' '.join(str(error).split())[:300]}") from None
 
 
 def _read_keys(environ: Mapping[str, str]) -> tuple[bytes, ...]:
