@@ -13,6 +13,10 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 
 READY := .venv/.ready
 RUN := @python -m pipeline.commands
+# The value of a variable, else $(2), as one word of the shell: whatever signs it has, none of it is a command.
+quoted = '$(subst ','\'',$(or $(value $(1)),$(2)))'
+option = $(if $(value $(2)),$(1) $(call quoted,$(2)))
+needed = $(if $(value $(1)),$(call quoted,$(1)),$(error say $(1)=$(2)))
 DATASET ?= iris
 PORT ?= 3000
 
@@ -65,19 +69,19 @@ lint: $(READY)  ## ruff and mypy
 
 .PHONY: repro
 repro: $(READY)  ## data → trained → selected → packaged [DATASETS="mnist california_housing"]
-	$(RUN) repro $(DATASETS)
+	$(RUN) repro $(foreach name,$(value DATASETS),$(call quoted,,$(name)))
 
 .PHONY: add-data
-add-data: $(READY)  ## make a file of yours a dataset: NAME=churn SOURCE=../churn.csv TARGET=Churn
-	@python -m pipeline.commands add-data "$(or $(NAME),$(error say NAME=churn))" "$(or $(SOURCE),$(error say SOURCE=../churn.csv))" $(if $(TARGET),"$(TARGET)")
+add-data: $(READY)  ## make data of yours a dataset: NAME=churn SOURCE=../churn.csv [TARGET=Churn] [DATABASE=variable, for a query]
+	@python -m pipeline.commands add-data $(call needed,NAME,churn) $(call needed,SOURCE,../churn.csv) $(call option,,TARGET) $(call option,--database ,DATABASE)
 
 .PHONY: ui
 ui: $(READY)  ## MLflow's UI over the tracked runs [UI_PORT=5000]
-	$(RUN) ui --port $(or $(UI_PORT),5000)
+	$(RUN) ui --port $(call quoted,UI_PORT,5000)
 
 .PHONY: tune
 tune: $(READY)  ## search further and repackage: DATASET=iris TRIALS=50, or TIMEOUT=600 seconds, or both
-	$(RUN) tune $(DATASET) $(if $(TRIALS),--trials "$(TRIALS)") $(if $(TIMEOUT),--timeout "$(TIMEOUT)")
+	$(RUN) tune $(call quoted,DATASET) $(call option,--trials,TRIALS) $(call option,--timeout,TIMEOUT)
 
 .PHONY: studies
 studies: $(READY)  ## list the studies: trials by state, best value, last change, MLflow run
@@ -85,35 +89,35 @@ studies: $(READY)  ## list the studies: trials by state, best value, last change
 
 .PHONY: study-export
 study-export: $(READY)  ## the trials of a study as a table: DATASET=iris OUT=trials.csv or .parquet [STUDY=name]
-	$(RUN) study-export $(DATASET) $(if $(OUT),--out "$(OUT)") $(if $(STUDY),--study "$(STUDY)")
+	$(RUN) study-export $(call quoted,DATASET) $(call option,--out,OUT) $(call option,--study,STUDY)
 
 .PHONY: dashboard
 dashboard: $(READY)  ## Optuna's dashboard over the studies, on 127.0.0.1 [DASHBOARD_PORT=8080]
-	$(RUN) dashboard --port $(or $(DASHBOARD_PORT),8080)
+	$(RUN) dashboard --port $(call quoted,DASHBOARD_PORT,8080)
 
 .PHONY: scheduler
 scheduler: $(READY)  ## a Dask scheduler for search.scheduler, on 127.0.0.1; whoever reaches it can run code [HOST=…]
-	@python -m distributed.cli.dask_scheduler --host $(or $(HOST),127.0.0.1) --port 8786 --no-dashboard
+	@python -m distributed.cli.dask_scheduler --host $(call quoted,HOST,127.0.0.1) --port 8786 --no-dashboard
 
 .PHONY: worker
 worker: $(READY)  ## train trials for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]
-	$(RUN) worker "$(or $(SCHEDULER),$(error say SCHEDULER=tcp://host:8786))" $(if $(TRIALS_AT_ONCE),--trials-at-once $(TRIALS_AT_ONCE))
+	$(RUN) worker $(call needed,SCHEDULER,tcp://host:8786) $(call option,--trials-at-once,TRIALS_AT_ONCE)
 
 .PHONY: serve
 serve: $(READY)  ## serve the packaged Bento of DATASET on 127.0.0.1 [PORT=3000]
-	$(RUN) serve $(DATASET) --port $(PORT)
+	$(RUN) serve $(call quoted,DATASET) --port $(call quoted,PORT)
 
 .PHONY: predict
 predict: $(READY)  ## send the schema's sample to the running service [PORT=3000]
-	$(RUN) predict $(DATASET) --port $(PORT)
+	$(RUN) predict $(call quoted,DATASET) --port $(call quoted,PORT)
 
 .PHONY: predict-file
 predict-file: $(READY)  ## predict a file of any size: DATASET=iris IN=rows.csv OUT=predictions.parquet
-	@python -m serving.batch artifacts/$(DATASET)/bundle "$(or $(IN),$(error say IN=rows.csv))" "$(or $(OUT),$(error say OUT=predictions.parquet))"
+	@python -m serving.batch artifacts/$(call quoted,DATASET)/bundle $(call needed,IN,rows.csv) $(call needed,OUT,predictions.parquet)
 
 .PHONY: load
 load: $(READY)  ## a bounded load on the running service [PORT=3000 LOAD_SECONDS=10 LOAD_SHARE=0.8]
-	@python -m bench.load --port $(PORT) --seconds $(or $(LOAD_SECONDS),10) $(and $(LOAD_SHARE),--share $(LOAD_SHARE))
+	@python -m bench.load --port $(call quoted,PORT) --seconds $(call quoted,LOAD_SECONDS,10) $(call option,--share,LOAD_SHARE)
 
 .PHONY: attack
 attack: $(READY)  ## hostile input for the service, the settings and the data, on loopback, under ten minutes [PART=service]
@@ -122,7 +126,7 @@ attack: $(READY)  ## hostile input for the service, the settings and the data, o
 .PHONY: containerize
 containerize: $(READY)  ## an image of the packaged Bento of DATASET; needs a container engine
 	@command -v docker podman nerdctl >/dev/null || { echo "expected docker, podman or nerdctl, found none" >&2; exit 1; }
-	BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/var/bentoml} bentoml containerize $(DATASET):latest -t $(DATASET):latest
+	BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/var/bentoml} bentoml containerize $(call quoted,DATASET):latest -t $(call quoted,DATASET):latest
 
 .PHONY: bench-serve
 bench-serve: $(READY) var/bench-serve/peers/.ready  ## our service beside a bare handler and mlflow models serve; needs wrk and DATA_MIRROR
@@ -135,27 +139,27 @@ var/bench-serve/peers/.ready: bench/peers/serve.lock
 
 .PHONY: promote
 promote: $(READY)  ## serve a registered version again: DATASET=iris VERSION=1
-	$(RUN) promote $(DATASET) $(VERSION)
+	$(RUN) promote $(call quoted,DATASET) $(call option,,VERSION)
 
 .PHONY: retrain
 retrain: $(READY)  ## train the winner again from its stored settings and compare
-	$(RUN) retrain $(DATASET)
+	$(RUN) retrain $(call quoted,DATASET)
 
 .PHONY: lr-range
 lr-range: $(READY)  ## learning rate range test of DATASET: a suggestion and a curve
-	$(RUN) lr-range $(DATASET)
+	$(RUN) lr-range $(call quoted,DATASET)
 
 .PHONY: references
 references: $(READY)  ## scikit-learn's models on the same splits, as runs of the same experiment
-	$(RUN) references $(DATASET)
+	$(RUN) references $(call quoted,DATASET)
 
 .PHONY: tensorboard
 tensorboard: $(READY)  ## TensorBoard over the learning curves of DATASET's trials [TENSORBOARD_PORT=6006]
-	$(RUN) tensorboard $(DATASET) --port $(or $(TENSORBOARD_PORT),6006)
+	$(RUN) tensorboard $(call quoted,DATASET) --port $(call quoted,TENSORBOARD_PORT,6006)
 
 .PHONY: export
 export: $(READY)  ## the champion as SavedModel, weights and architecture JSON: DATASET=iris [OUT=folder]
-	$(RUN) export $(DATASET) $(OUT)
+	$(RUN) export $(call quoted,DATASET) $(call option,,OUT)
 
 .PHONY: bench-train
 bench-train: $(READY)  ## plain Keras fit beside ours, in turns [SYSTEM=S5]; needs DATA_MIRROR or the network
@@ -174,6 +178,10 @@ $(PEER): $(READY) bench/peers/keras_tuner.txt
 .PHONY: bench-search
 bench-search: $(PEER)  ## Keras Tuner beside our search, and test functions [BENCH_SECONDS=120 SEEDS="1 2 3"]
 	python -m bench.search --seconds $(or $(BENCH_SECONDS),120) --seeds $(or $(SEEDS),1 2 3)
+
+.PHONY: bench-gate
+bench-gate: $(READY)  ## how often noise is promoted and a better model found, simulated
+	python -m bench.gate
 
 .PHONY: bench-engine
 bench-engine: $(READY)  ## what the search itself costs, two workers against one; needs digits preprocessed

@@ -33,6 +33,12 @@ def raw(dataset: str) -> pa.Table:
     return load_raw(dataset, params.source, params.fetch, var() / "downloads")
 
 
+def known_split(rows: Rows, table: pa.Table) -> Rows:
+    """Row numbers that are known beforehand."""
+    return rows
+
+
+@cache
 def parts(dataset: str, divide: Callable[[pa.Table], Rows]) -> tuple[Schema, dict[str, Split]]:
     """The schema, with constants fitted on `train`, and the parts of `divide` as encoded rows."""
     table = raw(dataset)
@@ -61,6 +67,15 @@ def train(spec: Spec, schema: Schema, train: Split, watched: Split, epochs: int,
     order = shuffled_row_indices(len(train.target), seed)
     trainer.fit(order, steps_per_epoch=1, epochs=epochs, validation_data=trainer.validation, shuffle=False, verbose=0)
     return network
+
+
+def trained_score(
+    dataset: str, divide: Callable[[pa.Table], Rows], spec: Spec, epochs: int, seed: int,
+    part: str = "test", metric: str = "accuracy",
+) -> float:  # fmt: skip
+    """The metric of one part after a training on another, in which the validation rows decide nothing."""
+    schema, of = parts(dataset, divide)
+    return score(train(spec, schema, of["train"], of["validation"], epochs, seed), schema, of[part], metric)
 
 
 def score(network: keras.Model, schema: Schema, rows: Split, metric: str) -> float:

@@ -12,7 +12,8 @@ UNKNOWN = 0  # the code of a category that is missing or absent from the train s
 
 
 def encode(schema: Schema, columns: Mapping[str, Any]) -> np.ndarray:
-    """Turn columns into the input of the network: numbers unchanged, categories as codes.
+    """Turn columns into the input of the network: numbers unchanged, categories as codes, which are NaN for
+    an ordered category that is missing or unknown.
 
     Args:
         columns: the values of each feature, for example a DataFrame: array-like of shape (n_rows,), None or NaN
@@ -29,7 +30,8 @@ def encode(schema: Schema, columns: Mapping[str, Any]) -> np.ndarray:
 
 def _columns(feature: Feature, values: Any) -> list[np.ndarray]:
     if isinstance(feature, CategoricalFeature):
-        return [_codes(feature, values)]
+        codes = _codes(feature, values)
+        return [codes if feature.rank is None else np.where(codes == UNKNOWN, np.float32(np.nan), codes)]
     if isinstance(feature, DateFeature):
         return date_parts([parse_date(value, feature.format) for value in values])
     return [np.asarray(values, dtype=np.float32)]

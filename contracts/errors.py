@@ -26,16 +26,24 @@ class Problem:
     received: str = ""
 
     def __str__(self) -> str:
-        received = f", received {self.received}" if self.received else ""
-        return f"{self.where}: expected {self.expected}{received}"
+        received = f", received {_line(self.received)}" if self.received else ""
+        return f"{_line(self.where)}: expected {_line(self.expected, 1000)}{received}"
 
 
 def nearest(name: object, names: Iterable[str]) -> str:
     """`; did you mean 'width'?` for the closest of the names; empty where none is close."""
-    close = difflib.get_close_matches(str(name), list(names), n=1)
+    known = list(names)
+    same = [other for other in known if other.lower() == str(name).lower()]
+    close = same or difflib.get_close_matches(str(name)[:100], known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def show(value: Any) -> str:
     """A value as Python writes it, short enough for one line."""
-    return _SHORT.repr(value)
+    return _line(_SHORT.repr(value))
+
+
+def _line(text: str, most: int = 400) -> str:
+    """A text of any length and with any signs in one line."""
+    text = text if len(text) <= most else f"{text[: most // 2]}…{text[-most // 2 :]}"
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

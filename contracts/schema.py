@@ -33,12 +33,18 @@ class NumericFeature(_Frozen):
 
 
 class CategoricalFeature(_Frozen):
-    """A column with one of `categories`; category i has the code i + 1."""
+    """A column with one of `categories`; category i has the code i + 1.
+
+    `rare` counts the other values of the train rows, which are too rare for a code of their own. An ordered category
+    has its values in order, and the statistics of their codes in `rank`: the network reads the code as a number.
+    """
 
     kind: Literal["categorical"] = "categorical"
     name: str
     categories: tuple[str, ...]
     missing: bool
+    rare: int = 0
+    rank: NumericFeature | None = None
 
 
 class ImageFeature(_Frozen):
@@ -105,8 +111,16 @@ class DroppedColumn(_Frozen):
     """A column of the data that no network learns from, and why."""
 
     name: str
-    role: Literal["constant", "identifier", "text", "dropped"]
+    role: Literal["constant", "identifier", "text", "group", "split", "weight", "dropped"]
     reason: str
+
+
+class SplitUsed(_Frozen):
+    """What divided the rows, as in the setting `data.split`, and what a person should know about it."""
+
+    by: str
+    column: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Schema(_Frozen):
@@ -124,6 +138,7 @@ class Schema(_Frozen):
     sample: dict[str, Any]
     weight: str | None = None
     dropped: tuple[DroppedColumn, ...] = ()
+    split: SplitUsed | None = None  # None in schemas of older bundles
 
     @property
     def image(self) -> ImageFeature | None:
@@ -170,6 +185,8 @@ def columns_of(feature: Feature) -> tuple[NumericFeature | CategoricalFeature, .
     """What the columns of one feature hold in an encoded row of a table."""
     if isinstance(feature, DateFeature):
         return feature.parts
+    if isinstance(feature, CategoricalFeature) and feature.rank is not None:
+        return (feature.rank,)
     assert not isinstance(feature, ImageFeature)
     return (feature,)
 

@@ -46,6 +46,10 @@ class Paths:
         return self.root / "metrics" / f"{self.dataset}.json"
 
     @property
+    def data_report(self) -> Path:
+        return self.root / "plots" / self.dataset / "data.html"
+
+    @property
     def search_plots(self) -> Path:
         return self.root / "plots" / self.dataset / "search"
 

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from contracts.settings.sections import Task
+from contracts.files import write_atomically
+from contracts.settings.source import Task
 
 DATE_FORMAT = b"date_format"
 IMAGE = "image"
@@ -26,7 +27,9 @@ def column_to_images(column: pa.ChunkedArray, height: int, width: int) -> np.nda
 
 
 def write_rows(path: Path, table: pa.Table) -> None:
-    pq.write_table(table, path, compression="zstd")
+    """Write a table as a whole, or not at all."""
+    with write_atomically(path) as unfinished:
+        pq.write_table(table, unfinished, compression="zstd")
 
 
 def infer_task(table: pa.Table) -> Task:

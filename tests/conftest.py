@@ -41,6 +41,7 @@ if "LOADED_PACKAGES" in os.environ:
 
 
 FAST = ("contracts", "test_docs.py", "test_architecture.py")
+LONGEST = ("project", "prepared", "serving")  # groups
 SHARED = ("prepared", "project", "home", "servers")  # fixtures that are expensive to make
 
 
@@ -64,10 +65,15 @@ def group_of(file: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast tests come first."""
-    fast = {item: item.path.relative_to(ROOT / "tests").parts[0] in FAST for item in items}
-    waits = {item: "project" in item.fixturenames for item in items}  # type: ignore[attr-defined]
-    items.sort(key=lambda item: (not fast[item] or waits[item], not waits[item]))
+    """Fast tests come first, then the groups that take longest, so that both processes end together."""
+
+    def order(item: pytest.Item) -> tuple[bool, int]:
+        waits = "project" in item.fixturenames  # type: ignore[attr-defined]
+        fast = not waits and item.path.relative_to(ROOT / "tests").parts[0] in FAST
+        group = group_of(item.nodeid.partition("::")[0])
+        return not fast, 0 if waits else LONGEST.index(group) if group in LONGEST else len(LONGEST)
+
+    items.sort(key=order)
 
 
 def pytest_collection_finish() -> None:
@@ -150,7 +156,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
     made.change_params(lambda params: params["search"].update(workers=2))
     for stage in ("fetch", "preprocess"):
-        made.run(sys.executable, "-m", "pipeline.stages", stage, "iris")
+        made.run(sys.executable, "-m", "pipeline.stages", stage, "--dataset", "iris")
     return made
 
 

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial
 from models.search.study import ABANDONED, FINISHED
 from tests.conftest import Project
 
-STAGE = (sys.executable, "-m", "pipeline.stages", "train", "iris")
+STAGE = (sys.executable, "-m", "pipeline.stages", "train", "--dataset", "iris")
 
 
 class Process:

@@ -29,6 +29,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("paths", "tables"),
         ("environment", "sources"),
         ("data",),
+        ("data_report",),
         ("evaluation",),
         ("tracking",),
         ("search",),
@@ -203,7 +204,7 @@ def test_only_evaluate_reads_test_rows() -> None:
     }
     # `splits` and `preprocess` make the file; the summary reads the metrics of that name.
     assert mentions <= {
-        "pipeline/data/splits.py", "pipeline/stages/preprocess.py", "pipeline/stages/evaluate.py",
+        "pipeline/data/partition.py", "pipeline/stages/preprocess.py", "pipeline/stages/evaluate.py",
         "pipeline/commands/repro.py", "pipeline/tracking/runs.py",
     }  # fmt: skip
 

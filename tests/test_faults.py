@@ -24,7 +24,7 @@ from models.search.study import RESUMES
 from tests.conftest import Project
 from tests.stage_process import STAGE, Process, Stores
 
-KILLS = int(os.environ.get("FAULT_KILLS", "6"))  # of workers
+KILLS = int(os.environ.get("FAULT_KILLS", "3"))  # of workers
 ENDS = os.environ.get("FAULT_ENDS", "INT KILL").split()  # the signals that end the parents, one after the other
 TRIALS = 2 * KILLS + 8
 

@@ -11,7 +11,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from contracts.errors import UserError
-from contracts.settings.sections import Fetch, Source
+from contracts.settings.load import Fetch, Source
 from pipeline.sources.download import fetch_file
 from pipeline.sources.readers import load_raw
 from tests.conftest import Project

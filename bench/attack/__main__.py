@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench.attack.rows import Row
-from bench.machine import machine
+from bench.results import machine
 
-MODULES = ("service", "settings")
+MODULES = ("service", "settings", "parsers")
 RESULTS = Path("bench/results/attack.json")
 
 

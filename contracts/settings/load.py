@@ -14,17 +14,15 @@ from contracts.settings.sections import (
     Evaluate,
     Fetch,
     FineTune,
-    Image,
     Package,
     Params,
     Preprocess,
     Search,
     Select,
     Settings,
-    Source,
-    Task,
     Train,
 )
+from contracts.settings.source import Image, Source, Task
 from contracts.settings.space import Choices, FloatRange, IntRange, SearchSpace
 from contracts.settings.space_problems import problems_of_space
 from contracts.settings.validation import Mistake, unknown_key, validate

@@ -34,16 +34,20 @@ def where(place: Place, files: Mapping[str, Content]) -> str:
 
 
 def _key(place: Place, file: str, content: Content) -> tuple[int, str]:
-    """How many parts of a place a file has, and the place as a message names it."""
+    """How many parts of a place a file has, and the place as a message names it.
+
+    Below a hyperparameter, or a key of another section, files are not merged: what a file has there is all there is.
+    """
     node: Any = content
+    merged_parts = 3 if place[:2] == ("search", "space") else 2
     for depth, part in enumerate(place):
         if isinstance(node, str):  # the name of a search space, which has the rest
-            return len(place), f"{file}: {_dotted(place[:depth])}: {node}.{_dotted(place[depth:])}"
+            return merged_parts, f"{file}: {_dotted(place[:depth])}: {node}.{_dotted(place[depth:])}"
         try:
             node = node[part]
         except (KeyError, IndexError, TypeError):
-            return depth, f"{file}: {_dotted(place)}"
-    return len(place), f"{file}: {_dotted(place)}"
+            return min(depth, merged_parts), f"{file}: {_dotted(place)}"
+    return min(len(place), merged_parts), f"{file}: {_dotted(place)}"
 
 
 def _dotted(place: Place) -> str:

@@ -8,11 +8,14 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import CollectionNode, MappingNode
 
 from contracts.errors import Problem, show
 
 Content = dict[str, Any]
 DATASET_NAME = re.compile(r"[a-z0-9_]{1,64}")
+MOST_BYTES = 2**18  # of a file, which take 3 s to parse; params.yaml has 5,000
+MOST_VALUES = 100_000  # of a file, once each alias is written out
 
 
 @dataclass
@@ -51,9 +54,14 @@ def read_files(params: Path) -> SettingsFiles:
 
 def read_mapping(path: Path, name: str) -> Content | Problem:
     """The mapping that a file holds, or what is wrong with the file, which the message calls `name`."""
+    if path.is_fifo():
+        return Problem(name, "a file that can be read", "a pipe")
     try:
-        # Safe and pure: no tags, duplicate keys refused, YAML 1.2 numbers as DVC reads them.
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            return Problem(name, f"at most {MOST_BYTES // 1024} KiB", "more")
+        content = _parse(text.decode("utf-8"))
     except OSError as error:
         return Problem(name, "a file that can be read", error.strerror or str(error))
     except UnicodeDecodeError as error:
@@ -67,6 +75,29 @@ def read_mapping(path: Path, name: str) -> Content | Problem:
     if not isinstance(content, dict):
         return Problem(name, "a mapping of sections", show(content))
     return content
+
+
+def _parse(text: str) -> Any:
+    """Safe and pure: no tags, duplicate keys refused, YAML 1.2 numbers as DVC reads them."""
+    if re.search(r"([\[{]\s*){50}", text):  # at which the parser would look for seconds
+        raise RecursionError
+    if re.search(r"0[xob][0-9a-fA-F_]{300}", text):  # Python makes a number of it that it cannot print
+        raise ValueError("a number of hundreds of digits")
+    if "&" in text:  # an anchor: with a few of them, a file of a page says more than memory holds
+        _count_values(YAML(typ="safe", pure=True).compose(text), {})
+    return YAML(typ="safe", pure=True).load(text)
+
+
+def _count_values(node: Any, counts: dict[int, int]) -> int:
+    """How many values a node has, with each alias written out; ValueError where they are too many or have no end."""
+    if id(node) not in counts:
+        counts[id(node)] = MOST_VALUES  # until it is known: a node that contains itself has more than that
+        inner = node.value if isinstance(node, CollectionNode) else []
+        parts = [part for pair in inner for part in pair] if isinstance(node, MappingNode) else inner
+        counts[id(node)] = 1 + sum(_count_values(part, counts) for part in parts)
+    if counts[id(node)] > MOST_VALUES:
+        raise ValueError(f"aliases that make more than {MOST_VALUES:,} values")
+    return counts[id(node)]
 
 
 def _mistake(error: YAMLError) -> str:

@@ -5,28 +5,29 @@ What a key of `params.yaml` does is said beside it there; `docs/reference/parame
 
 import importlib.util
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from contracts.settings.pruners import Pruner
+from contracts.settings.source import SCIKIT_LEARN, Source, Task
 from contracts.settings.space import SearchSpace, Section, continuous
 from contracts.spec import required_hyperparameters
 
-Task = Literal["multiclass", "binary", "multilabel", "regression"]
 Sampler = Literal["auto", "grid", "random", "tpe", "cmaes", "qmc", "gp", "nsga2"]
 MetricName = Literal["log_loss", "accuracy", "rmse", "mae"]
 
 Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]  # what a timer can wait
+Workers = Annotated[int, Field(ge=1, le=256)]
 
 
 class Fetch(Section):
     """fetch downloads or reads a dataset as one table."""
 
-    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-    attempts: PositiveInt
+    timeout: Seconds
+    attempts: Annotated[int, Field(ge=1, le=20)]
 
 
 class Preprocess(Section):
@@ -66,10 +67,10 @@ class Search(Section):
     """search, in the stage train, says which configurations are tried and how the best are found."""
 
     n_trials: PositiveInt | None
-    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
-    workers: Literal["auto"] | PositiveInt
+    timeout: Seconds | None
+    workers: Literal["auto"] | Workers
     scheduler: str | None
-    trial_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    trial_timeout: Seconds | None
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     metric: Literal["auto"] | MetricName
     keep: PositiveInt
@@ -79,7 +80,7 @@ class Search(Section):
     tolerance: Annotated[float, Field(ge=0, lt=1)]
     folds: Annotated[int, Field(ge=1, le=20)]
     finalist_seeds: Annotated[int, Field(ge=0, le=100)]
-    warmup_epochs: Annotated[int, Field(ge=0)]
+    warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)]
     space: SearchSpace
 
     @field_validator("scheduler")
@@ -135,89 +136,22 @@ class Select(Section):
     """select compares the candidates with the champion on the validation rows."""
 
     minimum_gain: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    confidence: Fraction
+    tolerance: Annotated[float, Field(ge=0, lt=1)]
+    incomparable: Literal["replace", "keep"]
 
 
 class Evaluate(Section):
     """evaluate measures the winner on the test rows."""
 
-    bootstrap_samples: Annotated[int, Field(ge=2)]
+    bootstrap_samples: Annotated[int, Field(ge=2, le=1_000_000)]
     confidence: Fraction
 
 
 class Package(Section):
     """package makes the Bento that `make serve` starts."""
 
-    workers: PositiveInt
-
-
-class Image(Section):
-    """The size of an image and the value of its brightest pixel."""
-
-    height: PositiveInt
-    width: PositiveInt
-    maximum: Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class Source(Section):
-    """Where a dataset comes from and what is predicted. `$DATA_MIRROR/<dataset>/<file>` is tried before `addresses`."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    source: str
-    """A file, a folder of files or an address with the rows; or scikit-learn, idx, statlib_housing or csv."""
-    task: Task | None = None
-    """What is predicted: one class of several or of two, several labels at once, or a number; null = by the target."""
-    target: str | None = None
-    """The column to predict; needed for a file and for csv."""
-    columns: dict[str, Literal["number", "category", "drop"]] = Field(default={})
-    """What a column is, where it is not what it looks like, by its name; an identifier can be learned from so."""
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """The sign between two values of a file; null = found."""
-    decimal: Literal[".", ","] | None = None
-    """The decimal mark of a file; null = found."""
-    encoding: str | None = None
-    """The encoding of a file; null = found."""
-    missing: tuple[str, ...] | None = Field(default=None, strict=False)
-    """Texts that mean a missing value, such as -999; null = blank, NA, NaN, null, None, ? and the like."""
-    weight: str | None = None
-    """The column that holds each example's weight; null = all weigh the same."""
-    classes: tuple[str, ...] | None = Field(default=None, strict=False)
-    """Names of the classes in the order of their codes, for idx; null = 0 to 9."""
-    image: Image | None = None
-    """The size of the images, for idx and for scikit-learn's digits; null = a table."""
-    addresses: tuple[str, ...] = Field(default=(), strict=False)
-    """URLs, tried in turn; `{file}` stands for a name in `files`."""
-    files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(default={})
-    """SHA-256 of each file's content, after decompression, by the file's name."""
-
-    @property
-    def is_file(self) -> bool:
-        """Whether `source` is a path or an address rather than the name of a reader."""
-        return self.source not in READERS
-
-    @model_validator(mode="after")
-    def has_what_its_source_needs(self) -> "Source":
-        if self.is_file:
-            if self.target is None:
-                raise ValueError("target: the name of the column to predict")
-            if self.task == "multilabel":
-                raise ValueError("task: binary, multiclass or regression for a file, received 'multilabel'")
-            return self
-        if self.task is None:
-            raise ValueError(f"task: what is predicted, for source: {self.source}")
-        if self.source != "scikit-learn" and not (self.files and self.addresses):
-            raise ValueError("files with their sha256, and addresses, for a source that is downloaded")
-        for name in self.files:
-            if name != Path(name).name or name in {"", ".", ".."}:
-                raise ValueError(f"a plain file name, received {name!r}")
-        if self.source == "csv" and self.target is None:
-            raise ValueError("target: the name of the column to predict")
-        if self.source == "idx" and self.image is None:
-            raise ValueError("image: height, width and maximum of a pixel")
-        return self
-
-
-READERS = ("scikit-learn", "idx", "statlib_housing", "csv")
+    workers: Workers
 
 
 class Settings(Section):
@@ -237,6 +171,21 @@ class Params(Settings):
 
     dataset: str
     source: Source = Field(alias="data")
+
+    @field_validator("source")
+    @classmethod
+    def is_brought_by_scikit_learn(cls, source: Source, info: ValidationInfo) -> Source:
+        if source.source != "scikit-learn":
+            return source
+        name, shape = info.data["dataset"], (8, 8) if info.data["dataset"].startswith("digit") else None
+        tasks = SCIKIT_LEARN.get(name)
+        if tasks is None:
+            raise ValueError(f"source: a file or an address; scikit-learn has {', '.join(SCIKIT_LEARN)} and no {name}")
+        if source.task not in tasks:
+            raise ValueError(f"task: {' or '.join(tasks)} for {name}, received {source.task!r}")
+        if source.image and (source.image.height, source.image.width) != shape:
+            raise ValueError(f"image: {'height: 8 and width: 8' if shape else 'none'} for {name}, received another")
+        return source
 
     def metric_for(self, task: Task) -> MetricName:
         """The validation metric that ranks trials, candidates and champion."""

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from graphlib import TopologicalSorter
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -14,7 +15,12 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
 
-Plain = bool | str | int | float | None
+# Optuna, NumPy and JSON have no other numbers.
+Integer = Annotated[int, Field(ge=-(2**53), le=2**53)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Plain = bool | str | Integer | Finite | None
+MOST_STEPS = 100_000  # of a range of floats
+MOST_DEPTHS = 100  # that are looked at; a network has fewer layers
 
 
 class Distribution(Section):
@@ -60,6 +66,8 @@ class Range(Distribution):
             raise ValueError(f"low above 0 on a log scale, received low {self.low}")
         if self.log and self.step is not None:
             raise ValueError("either log or step, not both")
+        if isinstance(self.step, float) and self.high - self.low > MOST_STEPS * self.step:
+            raise ValueError(f"at most {MOST_STEPS:,} steps from low to high, received step {self.step}")
         if self.default is not None and not self.low <= self.default <= self.high:
             raise ValueError(f"default between {self.low} and {self.high}, received {self.default}")
         if self.default is not None and self.step is not None and not contains(self.values(), self.default):
@@ -82,10 +90,10 @@ class IntRange(Range):
     """Whole numbers, every `step` where one is given."""
 
     type: Literal["int"]
-    low: int
-    high: int
-    step: Annotated[int, Field(ge=1)] | None = None
-    default: int | None = None
+    low: Integer
+    high: Integer
+    step: Annotated[int, Field(ge=1, le=2**53)] | None = None
+    default: Integer | None = None
 
     @property
     def start(self) -> int:
@@ -99,10 +107,10 @@ class FloatRange(Range):
     """Numbers, every `step` where one is given."""
 
     type: Literal["float"]
-    low: Annotated[float, Field(allow_inf_nan=False)]
-    high: Annotated[float, Field(allow_inf_nan=False)]
+    low: Finite
+    high: Finite
     step: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
-    default: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    default: Finite | None = None
 
     def values(self) -> Sequence[float] | None:
         if self.low == self.high:
@@ -144,6 +152,8 @@ def values_of(entry: Any) -> Sequence[Any] | None:
 
 def contains(values: Iterable[Any] | None, value: Any) -> bool:
     """Whether a value is one of several: numbers may differ by rounding, and True is not 1."""
+    if isinstance(values, range) and type(value) in (int, float):  # it may have a billion members
+        return math.isfinite(value) and round(value) in values and _same(round(value), value)
     return any(_same(value, other) for other in values or ())
 
 
@@ -199,8 +209,9 @@ def to_hyperparameters(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 def _expand_layers(space: dict[str, Any]) -> dict[str, Any]:
     """Replace a width with `layers: own` by `width_1`, `width_2`, …, each used where there are so many layers."""
-    width, depths = space.get("width"), values_of(space.get("depth", 0))
-    if not isinstance(width, Range) or width.layers == "equal" or depths is None:
+    width, values = space.get("width"), values_of(space.get("depth", 0))
+    depths = [depth for depth in islice(values or (), MOST_DEPTHS) if type(depth) is int]
+    if not isinstance(width, Range) or width.layers == "equal" or not depths:
         return space
     expanded: dict[str, Any] = {}
     for name, entry in space.items():
@@ -219,6 +230,6 @@ def _tag(value: Any) -> str:
 
 # Told apart by form, so that a mistake in one kind of entry is not reported once for each of the others.
 Searched = Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]
-Fixed = bool | str | int | float | list[int | float | str] | None
+Fixed = Plain | list[Integer | Finite | str]
 Entry = Annotated[Annotated[Searched, Tag("distribution")] | Annotated[Fixed, Tag("value")], Discriminator(_tag)]
 SearchSpace = Annotated[dict[str, Entry], AfterValidator(_expand_layers)]

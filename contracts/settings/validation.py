@@ -41,7 +41,7 @@ def unknown_key(key: object, known: Iterable[str]) -> tuple[str, str]:
     """What was expected and what was received where a key has no meaning."""
     known = sorted(known)
     hint = nearest(key, known)
-    return "a known key" if hint else f"one of {', '.join(known)}", f"{key!r}{hint}"
+    return "a known key" if hint else f"one of {', '.join(known)}", f"{show(key)}{hint}"
 
 
 def _translate(place: Place, items: list[Any], values: Mapping[str, Any]) -> Mistake:

@@ -8,7 +8,6 @@ from typing import Any
 from contracts.metrics import Metric
 from contracts.settings.pruners import Halving, Median, Plain, Pruner, Wilcoxon
 from contracts.settings.sections import Params, Search, Source, Train
-from contracts.settings.space import SearchSpace
 from models.search.space import count_configurations
 from models.search.trial import TrialTask
 from models.training.data import Data
@@ -24,9 +23,9 @@ class Plan:
     """What a study tries, how it judges, when it ends, and where its trials run.
 
     `study` is its name in Optuna's storage. `data_md5` holds the digest of each prepared part. `bins` is how many
-    intervals are fitted for each number. `n_configurations` is how many different ones the space has, None where they
-    cannot be counted. `timeout` and `trial_timeout` are seconds, None for no limit. `workers` train at the same time on
-    this machine, each with so many `threads`.
+    intervals are fitted for each number. `search` has the sampler and the pruner that `auto` stands for.
+    `n_configurations` is how many different ones the space has, None where they cannot be counted. `workers` train at
+    the same time on this machine, each with so many `threads`.
     """
 
     dataset: str
@@ -36,33 +35,20 @@ class Plan:
     bins: int
     data_md5: Mapping[str, str]
     metric: Metric
-    second_objective: str
-    tolerance: float
     train: Train
-    space: SearchSpace
+    search: Search
     n_configurations: int | None
-    sampler: str
-    pruner: Pruner
-    warmup_epochs: int
-    seed: int
-    n_trials: int | None
-    timeout: float | None
-    trial_timeout: float | None
-    folds: int
-    keep: int
-    finalist_seeds: int
-    scheduler: str | None
     workers: int
     threads: int
 
     @property
     def objectives(self) -> tuple[str, ...]:
         """The names of what is optimised, the metric first."""
-        return (self.metric.name, *([] if self.second_objective == "none" else [self.second_objective]))
+        return (self.metric.name, *([] if self.search.second_objective == "none" else [self.search.second_objective]))
 
     def seed_of(self, trial: int) -> int:
         """A seed of its own for every trial, the same whenever it is trained again."""
-        return self.seed + trial
+        return self.search.seed + trial
 
     def trial_task(
         self, data: Data, hyperparameters: dict[str, Any], seed: int, threads: int = 0, checkpoint: Path | None = None
@@ -82,9 +68,9 @@ class Plan:
             report_every=max(1, self.train.epochs // REPORTS),
             threads=threads or self.threads,
             checkpoint=checkpoint,
-            folds=self.folds,
-            reports_mean=not isinstance(self.pruner, Wilcoxon),
-            measures_latency=self.second_objective == "latency",
+            folds=self.search.folds,
+            reports_mean=not isinstance(self.search.pruner, Wilcoxon),
+            measures_latency=self.search.second_objective == "latency",
         )
 
 
@@ -95,6 +81,7 @@ def plan_search(
     search = settings.search
     workers = cores if search.workers == "auto" else search.workers
     n_configurations = count_configurations(search.space, search.n_trials or MOST_COUNTED)
+    resolved = {"sampler": resolve_sampler(search, n_configurations), "pruner": resolve_pruner(search)}
     return Plan(
         dataset=settings.dataset,
         study=study,
@@ -103,22 +90,9 @@ def plan_search(
         bins=settings.preprocess.bins,
         data_md5=data_md5,
         metric=metric,
-        second_objective=search.second_objective,
-        tolerance=search.tolerance,
         train=settings.train,
-        space=search.space,
+        search=search.model_copy(update=resolved),
         n_configurations=n_configurations,
-        sampler=resolve_sampler(search, n_configurations),
-        pruner=resolve_pruner(search),
-        warmup_epochs=search.warmup_epochs,
-        seed=search.seed,
-        n_trials=search.n_trials,
-        timeout=search.timeout,
-        trial_timeout=search.trial_timeout,
-        folds=search.folds,
-        keep=search.keep,
-        finalist_seeds=search.finalist_seeds,
-        scheduler=search.scheduler,
         workers=workers,
         threads=max(1, cores // workers),
     )

@@ -21,7 +21,8 @@ class Split(NamedTuple):
 class Data:
     """The files of a trial's data: `{train,validation}.{features,target,weight}.npy`, and the schema.
 
-    The validation rows of a fold are train rows: those that `held_out` marks, a file of bool of shape (n_rows,).
+    The rows of a fold are train rows, divided by the file `held_out`, int8 of shape (n_rows,): 0 for training, 1 for
+    validation, 2 for neither.
     """
 
     folder: Path
@@ -40,7 +41,7 @@ class Data:
         split = Split(*(np.load(path, mmap_mode="c") for path in paths if path.exists()))
         if self.held_out is None:
             return split
-        rows = np.load(self.held_out) == (name == "validation")
+        rows = np.load(self.held_out) == int(name == "validation")
         return Split(*(values[rows] for values in split if values is not None))
 
     def fold(self, number: int) -> "Data":

@@ -1,8 +1,9 @@
-"""add-data: look at a file, say what it holds, and make it a dataset."""
+"""add-data: look at a file, a query or a folder of pictures, say what it holds, and make it a dataset."""
 
+import json
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -12,58 +13,62 @@ from rich.table import Table
 from contracts.errors import UserError
 from contracts.settings.load import load_params
 from contracts.settings.reading import DATASET_NAME
+from contracts.settings.source import Source
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PARAMS = Path("params.yaml")
+# What a target is often called, to propose one.
+TARGET_NAME = re.compile(
+    r"(^|[ _.])(target|label|class|outcome|response|churn|default|price|survived|y)$", re.IGNORECASE
+)
 app = typer.Typer()
 
 
 @app.command()
 def add_data(
     name: Annotated[str, typer.Argument(help="of the dataset: a-z, 0-9 and _")],
-    source: Annotated[str, typer.Argument(help="a file, a folder of files, or an address")],
-    target: Annotated[str | None, typer.Argument(help="the column to predict; none: the columns are listed")] = None,
+    source: Annotated[str, typer.Argument(help="a file, a folder, an address, or a query")],
+    target: Annotated[str | None, typer.Argument(help="the column to predict; none: the columns are shown")] = None,
+    database: Annotated[str | None, typer.Option(help="for a query: the variable with the database's address")] = None,
 ) -> None:
-    """Write catalog/<name>.yaml for a file, after a look at what it holds."""
+    """Write catalog/<name>.yaml for data of yours, after a look at what it holds."""
     path = Path(f"catalog/{name}.yaml")
     if not DATASET_NAME.fullmatch(name):
         raise UserError(f"NAME: expected 1 to 64 of a-z, 0-9 and _, received {name!r}")
     if path.exists():
         raise UserError(f"{path} exists already: choose another NAME, or edit that file")
-    from contracts.settings.sections import Source
-    from pipeline.data.roles import role_of
-    from pipeline.sources.files import columns_of_source, read_source
+    from pipeline.data.roles import split_hints
+    from pipeline.data.target_checks import check_target
+    from pipeline.sources.files import absolute
+    from pipeline.sources.image_folders import find_size, is_image_folder
+    from pipeline.sources.own_table import read_columns, read_source
     from pipeline.tables import TARGET, infer_task
 
-    if target is None:
-        columns = columns_of_source(Source(source=source, target="?"))
-        raise UserError(
-            f"TARGET: expected the column to predict, one of {', '.join(columns)}; "
-            f"often it is the last: make add-data NAME={name} SOURCE={source} TARGET='{columns[-1]}'"
-        )
-    table, notes = read_source(Source(source=source, target=target))
-    frame = table.drop_columns([TARGET]).to_pandas()
-    shown = Table(title=f"{name}: {infer_task(table)} of {target}, {table.num_rows:,} rows", title_justify="left",
-                  box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # fmt: skip
-    for column in ("column", "use", "missing", "different", "for example", "why"):
-        shown.add_column(column)
-    for column in frame:
-        values, dropped = frame[column], role_of(frame[column])
-        kind = (
-            "date"
-            if str(values.dtype).startswith("datetime")
-            else "number"
-            if values.dtype.kind in "iuf"
-            else "category"
-        )
-        example = str(values.dropna().iloc[0])[:30] if values.notna().any() else ""
-        shown.add_row(str(column), f"left out: {dropped.role}" if dropped else kind, f"{values.isna().mean():.0%}",
-                      f"{values.nunique():,}", example, dropped.reason if dropped else "")  # fmt: skip
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 140
-    console.print(shown)
-    console.print(f"{source}: {'; '.join(notes)}")
-    path.write_text(_entry(source, target), encoding="utf-8")
+    image = find_size(Path(absolute(source))) if database is None and is_image_folder(Path(absolute(source))) else None
+    if target is None and image is None:
+        frame = read_columns(Source(source=source, target="?", database=database)).to_pandas()
+        console.print(_columns(f"{source}: {len(frame):,} rows", frame))
+        more = f" DATABASE={database}" if database else ""
+        console.print("Which column is to be predicted? Nothing is written yet. It looks as if it were this one:")
+        console.print(
+            f"Next: [bold]make add-data NAME={name} SOURCE='{source}'{more} TARGET='{_likely_target(frame)}'[/]"
+        )
+        return
+    wanted = Source(source=source, target=None if image else target, image=image, database=database)
+    table, notes, _ = read_source(wanted)
+    task = infer_task(table)
+    check_target(table, wanted, task)
+    title = f"{name}: {task} of {target or 'pictures'}, {table.num_rows:,} rows"
+    console.print(_columns(title, table.drop_columns([TARGET]).to_pandas()) if image is None else title)
+    console.print(f"{source}: {'; '.join(notes) or 'a table with types'}")
+    for hint in split_hints(table, wanted):
+        console.print(hint)
+    path.write_text(_entry(wanted), encoding="utf-8")
     try:
         load_params(PARAMS, name)
     except UserError:
@@ -73,12 +78,49 @@ def add_data(
     console.print(f"Next: [bold]make repro DATASETS={name}[/]")
 
 
-def _entry(source: str, target: str) -> str:
-    quoted = [
-        text if re.fullmatch(r"[\w./][\w./ -]*", text) else "'" + text.replace("'", "''") + "'"
-        for text in (source, target)
-    ]
-    return (
-        "# yaml-language-server: $schema=../docs/reference/catalog.schema.json\n"
-        f"data:\n  source: {quoted[0]}\n  target: {quoted[1]}\n"
+def _columns(title: str, frame: "pd.DataFrame") -> Table:
+    """What a column is used as, and why, with an example."""
+    from pipeline.data.roles import role_of
+
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("column", "use", "missing", "different", "for example", "why"):
+        shown.add_column(heading)
+    for name in frame:
+        values, dropped = frame[name], role_of(frame[name])
+        is_date = str(values.dtype).startswith("datetime")
+        kind = "date" if is_date else "number" if values.dtype.kind in "iuf" else "category"
+        example = str(values.dropna().iloc[0])[:30] if values.notna().any() else ""
+        shown.add_row(str(name), f"left out: {dropped.role}" if dropped else kind, f"{values.isna().mean():.0%}",
+                      f"{values.nunique():,}", example, dropped.reason if dropped else "")  # fmt: skip
+    return shown
+
+
+def _likely_target(frame: "pd.DataFrame") -> str:
+    """The last column with the name of a target, else the last that is no identifier."""
+    from pipeline.data.roles import role_of
+
+    usable = [str(name) for name in frame if role_of(frame[name]) is None] or [str(name) for name in frame]
+    return next((name for name in reversed(usable) if TARGET_NAME.search(name)), usable[-1])
+
+
+def _entry(source: Source) -> str:
+    """The file of the catalog: what was given, and nothing that is found."""
+    lines = {"source": _quoted(source.source)}
+    if source.database is not None:
+        lines["database"] = f"{source.database}  # the environment variable with its address"
+    if source.target is not None:
+        lines["target"] = _quoted(source.target)
+    if source.image is not None:
+        lines["image"] = f"{{height: {source.image.height}, width: {source.image.width}, maximum: 255}}"
+    return "# yaml-language-server: $schema=../docs/reference/catalog.schema.json\ndata:\n" + "".join(
+        f"  {key}: {value}\n" for key, value in lines.items()
     )
+
+
+def _quoted(text: str) -> str:
+    """Text as YAML writes it on one line."""
+    if re.fullmatch(r"[\w./][\w./ -]*", text) and not re.fullmatch(
+        r"[\d.]+|true|false|null|yes|no", text, re.IGNORECASE
+    ):
+        return text
+    return json.dumps(text, ensure_ascii=False) if "\n" in text else "'" + text.replace("'", "''") + "'"

@@ -77,7 +77,7 @@ def _source_changed(dataset: str) -> bool:
     source, fetched = load_params(PARAMS, dataset).source, Paths(dataset).raw / "source.json"
     if not source.is_file or not fetched.exists():
         return False
-    from pipeline.sources.files import local_md5
+    from pipeline.sources.own_table import local_md5
 
     present = local_md5(source)
     return present is not None and json.loads(fetched.read_text())["md5"] != present
@@ -143,6 +143,9 @@ def _show(datasets: list[str]) -> None:
         f"Next: [bold]make serve DATASET={first}[/], and in another terminal [bold]make predict DATASET={first}[/]."
     )
     console.print("      [bold]make ui[/] compares the trials in MLflow.")
+    reports = [str(Paths(dataset).data_report) for dataset in datasets if Paths(dataset).data_report.exists()]
+    if reports:
+        console.print(f"      The data, and what to look at in it: {', '.join(reports)}")
 
 
 def _row(paths: Paths) -> list[str]:

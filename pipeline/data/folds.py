@@ -1,5 +1,6 @@
 """Cross-validation (Stone, 1974): each fold of the train rows is held out once."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,48 +9,85 @@ import pyarrow.parquet as pq
 
 from contracts.errors import UserError
 from contracts.schema import CategoricalFeature, ClassTarget, Schema, load_schema
-from contracts.settings.sections import Source
+from contracts.settings.source import Source
 from models.training.data import Data
+from pipeline.data.partition import TEST, TRAIN, VALIDATION, times_of, units_of
 from pipeline.data.schema_inference import infer_schema
 
 
 def write_folds(data: Data, train: Path, source: Source, bins: int, folds: int, seed: int) -> None:
-    """Write for each fold which train rows it holds out, and a schema that is fitted on the other ones.
+    """Write for each fold the part of every train row, and a schema that is fitted on the rows that it trains on.
+
+    Groups and rows with the same values stay together. Where the rows are split by time, a fold holds out the rows
+    after those that it trains on.
 
     Args:
         data: the encoded rows; the files of the folds are written beside them.
         train: the file of the train rows, before the encoding.
 
     Raises:
-        UserError: where a class has fewer rows than there are folds.
+        UserError: where there are more folds than rows of a class, groups or moments.
     """
+    schema, table = load_schema(data.schema), pq.read_table(train)
+    if source.splits_by.by == "time":
+        parts = _in_time(times_of(table, source.splits_by.column), folds, schema.dataset)
+    else:
+        parts = _apart(np.asarray(data.split("train").target), units_of(table, source), schema, source, folds, seed)
+    for number, part in enumerate(parts):
+        fold = data.fold(number)
+        assert fold.held_out is not None
+        np.save(fold.held_out, part)
+        _refit(schema, table.take(np.flatnonzero(part == TRAIN)), source, bins).save(Path(fold.schema))
+
+
+def _apart(
+    target: np.ndarray, units: np.ndarray, schema: Schema, source: Source, folds: int, seed: int
+) -> Iterator[np.ndarray]:
+    """Each unit is held out once, classes in proportion; groups, which may have several classes, at random."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
-    schema, table = load_schema(data.schema), pq.read_table(train)
-    target = np.asarray(data.split("train").target)
-    by_class = isinstance(schema.target, ClassTarget)
-    fewest = int(np.bincount(target).min()) if by_class else len(target)
+    of_units = target[np.unique(units, return_index=True)[1]]
+    by_class = isinstance(schema.target, ClassTarget) and source.splits_by.by != "group"
+    fewest = int(np.bincount(of_units).min()) if by_class else len(of_units)
     if fewest < folds:
         what = "its smallest class" if by_class else "it"
+        kind = (
+            "groups" if source.splits_by.by == "group" else "different train rows" if source.is_file else "train rows"
+        )
         raise UserError(
-            f"search.folds: expected at most {fewest} for {schema.dataset}, because {what} has so many train rows, "
+            f"search.folds: expected at most {fewest} for {schema.dataset}, because {what} has so many {kind}, "
             f"received {folds}"
         )
     splitter = (StratifiedKFold if by_class else KFold)(folds, shuffle=True, random_state=seed)
-    for number, (rest, held_out) in enumerate(splitter.split(target, target)):
-        fold = data.fold(number)
-        assert fold.held_out is not None
-        np.save(fold.held_out, np.isin(np.arange(len(target)), held_out))
-        _refit(schema, table.take(rest), source, bins).save(Path(fold.schema))
+    for _, held_out in splitter.split(of_units, of_units):
+        yield np.isin(units, held_out).astype(np.int8)
+
+
+def _in_time(times: np.ndarray, folds: int, dataset: str) -> Iterator[np.ndarray]:
+    """Blocks of about as many rows: each after the first is held out once, with the blocks before it for training."""
+    begins = np.sort(times)[[number * len(times) // (folds + 1) for number in range(1, folds + 1)]]
+    blocks = np.searchsorted(np.unique(begins[begins > times.min()]), times, side="right")
+    if blocks.max() < folds:
+        raise UserError(
+            f"search.folds: expected at most {blocks.max()} for {dataset}, because so many train rows have the same "
+            f"time, received {folds}"
+        )
+    for block in range(1, folds + 1):
+        yield np.where(blocks == block, VALIDATION, np.where(blocks < block, TRAIN, TEST)).astype(np.int8)
 
 
 def _refit(schema: Schema, rows: pa.Table, source: Source, bins: int) -> Schema:
-    """The schema with all statistics of these rows; categories keep their codes, in which the rows are encoded."""
+    """The schema with all statistics of these rows; categories keep their codes, in which the rows are encoded.
+
+    What is a feature stays as the schema says: in fewer rows a column may look like a constant.
+    """
     classes = schema.classes if schema.picks_one else source.classes
-    source = source.model_copy(update={"task": schema.task, "classes": classes})
+    columns = {f.name: source.columns.get(f.name, "category") for f in schema.features}
+    columns |= {column.name: "drop" for column in schema.dropped if column.role != "weight"}
+    source = source.model_copy(update={"task": schema.task, "classes": classes, "columns": columns})
     other = infer_schema(schema.dataset, source, rows, schema.raw_md5, bins)
     features = [
-        old if isinstance(old, CategoricalFeature) else new
+        old.model_copy(update={"rank": new.rank}) if isinstance(old, CategoricalFeature) else new  # type: ignore[union-attr]
         for old, new in zip(schema.features, other.features, strict=True)
     ]
-    return other.model_copy(update={"features": tuple(features)})
+    return other.model_copy(update={"features": tuple(features), "split": schema.split})

@@ -38,7 +38,9 @@ class StudyLog:
 
     def __enter__(self) -> "StudyLog":
         try:
-            self._log_inputs(self.parent)
+            parts = {part: self.paths.prepared / f"{part}.parquet" for part in ("train", "validation")}
+            files = {part: (path, self.plan.data_md5[part]) for part, path in parts.items()}
+            runs.log_inputs(self.client, self.parent, files)
         except BaseException as error:
             self.__exit__(type(error))
             raise
@@ -95,9 +97,9 @@ class StudyLog:
     def _log_pictures(self, best: FrozenTrial) -> None:
         """The value of every trial, how much each hyperparameter matters, and which values are good."""
         values = [
-            (t.number, value, t.state.name.lower())
+            (t.number, t.values[0], t.state.name.lower())
             for t in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-            if (value := t.values[0] if t.values else _last(t)) is not None
+            if t.values  # Optuna gives a pruned trial the value of its last report
         ]
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         pictures = {
@@ -107,7 +109,7 @@ class StudyLog:
             "slices": study_plots.slices(complete, self.metric),
         }
         if len(self.study.directions) > 1:
-            second = self.plan.second_objective
+            second = self.plan.search.second_objective
             pictures["front"] = study_plots.front(complete, pareto_front(self.study), best, self.metric, second)
         folder = self.paths.search_plots
         files = [plots.save(figure, folder / f"{name}.png") for name, figure in pictures.items()]
@@ -126,7 +128,8 @@ class StudyLog:
             with tempfile.TemporaryDirectory() as folder:
                 runs.log_files(self.client, run, [plots.save(figure, Path(folder) / "learning_curves.png")])
             runs.log_files(self.client, run, sorted(bundle.iterdir()), "bundle")
-        runs.log_files(self.client, self.parent, [self.paths.candidates / "trials.csv"])
+        files = [self.paths.candidates / "trials.csv", self.paths.data_report]
+        runs.log_files(self.client, self.parent, [file for file in files if file.exists()])
         states = [t.state.name.lower() for t in self.study.get_trials(deepcopy=False)]
         counts = {f"trials.{state}": float(states.count(state)) for state in ("complete", "pruned", "fail")}
         runs.log_metrics(
@@ -148,20 +151,16 @@ class StudyLog:
                 values = tuple(values_of_seeds(self.study, trial))
                 runs.log_metrics(self.client, trial.user_attrs["mlflow_run_id"], _spread("seeds", values))
 
-    def comparison(self, best: list[FrozenTrial]) -> str:
-        """The address at which MLflow shows the runs of these trials side by side."""
-        return runs.comparison(self.experiment, [trial.user_attrs["mlflow_run_id"] for trial in best])
-
-    def share_view(self) -> str:
-        """The address at which MLflow shows all trials, the best first."""
-        return runs.share_trials_view(self.client, self.experiment, self.metric.name, self.metric.higher_is_better)
+    def addresses(self, best: list[FrozenTrial]) -> tuple[str, str]:
+        """Where MLflow shows the runs of these trials side by side, and where all trials, the best first."""
+        ids = [trial.user_attrs["mlflow_run_id"] for trial in best]
+        all_trials = runs.share_trials_view(
+            self.client, self.experiment, self.metric.name, self.metric.higher_is_better
+        )
+        return runs.comparison(self.experiment, ids), all_trials
 
     def _end(self, status: str) -> None:
         runs.end_study_run(self.client, self.parent, status, seconds_searched(self.study))
-
-    def _log_inputs(self, run: str) -> None:
-        parts = {part: self.paths.prepared / f"{part}.parquet" for part in ("train", "validation")}
-        runs.log_inputs(self.client, run, {part: (path, self.plan.data_md5[part]) for part, path in parts.items()})
 
 
 def _spread(name: str, values: tuple[float, ...]) -> dict[str, float]:
@@ -169,11 +168,6 @@ def _spread(name: str, values: tuple[float, ...]) -> dict[str, float]:
     if len(values) < 2:
         return {}
     return {f"{name}.mean": float(np.mean(values)), f"{name}.spread": float(np.std(values, ddof=1))}
-
-
-def _last(trial: FrozenTrial) -> float | None:
-    reported = trial.intermediate_values
-    return reported[max(reported)] if reported else None
 
 
 def _importance(study: optuna.Study) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
@@ -72,6 +73,7 @@ def _decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
     except (UnicodeDecodeError, LookupError) as error:
         if encoding != "utf-8":
             raise UserError(f"{name} is not {encoding}: {error}") from None
+    _refuse_mixture(name, content)
     from charset_normalizer import from_bytes
 
     matches = from_bytes(content[:500_000])
@@ -86,6 +88,21 @@ def _decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{name}: line {line} is not {encoding}, as the rest seems to be: set data.encoding") from None
+
+
+def _refuse_mixture(name: str, content: bytes) -> None:
+    """Two files of different encodings, one put behind the other, would be read as one with wrong letters."""
+    lines: dict[bool, list[str]] = {True: [], False: []}
+    for number, line in enumerate(content.split(b"\n"), 1):
+        if not line.isascii():
+            try:
+                line.decode("utf-8")
+                lines[True].append(str(number))
+            except UnicodeDecodeError:
+                lines[False].append(str(number))
+    if lines[True]:
+        utf8, other = (", ".join(found[:SHOWN]) + (", …" if len(found) > SHOWN else "") for found in lines.values())
+        raise UserError(f"{name}: expected one encoding, received UTF-8 in line {utf8} and another one in line {other}")
 
 
 def _records(name: str, text: str, delimiter: str) -> tuple[list[str], list[list[str]]]:
@@ -130,8 +147,10 @@ def _header_problems(header: list[str]) -> list[str]:
     counts = Counter(header)
     if twice := [field for field, count in counts.items() if count > 1 and field]:
         problems.append(f"expected each name once, received more than once: {', '.join(twice)}")
-    if len(header) > 1 and all(_is_number(field) for field in header if field):
-        problems.append(f"expected names, received numbers ({', '.join(header[:3])}, …): is the header missing?")
+    numbers = [field for field in header if _is_number(field)]
+    is_data = 2 * len(numbers) >= len(header) and any(re.search(r"[.,-]", field) for field in numbers)
+    if len(header) > 1 and (is_data or len(numbers) == len(header)):
+        problems.append(f"expected names, received numbers ({', '.join(numbers[:3])}, …): is the header missing?")
     return problems
 
 

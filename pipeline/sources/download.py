@@ -17,15 +17,18 @@ import fsspec
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from contracts.errors import UserError
+from pipeline.sources.decompression import MOST_BYTES, read_chunks
 
 HEADERS = {"User-Agent": "Mozilla/5.0 (dataset download)"}  # some hosts answer 403 to that of a library
 
 
 def content_digest(path: Path) -> str:
-    """The sha256 of a file's content, decompressed where it is gzip."""
-    opened = gzip.open if path.suffix == ".gz" else open
+    """The sha256 of a file's content, decompressed where it is gzip; ValueError where it is too large."""
+    opened, sha256 = gzip.open if path.suffix == ".gz" else open, hashlib.sha256()
     with opened(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        for chunk in read_chunks(file.read, path.stat().st_size):
+            sha256.update(chunk)
+    return sha256.hexdigest()
 
 
 def fetch_file(
@@ -79,8 +82,10 @@ def _fetch(name: str, source: str, sha256: str, target: Path, timeout: float, di
         # On the file system of the target, for the rename; of its own, for another run at the same time.
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as folder:
             partial = Path(folder) / target.name
-            with _source_errors(timeout), _ProgressBar(name) as progress:
+            with _source_errors(source, timeout), _ProgressBar(name) as progress:
                 store, path = fsspec.url_to_fs(source, **_options(source, timeout))
+                if "://" not in source:
+                    os.stat(path)  # fsspec says "not found" of whatever it cannot look at
                 store.get_file(path, str(partial), callback=progress)
             if not partial.is_file():  # fsspec makes a folder of a folder
                 raise _SourceFailed("not found", is_temporary=False)
@@ -105,10 +110,12 @@ def _options(source: str, timeout: float) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _source_errors(timeout: float) -> Iterator[None]:
+def _source_errors(source: str, timeout: float) -> Iterator[None]:
     """Say why a source failed, and whether it may work later. A full disk is no failure of the source."""
     try:
         yield
+    except _SourceFailed:
+        raise
     except FileNotFoundError:
         raise _SourceFailed("not found", is_temporary=False) from None
     except PermissionError as error:
@@ -123,13 +130,15 @@ def _source_errors(timeout: float) -> Iterator[None]:
     except aiohttp.ClientPayloadError:
         raise _SourceFailed("the connection ended before the file did", is_temporary=True) from None
     except Exception as error:  # each store has its own
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
             raise
+        if "://" not in source and isinstance(error, OSError):
+            raise _SourceFailed(f"cannot be read ({error.strerror or error})", is_temporary=False) from None
         raise _SourceFailed(f"no connection ({type(error).__name__}: {error})", is_temporary=True) from None
 
 
 class _ProgressBar(fsspec.Callback):
-    """Shows how much of a file is downloaded."""
+    """Shows how much of a file is downloaded, and ends what has no end."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -139,6 +148,8 @@ class _ProgressBar(fsspec.Callback):
         self.progress.start()
 
     def call(self, *_: Any, **__: Any) -> None:
+        if self.value > MOST_BYTES:
+            raise _SourceFailed(f"expected at most {MOST_BYTES // 2**30} GiB, received more", is_temporary=False)
         self.progress.update(self.task, total=self.size, completed=self.value)
 
     def close(self) -> None:

@@ -1,72 +1,50 @@
 """A table from a file that somebody brings: text, JSON lines or Parquet, compressed or not, near or far."""
 
-import gzip
 import hashlib
 import io
-import lzma
-import zipfile
-import zlib
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.json
 import pyarrow.parquet as pq
 
 from contracts.errors import UserError, nearest
-from contracts.files import md5
-from contracts.settings.sections import READERS, Source
+from contracts.settings.source import READERS, Source
 from pipeline.paths import var
-from pipeline.sources.delimited import read_delimited
-from pipeline.sources.values import MISSING, Conversion, convert, is_number
-from pipeline.tables import TARGET
-
-MOST_BYTES = 4 * 2**30  # of a file after decompression
-MOST_CLASSES = 20  # a target of whole numbers has classes where it has at most so many different ones
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+from pipeline.sources.decompression import ENDINGS, decompress
+from pipeline.sources.delimited import Dialect, read_delimited
 
 
-def read_source(source: Source) -> tuple[pa.Table, list[str]]:
-    """The rows of `source.source` with the target in `TARGET`, as text where it has classes.
+class Part(NamedTuple):
+    """A file of a table; columns of text have the dialect in which they are written."""
 
-    Returns:
-        the table; and what was found in the file, in sentences.
-
-    Raises:
-        UserError: where the file cannot be read, with every problem of its form; where it has no such target.
-    """
-    parts = _part_names(_absolute(source))
-    tables, notes = zip(*(_read(part, source) for part in parts), strict=True)
-    columns = [set(table.column_names) for table in tables]
-    for part, names in zip(parts, columns, strict=True):
-        if names != columns[0]:
-            raise UserError(
-                f"{part}: expected the columns of {parts[0]}, different are {', '.join(sorted(names ^ columns[0]))}"
-            )
-    table = pa.concat_tables([part.select(tables[0].column_names) for part in tables], promote_options="permissive")
-    return _with_target(table, source), list(dict.fromkeys(note for of_part in notes for note in of_part))
+    path: str
+    table: pa.Table
+    dialect: Dialect | None
+    md5: str
+    is_test: bool
 
 
-def columns_of_source(source: Source) -> list[str]:
-    """The names of the columns of a file, in order; raises as `read_source` does."""
-    return _read(_part_names(_absolute(source))[0], source)[0].column_names
+def sources_of(source: Source) -> list[tuple[str, bool]]:
+    """The names of the source and of its test rows, and whether they are test rows."""
+    return [(source.source, False), *([(source.test_source, True)] if source.test_source else [])]
 
 
-def local_md5(source: Source) -> str | None:
-    """The hash of a file on this machine, or of the files of a folder; None for what lies elsewhere or is not there."""
-    path = Path(_absolute(source))
-    if "://" in source.source or not path.exists():
-        return None
-    parts = _part_names(str(path))
-    return md5(path) if parts == [str(path)] else hashlib.md5("".join(md5(Path(p)) for p in parts).encode()).hexdigest()
+def read_parts(source: Source) -> list[Part]:
+    """Every file of the source and of its test rows."""
+    return [_read(path, source, is_test) for name, is_test in sources_of(source) for path in part_names(absolute(name))]
 
 
-def _absolute(source: Source) -> str:
+def absolute(name: str) -> str:
     """A path is relative to the project, also for a stage that runs in a copy of it."""
-    return source.source if "://" in source.source else str(var().parent / source.source)
+    return name if "://" in name else str(var().parent / name)
 
 
-def _part_names(path: str) -> list[str]:
+def part_names(path: str) -> list[str]:
+    """The files of a folder, in the order of their names; a file or an address alone."""
     if "://" in path or not Path(path).is_dir():
         return [path]
     parts = sorted(
@@ -77,18 +55,17 @@ def _part_names(path: str) -> list[str]:
     return parts
 
 
-def _read(path: str, source: Source) -> tuple[pa.Table, list[str]]:
+def _read(path: str, source: Source, is_test: bool) -> Part:
     name = path.rsplit("/", 1)[-1]
-    content = _decompress(name, _bytes(path))
-    kind = Path(name.removesuffix(next((ending for ending in COMPRESSED if name.endswith(ending)), ""))).suffix.lower()
+    received = _bytes(path)
+    digest = hashlib.md5(received).hexdigest()
+    content = decompress(name, received)
+    kind = Path(name.removesuffix(next((ending for ending in ENDINGS if name.endswith(ending)), ""))).suffix.lower()
     if kind in (".parquet", ".pq"):
-        return _flat(name, lambda: pq.read_table(io.BytesIO(content))), []
+        return Part(path, flat(name, lambda: pq.read_table(io.BytesIO(content))), None, digest, is_test)
     if kind in (".jsonl", ".ndjson", ".json"):
-        return _flat(name, lambda: pyarrow.json.read_json(io.BytesIO(content))), []
-    texts, dialect = read_delimited(name, content, source.encoding, source.delimiter)
-    categories = {column for column, role in source.columns.items() if role == "category"}
-    table, found = convert(texts, source.missing or MISSING, source.decimal, as_text=categories)
-    return _restore_classes(table, texts, source, found), _notes(dialect.delimiter, dialect.encoding, found)
+        return Part(path, flat(name, lambda: pyarrow.json.read_json(io.BytesIO(content))), None, digest, is_test)
+    return Part(path, *read_delimited(name, content, source.encoding, source.delimiter), digest, is_test)
 
 
 def _bytes(path: str) -> bytes:
@@ -118,49 +95,32 @@ def _bytes(path: str) -> bytes:
     except UserError:
         raise
     except Exception as error:  # each store raises its own
+        if "credential" in str(error).lower():
+            raise UserError(f"{path} cannot be read without credentials: {error}: set them as its store says") from None
         raise UserError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
 
 
-def _decompress(name: str, content: bytes) -> bytes:
-    try:
-        if name.endswith(".gz"):
-            return _at_most(name, gzip.GzipFile(fileobj=io.BytesIO(content)).read)
-        if name.endswith(".xz"):
-            return _at_most(name, lzma.LZMAFile(io.BytesIO(content)).read)
-        if name.endswith((".zst", ".bz2")):
-            kind = "zstd" if name.endswith(".zst") else "bz2"
-            return _at_most(name, pa.CompressedInputStream(pa.py_buffer(content), kind).read)
-        if name.endswith(".zip"):
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                members = [member for member in archive.namelist() if not member.endswith("/")]
-                if len(members) != 1:
-                    raise UserError(f"{name}: expected one file in the archive, received {len(members)}")
-                with archive.open(members[0]) as member:
-                    return _at_most(name, member.read)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException) as error:
-        raise UserError(f"{name} is not what its ending says, or is damaged: {error}") from None
-    return content
-
-
-def _at_most(name: str, read: Callable[[int], bytes]) -> bytes:
-    content = read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise UserError(f"{name}: expected at most {MOST_BYTES // 2**30} GiB after decompression, received more")
-    return content
-
-
-def _flat(name: str, read: Callable[[], pa.Table]) -> pa.Table:
+def flat(name: str, read: Callable[[], pa.Table]) -> pa.Table:
+    """A table with types of its own as one of text, numbers and moments; one value in each cell."""
     try:
         table = read()
-    except pa.ArrowException as error:
-        raise UserError(f"{name} cannot be read: {str(error).splitlines()[0]}") from None
-    nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
+        table.validate(full=True)
+        return pa.table({field.name: _plain(table[field.name], field.type) for field in _columns(name, table)})
+    except (pa.ArrowException, OSError, UnicodeError, MemoryError) as error:  # a damaged file gives any of them
+        raise UserError(f"{name} cannot be read: {(str(error).splitlines() or ['damaged'])[0]}") from None
+
+
+def _columns(name: str, table: pa.Table) -> pa.Schema:
+    nested = [f.name for f in table.schema if pa.types.is_nested(f.type) or pa.types.is_binary(f.type)]
     if nested:
-        raise UserError(f"{name}: expected one value in each cell, received lists or structures in {', '.join(nested)}")
+        raise UserError(
+            f"{name}: expected one value in each cell, received lists, structures or bytes in {', '.join(nested)}"
+        )
+    if twice := [column for column, count in Counter(table.column_names).items() if count > 1]:
+        raise UserError(f"{name}: expected each name once, received more than once: {', '.join(twice)}")
     if not table.num_rows:
         raise UserError(f"{name} has no rows")
-    columns = {field.name: _plain(table[field.name], field.type) for field in table.schema}
-    return pa.table(columns)
+    return table.schema
 
 
 def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
@@ -169,50 +129,6 @@ def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
         return column.cast(pa.string())
     if pa.types.is_decimal(kind):
         return column.cast(pa.float64())
+    if pa.types.is_null(kind):
+        return column.cast(pa.string())
     return column.cast(pa.timestamp("s"), safe=False) if pa.types.is_temporal(kind) else column
-
-
-def _restore_classes(table: pa.Table, texts: pa.Table, source: Source, found: Conversion) -> pa.Table:
-    """The target as it was written, where it has classes: 01 stays 01."""
-    if source.target not in table.column_names or not _has_classes(table[source.target], source):
-        return table
-    from pyarrow import compute as pc
-
-    column = pc.utf8_trim_whitespace(texts[source.target])
-    written = pc.if_else(
-        pc.is_in(column, value_set=pa.array(found.missing, pa.string())), pa.scalar(None, pa.string()), column
-    )
-    return table.set_column(table.column_names.index(source.target), source.target, written)
-
-
-def _has_classes(column: pa.ChunkedArray, source: Source) -> bool:
-    if source.task is not None:
-        return source.task in ("binary", "multiclass")
-    if not is_number(column.type):
-        return True
-    return pa.types.is_integer(column.type) and len(column.drop_null().unique()) <= MOST_CLASSES
-
-
-def _with_target(table: pa.Table, source: Source) -> pa.Table:
-    assert source.target is not None
-    if source.target not in table.column_names:
-        hint = nearest(source.target, table.column_names) or f"; there are {', '.join(table.column_names)}"
-        raise UserError(f"data.target: expected a column of {source.source}, received {source.target!r}{hint}")
-    column = table[source.target]
-    if _has_classes(column, source):
-        column = column.cast(pa.string())
-    elif not is_number(column.type):
-        raise UserError(
-            f"target {source.target!r}: expected numbers for a regression, received {column.drop_null()[0]}"
-        )
-    table = table.drop_columns([source.target]).append_column(TARGET, column)
-    return table.filter(column.is_valid())
-
-
-def _notes(delimiter: str, encoding: str, found: Conversion) -> list[str]:
-    names = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar"}
-    notes = [f"delimiter {names.get(delimiter, repr(delimiter))}, encoding {encoding}, decimal mark {found.decimal!r}"]
-    if found.missing:
-        notes.append("missing: " + ", ".join(repr(marker) if marker else "empty" for marker in found.missing))
-    notes += [f"{column}: dates as {form}" for column, form in found.date_formats.items()]
-    return notes

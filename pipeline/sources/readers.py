@@ -2,6 +2,8 @@
 
 import gzip
 import hashlib
+import io
+import math
 import os
 import tarfile
 from pathlib import Path
@@ -13,8 +15,11 @@ import pyarrow as pa
 
 from contracts.errors import UserError
 from contracts.settings.load import Fetch, Source
+from pipeline.sources.decompression import read_chunks
 from pipeline.sources.download import content_digest, fetch_file
 from pipeline.tables import IMAGE, IS_TEST, TARGET, images_to_column
+
+MOST_HOUSING = 16 * 2**20  # bytes of the archive of California housing, which has 2 MiB
 
 
 def load_raw(dataset: str, source: Source, fetch: Fetch, downloads: Path) -> pa.Table:
@@ -26,7 +31,7 @@ def load_raw(dataset: str, source: Source, fetch: Fetch, downloads: Path) -> pa.
     Raises:
         UserError: where a file cannot be had, or does not hold what it should.
     """
-    digest = _housing_digest if source.source == "statlib_housing" else content_digest
+    digest = housing_digest if source.source == "statlib_housing" else content_digest
     mirror = os.environ.get("DATA_MIRROR")
     files = {}
     for name, sha256 in source.files.items():
@@ -78,35 +83,47 @@ def _image_table(images: np.ndarray, labels: Any) -> pa.Table:
 def _idx(files: dict[str, Path], source: Source) -> pa.Table:
     """The format of MNIST: a magic number, big-endian sizes, then bytes (yann.lecun.com/exdb/mnist)."""
     parts = []
+    names = np.array(source.classes or [str(digit) for digit in range(10)])
+    assert source.image is not None
     for prefix, is_test in (("train", False), ("t10k", True)):
-        images = _read_idx(files[f"{prefix}-images-idx3-ubyte.gz"])
-        labels = _read_idx(files[f"{prefix}-labels-idx1-ubyte.gz"])
-        names = np.array(source.classes or [str(digit) for digit in range(10)])
+        images = _read_idx(files[f"{prefix}-images-idx3-ubyte.gz"], (source.image.height, source.image.width))
+        labels = _read_idx(files[f"{prefix}-labels-idx1-ubyte.gz"], ())
+        if len(labels) != len(images) or max(labels, default=0) >= len(names):
+            raise UserError(f"{prefix}-labels-idx1-ubyte.gz: expected {len(images)} labels below {len(names)}")
         part = _image_table(images, names[labels])
         parts.append(part.append_column(IS_TEST, pa.array(np.full(len(labels), is_test))))
     return pa.concat_tables(parts)
 
 
-def _read_idx(path: Path) -> np.ndarray:
-    content = gzip.decompress(path.read_bytes())
-    dimensions = content[3]
-    shape = np.frombuffer(content, ">u4", count=dimensions, offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+def _read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The examples of a file, each of this shape."""
+    content, start = gzip.decompress(path.read_bytes()), 8 + 4 * len(shape)
+    head = content[:start]
+    expected = bytes((0, 0, 8, 1 + len(shape))) + head[4:8] + b"".join(size.to_bytes(4, "big") for size in shape)
+    count = int.from_bytes(head[4:8], "big")
+    if head != expected or len(content) - start != count * math.prod(shape):
+        raise UserError(f"{path.name}: expected bytes in the idx format, in examples of shape {shape}, received others")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(count, *shape)
 
 
 def _housing_numbers(path: Path) -> np.ndarray:
     """The 9 columns of StatLib's California housing (Pace and Barry, 1997), shape (20640, 9)."""
     try:
-        with tarfile.open(path) as archive:
-            member = archive.extractfile("CaliforniaHousing/cal_housing.data")
-            if member is None:
+        with gzip.open(path) as file:
+            content = b"".join(read_chunks(file.read, path.stat().st_size, MOST_HOUSING))
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+            member = archive.getmember("CaliforniaHousing/cal_housing.data")
+            # A link may lead to itself; what is sparse may be larger than its archive.
+            is_data = member.isreg() and member.size <= len(content)
+            data = archive.extractfile(member) if is_data else None
+            if data is None:
                 raise ValueError("no data in the archive")
-            return np.loadtxt(member, delimiter=",")
+            return np.loadtxt(data, delimiter=",", ndmin=2)
     except (tarfile.TarError, KeyError) as error:
         raise ValueError(str(error)) from None
 
 
-def _housing_digest(path: Path) -> str:
+def housing_digest(path: Path) -> str:
     """The sha256 of the numbers, rounded to their four decimals: mirrors write the same numbers in other formats."""
     return hashlib.sha256(_housing_numbers(path).round(4).astype("<f8").tobytes()).hexdigest()
 
@@ -129,7 +146,10 @@ def _statlib_housing(path: Path) -> pa.Table:
 
 
 def _csv(path: Path, source: Source) -> pa.Table:
-    table = pd.read_csv(path)
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:  # pandas' own errors too
+        raise UserError(f"{path.name} is no CSV: {str(error).strip().splitlines()[0]}") from None
     if source.target not in table:
         raise UserError(f"{path.name}: expected a column {source.target!r}, received {', '.join(table.columns)}")
     return pa.Table.from_pandas(table.rename(columns={source.target: TARGET}), preserve_index=False)

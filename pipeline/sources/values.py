@@ -3,6 +3,7 @@
 from collections.abc import Set
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,6 +12,7 @@ from pipeline.tables import note_date_format
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "?")
 # Decimal mark and thousands separator.
 CONVENTIONS = {"point": (".", ","), "comma": (",", ".")}
+MOSTLY = 0.9  # a column of text with a larger share of numbers is one of numbers, with mistakes
 INTEGER = r"^[+-]?(0|[1-9]\d*)$"  # a leading zero belongs to a code, such as a postcode
 DATES = (
     ("%Y-%m-%d", r"^\d{4}-\d{1,2}-\d{1,2}$"),
@@ -25,15 +27,24 @@ DATES = (
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was found in a file: the decimal mark, the markers of missing values, the format of each date column."""
+    """What was found in a file: the decimal mark, the markers of missing values, the format of each date column.
+
+    `no_numbers` says which rows are none, bool of shape (n_rows,), for columns of text that are to be numbers, or
+    nearly are.
+    """
 
     decimal: str
     missing: tuple[str, ...]
     date_formats: dict[str, str]
+    no_numbers: dict[str, np.ndarray]
 
 
 def convert(
-    table: pa.Table, missing: tuple[str, ...] = MISSING, decimal: str | None = None, as_text: Set[str] = frozenset()
+    table: pa.Table,
+    missing: tuple[str, ...] = MISSING,
+    decimal: str | None = None,
+    as_text: Set[str] = frozenset(),
+    as_numbers: Set[str] = frozenset(),
 ) -> tuple[pa.Table, Conversion]:
     """Columns of text as int64, float64 or timestamps where every value is one; the others stay text.
 
@@ -41,6 +52,7 @@ def convert(
         missing: texts that stand for a missing value, after spaces around them are removed.
         decimal: the decimal mark; found where it is None.
         as_text: columns that stay text whatever they hold.
+        as_numbers: columns that are to be numbers, also codes such as 007.
     """
     markers = pa.array(missing)
     texts = {name: pc.utf8_trim_whitespace(table[name].combine_chunks()) for name in table.column_names}
@@ -51,20 +63,26 @@ def convert(
         texts[name] = pc.if_else(is_missing, pa.scalar(None, pa.string()), column)
     convention = "comma" if decimal == "," else "point" if decimal == "." else _convention(list(texts.values()))
     formats: dict[str, str] = {}
+    no_numbers: dict[str, np.ndarray] = {}
     columns = {}
     for name, column in texts.items():
         if name in as_text:
             columns[name] = column
             continue
-        columns[name] = _numbers(column, convention)
+        columns[name] = _numbers(column, convention, codes=name in as_numbers)
         if columns[name] is None and (dated := _dates(column)) is not None:
             formats[name], columns[name] = dated
         if columns[name] is None:
             columns[name] = column
+            wrong = pc.fill_null(pc.invert(pc.match_substring_regex(column, _number_pattern(convention))), False)
+            if name in as_numbers or 0 < pc.sum(wrong).as_py() <= (1 - MOSTLY) * (len(column) - column.null_count):
+                no_numbers[name] = wrong.to_numpy(zero_copy_only=False)
     mark = CONVENTIONS[convention][0]
     schema = [pa.field(name, column.type) for name, column in columns.items()]
     schema = [note_date_format(field, formats[field.name]) if field.name in formats else field for field in schema]
-    return pa.table(list(columns.values()), pa.schema(schema)), Conversion(mark, tuple(sorted(found)), formats)
+    return pa.table(list(columns.values()), pa.schema(schema)), Conversion(
+        mark, tuple(sorted(found)), formats, no_numbers
+    )
 
 
 def is_number(kind: pa.DataType) -> bool:
@@ -79,7 +97,7 @@ def _convention(columns: list[pa.Array]) -> str:
 
 def _number_pattern(convention: str) -> str:
     mark, separator = (rf"\{sign}" for sign in CONVENTIONS[convention])
-    return rf"^[+-]?((\d{{1,3}}({separator}\d{{3}})+|\d+)({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?$"
+    return rf"^[+-]?((?i:inf(inity)?)|(\d{{1,3}}({separator}\d{{3}})+|\d+)({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?$"
 
 
 def _matches(column: pa.Array, pattern: str) -> bool:
@@ -87,10 +105,10 @@ def _matches(column: pa.Array, pattern: str) -> bool:
     return len(present) > 0 and bool(pc.all(pc.match_substring_regex(present, pattern)).as_py())
 
 
-def _numbers(column: pa.Array, convention: str) -> pa.Array | None:
+def _numbers(column: pa.Array, convention: str, codes: bool) -> pa.Array | None:
     if _matches(column, INTEGER) and pc.max(pc.utf8_length(column)).as_py() <= 18:
         return column.cast(pa.int64())
-    if _matches(column, r"^0\d+$") or not _matches(column, _number_pattern(convention)):
+    if (_matches(column, r"^0\d+$") and not codes) or not _matches(column, _number_pattern(convention)):
         return None
     mark, separator = CONVENTIONS[convention]
     plain = pc.replace_substring(pc.replace_substring(column, separator, ""), mark, ".")

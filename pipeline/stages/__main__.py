@@ -1,4 +1,4 @@
-"""`python -m pipeline.stages <stage> <dataset>`: what every stage of `dvc.yaml` runs.
+"""`python -m pipeline.stages <stage> --dataset <name>`: what every stage of `dvc.yaml` runs.
 
 Its name ends in `__main__`, which worker processes do not import again, so that they start with what they
 need and nothing more.
@@ -22,7 +22,7 @@ STAGES = ("fetch", "preprocess", "train", "select", "evaluate", "package")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.stages", description="Run one stage for one dataset.")
     parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("dataset", help="a name from catalog/")
+    parser.add_argument("--dataset", required=True, help="a name from catalog/")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that `finally` runs
     prepare_environment()

@@ -59,7 +59,8 @@ def _feature_schema(feature: Feature) -> Json:
     null = ["null"] if feature.missing else []
     if isinstance(feature, CategoricalFeature):
         known = ", ".join(feature.categories)
-        return {"type": ["string", *null], "description": f"Known: {known}. Another one is taken as unknown."}
+        truth = ["boolean"] if sorted(map(str.lower, feature.categories)) == ["false", "true"] else []
+        return {"type": ["string", *truth, *null], "description": f"Known: {known}. Another one is taken as unknown."}
     if isinstance(feature, DateFeature):
         return {"type": ["string", *null], "description": f"A date, as {feature.format} or ISO 8601."}
     return {

@@ -58,7 +58,7 @@ class InputValidator:
         self._array_shapes: list[tuple[int, ...]] = [(len(self.names),)] if self._numeric else []
         if image:
             self._array_shapes = [(image.height, image.width), (image.height * image.width,)]
-        self._columns = [] if image else [(f.name, column) for f in schema.features for column in columns_of(f)]
+        self._columns = [] if image else [(f, column) for f in schema.features for column in columns_of(f)]
         limits = [warning_limits(column) for _, column in self._columns] or [(-np.inf, np.inf)]
         self._low, self._high = np.array(limits, dtype=np.float32).T
 
@@ -155,17 +155,18 @@ class InputValidator:
         outside = (encoded < self._low) | (encoded > self._high)
         if outside.any():
             for row, position in np.argwhere(outside).tolist():
-                name, column = self._columns[position]
+                feature, column = self._columns[position]
                 assert isinstance(column, NumericFeature)
                 message = f"far outside the {column.minimum:g} to {column.maximum:g} of training"
-                warnings.append(InputWarning(path_of(row, name), "outside_range", message))
-        for position, (name, column) in enumerate(self._columns):
-            if isinstance(column, CategoricalFeature):
-                values = columns[name]
-                for row in np.flatnonzero(encoded[:, position] == UNKNOWN).tolist():
+                warnings.append(InputWarning(path_of(row, feature.name), "outside_range", message))
+        for position, (feature, _) in enumerate(self._columns):
+            if isinstance(feature, CategoricalFeature):
+                codes, values = encoded[:, position], columns[feature.name]
+                seen = "rarely or never" if feature.rare else "never"
+                for row in np.flatnonzero((codes == UNKNOWN) | np.isnan(codes)).tolist():
                     if values[row] is not None:
-                        message = "a category that training never saw, taken as unknown"
-                        warnings.append(InputWarning(path_of(row, name), "unknown_category", message))
+                        message = f"a category that training {seen} saw, taken as unknown"
+                        warnings.append(InputWarning(path_of(row, feature.name), "unknown_category", message))
         return EncodedRows(encoded, warnings)
 
 

@@ -198,8 +198,8 @@ def test_a_test_over_folds_needs_folds_and_is_the_choice_for_many(load) -> None:
     with pytest.raises(UserError, match="folds above 1 for pruner: wilcoxon"):
         load(pruner="wilcoxon")
     assert load(pruner="wilcoxon", folds=3).search.pruner.type == "wilcoxon"
-    assert plan_of(load(folds=5)).pruner.type == "wilcoxon"
-    assert plan_of(load(folds=3)).pruner.type == "median"
+    assert plan_of(load(folds=5)).search.pruner.type == "wilcoxon"
+    assert plan_of(load(folds=3)).search.pruner.type == "median"
 
 
 def test_the_smallest_within_the_tolerance_of_the_best_is_taken() -> None:

@@ -16,9 +16,9 @@ import pytest
 from contracts.encoding import encode
 from contracts.errors import UserError
 from contracts.schema import DateFeature, Schema
-from contracts.settings.sections import Source
+from contracts.settings.source import Source
 from pipeline.data.schema_inference import infer_schema
-from pipeline.sources.files import read_source
+from pipeline.sources.own_table import read_source
 from pipeline.tables import TARGET, infer_task
 from serving.errors import Problem
 from serving.validation.validator import InputValidator
@@ -32,7 +32,7 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def reads(content: bytes | str, name: str = "rows.csv", target: str = "y", **settings):
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        return read_source(Source(source=name, target=target, **settings))
+        return read_source(Source(source=name, target=target, **settings))[:2]
 
     return reads
 
@@ -111,7 +111,7 @@ def test_a_folder_of_parts_is_one_table(read, tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts/1.csv").write_text("a,y\n1,0\n")
     (tmp_path / "parts/2.csv").write_text("y,a\n1,2.5\n")
-    table, _ = read_source(Source(source="parts", target="y"))
+    table, _, _ = read_source(Source(source="parts", target="y"))
     assert table["a"].to_pylist() == [1.0, 2.5]
     (tmp_path / "parts/3.csv").write_text("b,y\n1,0\n")
     with pytest.raises(UserError, match=r"3\.csv: expected the columns of .*1\.csv, different are a, b"):
@@ -229,7 +229,7 @@ def test_what_is_damaged_nested_or_cut_off_is_refused(read, tmp_path: Path) -> N
     with pytest.raises(UserError, match=r"rows\.csv\.gz is not what its ending says, or is damaged"):
         read(gzip.compress(b"a,y\n" * 1000)[:-10], "rows.csv.gz")
     pq.write_table(pa.table({"a": [[1], [2]], "y": [0, 1]}), tmp_path / "n.parquet")
-    with pytest.raises(UserError, match="expected one value in each cell, received lists or structures in a"):
+    with pytest.raises(UserError, match="expected one value in each cell, received lists, structures or bytes in a"):
         read((tmp_path / "n.parquet").read_bytes(), "nested.parquet")
 
 

@@ -1,0 +1,143 @@
+"""The section `data` of a file in `catalog/`: where a dataset comes from, how it is read and divided."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from contracts.errors import show
+from contracts.settings.space import Section
+
+Task = Literal["multiclass", "binary", "multilabel", "regression"]
+READERS = ("scikit-learn", "idx", "statlib_housing", "csv")
+IDX_FILES = (
+    "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
+)  # fmt: skip
+# What can be predicted in each dataset that scikit-learn brings.
+SCIKIT_LEARN: dict[str, tuple[Task, ...]] = {
+    "iris": ("multiclass", "regression"), "wine": ("multiclass", "regression"), "digits": ("multiclass", "regression"),
+    "breast_cancer": ("binary", "multiclass", "regression"), "digit_properties": ("multilabel",),
+    "diabetes": ("regression",), "linnerud": ("regression",),
+}  # fmt: skip
+# The values of an ordered category, the lowest first.
+Order = Annotated[tuple[str | int | float, ...], Field(strict=False, min_length=2)]
+
+
+class Image(Section):
+    """The size of an image and the value of its brightest pixel."""
+
+    height: Annotated[int, Field(ge=1, le=4096)]
+    width: Annotated[int, Field(ge=1, le=4096)]
+    maximum: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Split(Section):
+    """What decides in which part a row is: its content, its group, its time, a column that says so, or chance."""
+
+    by: Literal["hash", "group", "time", "column", "random"]
+    column: str | None = None
+
+    @model_validator(mode="after")
+    def has_a_column_where_it_needs_one(self) -> "Split":
+        if (self.column is None) == (self.by in ("group", "time", "column")):
+            expected = "a column" if self.column is None else "no column"
+            raise ValueError(f"{expected} for by: {self.by}, received {self.column or 'none'}")
+        return self
+
+
+class Source(Section):
+    """Where a dataset comes from and what is predicted. `$DATA_MIRROR/<dataset>/<file>` is tried before `addresses`."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    source: str
+    """A file, a folder of files or of images by class, an address, or a query; or scikit-learn, idx, statlib_housing
+    or csv."""
+    task: Task | None = None
+    """What is predicted: one class of several or of two, several labels at once, or a number; null = by the target."""
+    target: str | None = None
+    """The column to predict; needed for a file, a query and csv."""
+    columns: dict[str, Literal["number", "category", "drop"] | Order] = Field(default={})
+    """What a column is, where it is not what it looks like, by its name: number, category, drop, or the list of an
+    ordered category's values, the lowest first; an identifier can be learned from so."""
+    split: Split | None = None
+    """What divides the rows: `{by: hash}`, `{by: group, column: customer}`, `{by: time, column: date}`,
+    `{by: column, column: part}` or `{by: random}`; null = hash for data of one's own, random for the others."""
+    test_source: str | None = None
+    """A file, a folder or an address with the test rows; null = test rows are taken from `source`."""
+    database: str | None = None
+    """The environment variable that holds the address of the database for a query in `source`; null = no query."""
+    max_categories: Annotated[int, Field(ge=1, le=1_000_000)] = 255
+    """The most frequent values of a category that have a code of their own; the others share one."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """The sign between two values of a file; null = found."""
+    decimal: Literal[".", ","] | None = None
+    """The decimal mark of a file; null = found."""
+    encoding: str | None = None
+    """The encoding of a file; null = found."""
+    missing: tuple[str, ...] | None = Field(default=None, strict=False)
+    """Texts that mean a missing value, such as -999; null = blank, NA, NaN, null, None, ? and the like."""
+    weight: str | None = None
+    """The column that says how much each row counts in training; metrics count every row once; null = all the same."""
+    classes: tuple[str, ...] | None = Field(default=None, strict=False)
+    """Names of the classes in the order of their codes, for idx; null = 0 to 9."""
+    image: Image | None = None
+    """The size of the images, for idx, scikit-learn's digits and a folder of images; null = a table, or as found."""
+    addresses: tuple[str, ...] = Field(default=(), strict=False)
+    """URLs, tried in turn; `{file}` stands for a name in `files`."""
+    files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(default={})
+    """SHA-256 of each file's content, after decompression, by the file's name."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the rows are the user's own, of a path, an address or a query, rather than of a named reader."""
+        return self.source not in READERS
+
+    @property
+    def orders(self) -> dict[str, tuple[str, ...]]:
+        """The values of each ordered category, as texts."""
+        return {name: tuple(map(str, role)) for name, role in self.columns.items() if isinstance(role, tuple)}
+
+    @property
+    def splits_by(self) -> Split:
+        """What divides the rows."""
+        return self.split or Split(by="hash" if self.is_file else "random")
+
+    @model_validator(mode="after")
+    def has_what_its_source_needs(self) -> "Source":
+        if repeated := [name for name, order in self.orders.items() if len(set(order)) < len(order)]:
+            raise ValueError(f"each value of an ordered category once, received one twice for {repeated[0]}")
+        if self.weight in self.columns:
+            raise ValueError(f"no role under columns for the column of weights, received one for {self.weight}")
+        if self.is_file:
+            if self.task == "multilabel":
+                raise ValueError("task: binary, multiclass or regression for a file, received 'multilabel'")
+            if self.target is None and self.image is None:
+                raise ValueError("target: the name of the column to predict; or image, for a folder of images by class")
+            if self.database is not None and self.test_source is not None:
+                raise ValueError("a column that says the part (split) for a query, received test_source")
+            return self
+        if self.test_source is not None or self.database is not None:
+            raise ValueError(f"test_source and database for data of one's own, received source: {self.source}")
+        if self.task is None:
+            raise ValueError(f"task: what is predicted, for source: {self.source}")
+        if self.source != "scikit-learn" and not (self.files and self.addresses):
+            raise ValueError("files with their sha256, and addresses, for a source that is downloaded")
+        for name in self.files:
+            if name != Path(name).name or name in {"", ".", ".."}:
+                raise ValueError(f"a plain file name, received {name!r}")
+        if self.source == "csv" and self.target is None:
+            raise ValueError("target: the name of the column to predict")
+        if self.source == "idx" and self.image is None:
+            raise ValueError("image: height, width and maximum of a pixel")
+        return self
+
+    @model_validator(mode="after")
+    def has_nothing_that_its_source_ignores(self) -> "Source":
+        first = tuple(self.files)[:1]
+        names = {"idx": IDX_FILES, "statlib_housing": first, "csv": first}.get(self.source, ())
+        if set(self.files) != set(names) or (self.addresses and not names):
+            expected = f"the files {', '.join(names)} alone" if names else "no files and no addresses"
+            raise ValueError(f"{expected} for source: {self.source}, received {show([*self.files, *self.addresses])}")
+        return self

@@ -1,0 +1,98 @@
+"""What a column of the train rows is as a feature, with the constants that the graph needs."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from contracts.encoding import UNKNOWN, date_parts
+from contracts.errors import UserError
+from contracts.schema import CategoricalFeature, DateFeature, Feature, ImageFeature, NumericFeature
+from contracts.settings.source import Image, Source, Task
+from pipeline.data import bins as edges
+from pipeline.tables import IMAGE, column_to_images
+
+
+def infer_feature(column: pd.Series, source: Source, form: str = "") -> Feature:
+    """The feature that a column of the train rows is.
+
+    Args:
+        source: with the values of ordered categories, and the number of categories that have a code.
+        form: in which the source writes dates.
+    """
+    present, name = column.dropna(), str(column.name)
+    if present.empty:
+        raise UserError(f"column {name!r}: expected values, received none in the train split")
+    missing = len(present) < len(column)
+    if pd.api.types.is_datetime64_any_dtype(column):
+        parts = date_parts([None if pd.isna(value) else value.to_pydatetime() for value in column])
+        names = [f"{name} {part}" for part in ("days", "month", "weekday")]
+        numbers = [infer_feature(pd.Series(part, name=n), source) for n, part in zip(names, parts, strict=True)]
+        return DateFeature(name=name, format=form, missing=missing, parts=tuple(numbers))  # type: ignore[arg-type]
+    if (order := source.orders.get(name)) is not None:
+        rank = infer_feature(_ranks(column, order), source.model_copy(update={"columns": {}}))
+        assert isinstance(rank, NumericFeature)
+        return CategoricalFeature(name=name, categories=order, missing=missing, rank=rank)
+    if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
+        counts = present.astype(str).value_counts()
+        kept = counts.sort_index().nlargest(source.max_categories)  # of equals the first in the alphabet
+        return CategoricalFeature(
+            name=name, categories=tuple(sorted(kept.index)), missing=missing, rare=len(counts) - len(kept)
+        )
+    values = present.to_numpy(np.float64)
+    return NumericFeature(
+        name=name,
+        minimum=values.min(),
+        maximum=values.max(),
+        mean=values.mean(),
+        std=values.std() or 1.0,  # a constant column is centred and left at that
+        median=float(np.median(values)),
+        missing=missing,
+    )
+
+
+def with_bins(feature: Feature, frame: pd.DataFrame, target: np.ndarray, task: Task, bins: int) -> Feature:
+    """The feature with the edges of at most `bins` intervals for each of its numbers."""
+    if isinstance(feature, DateFeature):
+        dates = [None if pd.isna(value) else value.to_pydatetime() for value in frame[feature.name]]
+        names = [part.name for part in feature.parts]
+        parts = pd.DataFrame(dict(zip(names, date_parts(dates), strict=True)))
+        binned = tuple(with_bins(part, parts, target, task, bins) for part in feature.parts)
+        return feature.model_copy(update={"parts": binned})
+    if isinstance(feature, CategoricalFeature) and feature.rank is not None:
+        ranks = pd.DataFrame({feature.name: _ranks(frame[feature.name], feature.categories)})
+        return feature.model_copy(update={"rank": with_bins(feature.rank, ranks, target, task, bins)})
+    if not isinstance(feature, NumericFeature):
+        return feature
+    values = frame[feature.name].to_numpy(np.float64)
+    present = ~np.isnan(values)
+    classes = task in ("multiclass", "binary")
+    found = {
+        "quantiles": edges.quantiles(values[present], bins),
+        "tree_bins": edges.tree_bins(values[present], target[present], bins, classes),
+    }
+    return feature.model_copy(update=found)
+
+
+def infer_image(image: Image, train: pa.Table) -> tuple[ImageFeature, dict[str, Any]]:
+    """The feature that a column of images is, and the first image as a sample."""
+    pixels = column_to_images(train[IMAGE], image.height, image.width)
+    mean, std = _mean_and_std(pixels)
+    feature = ImageFeature(
+        name=IMAGE, height=image.height, width=image.width, maximum=image.maximum, mean=mean, std=std
+    )
+    return feature, {IMAGE: pixels[0].tolist()}
+
+
+def _ranks(column: pd.Series, order: tuple[str, ...]) -> pd.Series:
+    """The code of each value of an ordered category, NaN where it is missing."""
+    return column.astype("object").map({value: code for code, value in enumerate(order, UNKNOWN + 1)}).astype(float)
+
+
+def _mean_and_std(pixels: np.ndarray) -> tuple[float, float]:
+    """Of whole numbers, from how often each occurs: a copy of all pixels in 64 bits would fill the memory."""
+    counts = np.bincount(pixels.reshape(-1))
+    values = np.arange(len(counts))
+    mean = np.average(values, weights=counts)
+    return float(mean), float(np.sqrt(np.average((values - mean) ** 2, weights=counts))) or 1.0

@@ -1,0 +1,168 @@
+"""Which rows are for training, validation and test. Why so: docs/decisions/0021-splits-that-stay.md"""
+
+import numpy as np
+import pyarrow as pa
+
+from contracts.errors import UserError, nearest
+from contracts.settings.sections import Preprocess
+from contracts.settings.source import Source, Split
+from pipeline.data.row_hashes import as_numbers, hash_rows, is_numeric
+from pipeline.tables import IS_TEST, TARGET
+
+PARTS = ("train", "validation", "test")
+TRAIN, VALIDATION, TEST = range(3)
+
+
+def divide(
+    table: pa.Table, source: Source, settings: Preprocess, by_class: bool
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The row numbers of each part, in ascending order; and what a person should know of them, in sentences.
+
+    The test part does not depend on `validation_fraction`.
+
+    Args:
+        table: all rows, with `TARGET`, and with `IS_TEST` where the source has its own test rows.
+        by_class: whether the target has classes. Each needs train rows.
+
+    Raises:
+        UserError: where the rows cannot be divided so.
+    """
+    rule, notes = source.splits_by, []
+    part = np.full(len(table), TRAIN)
+    if IS_TEST in table.column_names:
+        part[table[IS_TEST].to_numpy()] = TEST
+    if rule.by == "column":
+        _declare(part, table, rule)
+    target = table[TARGET].to_numpy() if by_class else None
+    if rule.by == "random":
+        _take_at_random(part, units_of(table, source), settings, target)
+    elif rule.by == "time":
+        times = times_of(table, rule.column)
+        _take(part, TEST, -times, settings.test_fraction)
+        _take(part, VALIDATION, -times, settings.validation_fraction)
+    else:
+        group = _column_of(table, rule) if rule.by == "group" else None
+        if group is not None and group.null_count:
+            raise UserError(f"{_said(rule)}: expected a group in every row, received {group.null_count} missing")
+        shares = hash_rows(table, _compared(table, rule), settings.seed) / 2.0**64
+        _take(part, TEST, shares[:, 0], settings.test_fraction, is_share=True)
+        _take(part, VALIDATION, shares[:, 1], settings.validation_fraction, is_share=True)
+        if target is not None and rule.by == "hash":
+            notes += _give_small_classes_to_train(part, target)
+    _check(part, target, rule)
+    if source.is_file and (repeated := _repeated(units_of(table, source), part)):
+        what = "the group" if rule.by == "group" else "all values"
+        notes.append(f"{repeated:,} rows of validation and test have {what} of a train row")
+    return {name: np.flatnonzero(part == number) for number, name in enumerate(PARTS)}, tuple(notes)
+
+
+def units_of(table: pa.Table, source: Source) -> np.ndarray:
+    """The unit of each row, from 0 in the order of the rows: a group, or rows with the same values.
+
+    The rows of a unit stay together, in splits and in folds. The rows of a named reader are a unit each.
+    """
+    if not source.is_file:
+        return np.arange(len(table))
+    digests = hash_rows(table, _compared(table, source.splits_by))[:, 0]
+    first, units = np.unique(digests, return_index=True, return_inverse=True)[1:]
+    return np.argsort(np.argsort(first))[units]
+
+
+def times_of(table: pa.Table, name: str | None) -> np.ndarray:
+    """The column by which rows are ordered in time, float64 of shape (n_rows,): a date in seconds, or a number."""
+    rule = Split(by="time", column=name)
+    column = _column_of(table, rule)
+    if not is_numeric(column.type):
+        raise UserError(f"{_said(rule)}: expected dates or numbers, received text such as {column[0]}")
+    if column.null_count:
+        raise UserError(f"{_said(rule)}: expected a time in every row, received {column.null_count} missing")
+    return as_numbers(column)
+
+
+def _take(part: np.ndarray, number: int, values: np.ndarray, fraction: float, is_share: bool = False) -> None:
+    """Give the train rows with the lowest values to a part that has no rows yet: a fraction of them, and one at least.
+
+    Args:
+        values: those below `fraction` where they are shares from 0 to 1, so that a row does not depend on the others.
+    """
+    left = np.flatnonzero(part == TRAIN)
+    if not len(left) or (part == number).any():
+        return
+    lowest = np.sort(values[left])
+    limit = max(fraction, lowest[0]) if is_share else lowest[max(1, round(fraction * len(left))) - 1]
+    part[left[values[left] <= limit]] = number
+
+
+def _take_at_random(part: np.ndarray, units: np.ndarray, settings: Preprocess, target: np.ndarray | None) -> None:
+    """Give units to test and validation at random, of each class in the same proportion."""
+    from sklearn.model_selection import train_test_split
+
+    first = np.unique(units, return_index=True)[1]
+    of_unit = part[first]
+    for number, fraction in ((TEST, settings.test_fraction), (VALIDATION, settings.validation_fraction)):
+        left = np.flatnonzero(of_unit == TRAIN)
+        if (of_unit == number).any():
+            continue
+        labels = None if target is None else target[first][left]
+        try:
+            of_unit[train_test_split(left, test_size=fraction, random_state=settings.seed, stratify=labels)[1]] = number
+        except ValueError as error:  # its message names what is too few
+            raise UserError(
+                f"{len(left)} rows cannot be divided with a test_fraction of {settings.test_fraction:g} and a "
+                f"validation_fraction of {settings.validation_fraction:g}: {error} Change the fractions or add rows."
+            ) from None
+    part[:] = np.where(part == TRAIN, of_unit[units], part)
+
+
+def _declare(part: np.ndarray, table: pa.Table, rule: Split) -> None:
+    """Take the part of each row from a column."""
+    values = _column_of(table, rule).cast(pa.string()).to_pandas()
+    declared = values.str.strip().str.lower().map({name: number for number, name in enumerate(PARTS)})
+    if declared.isna().any():
+        wrong = values[declared.isna()]
+        raise UserError(
+            f"{_said(rule)}: expected {', '.join(PARTS[:2])} or {PARTS[2]} in every row, received "
+            f"{wrong.iloc[0]!r} in row {wrong.index[0] + 1}, and no part in {len(wrong):,} rows in all"
+        )
+    part[:] = np.where(part == TRAIN, declared, part)
+
+
+def _give_small_classes_to_train(part: np.ndarray, target: np.ndarray) -> list[str]:
+    """Give all rows of a class to train where the hashes of its few rows would leave none there."""
+    absent = sorted(set(target) - set(target[part == TRAIN]))
+    part[np.isin(target, absent)] = TRAIN
+    return [f"the rows of {name} are so few that all of them are train rows" for name in absent]
+
+
+def _check(part: np.ndarray, target: np.ndarray | None, rule: Split) -> None:
+    if empty := [name for number, name in enumerate(PARTS) if not (part == number).any()]:
+        raise UserError(
+            f"{_said(rule)}: expected rows in every part, received none for {' and '.join(empty)} "
+            f"({len(part):,} rows in all): choose another split or other fractions, or add rows"
+        )
+    if target is not None and (absent := sorted(set(target) - set(target[part == TRAIN]))):
+        raise UserError(f"{_said(rule)}: expected every class in train, received none of {', '.join(absent[:5])}")
+
+
+def _repeated(units: np.ndarray, part: np.ndarray) -> int:
+    return int(np.isin(units[part != TRAIN], units[part == TRAIN]).sum())
+
+
+def _compared(table: pa.Table, rule: Split) -> list[str]:
+    """The columns whose values put rows into one unit."""
+    if rule.by == "group":
+        assert rule.column is not None
+        return [rule.column]
+    return [name for name in table.column_names if name not in (TARGET, IS_TEST)]
+
+
+def _column_of(table: pa.Table, rule: Split) -> pa.ChunkedArray:
+    if rule.column not in table.column_names:
+        known = [name for name in table.column_names if name not in (TARGET, IS_TEST)]
+        raise UserError(f"data.split.column: expected a column of the data, received {rule.column!r}"
+                        f"{nearest(rule.column, known)}")  # fmt: skip
+    return table[rule.column]
+
+
+def _said(rule: Split) -> str:
+    return f"data.split by {rule.by}" + (f" of {rule.column!r}" if rule.column else "")

@@ -1,0 +1,44 @@
+"""Whether a column can be predicted: not a constant, not an identifier, no class of a row or two."""
+
+import pyarrow as pa
+
+from contracts.errors import UserError
+from contracts.settings.source import Source, Task
+from pipeline.data.roles import FEW, GROUPS, role_of
+from pipeline.tables import TARGET
+
+FEWEST = 3  # rows of a class: one for each of train, validation and test
+SHOWN = 5  # classes named in a message
+
+
+def check_target(table: pa.Table, source: Source, task: Task) -> None:
+    """Check the target of a table of one's own, before its rows are divided.
+
+    Raises:
+        UserError: with what was expected of a target, and what this one holds.
+    """
+    column, name = table[TARGET], source.target or "the name of the folder"
+    if pa.types.is_nested(column.type):
+        return
+    if not len(column):
+        raise UserError(f"target {name!r}: expected values, received none in all rows")
+    counts = {count["values"]: count["counts"] for count in column.value_counts().to_pylist()}
+    if len(counts) < 2:
+        raise UserError(f"target {name!r}: expected two values or more, received only {next(iter(counts))!r}")
+    if task not in ("binary", "multiclass"):
+        found = role_of(column.to_pandas().rename(name)) if source.task is None else None
+        if found is not None:
+            raise UserError(f"target {name!r}: expected a column to predict, received an identifier: {found.reason}")
+        return
+    if len(counts) > max(FEW, GROUPS * len(column)):
+        raise UserError(
+            f"target {name!r}: expected classes, or numbers, received {len(counts):,} different texts in "
+            f"{len(column):,} rows, such as {next(iter(counts))!r}"
+        )
+    small = [f"{count} of {value!r}" for value, count in counts.items() if count < FEWEST]
+    if small and source.test_source is None and source.splits_by.by in ("hash", "random", "group"):
+        received = ", ".join(small[:SHOWN]) + (", …" if len(small) > SHOWN else "")
+        raise UserError(
+            f"target {name!r}: expected {FEWEST} rows or more of every class, received {received}: "
+            "add rows, or leave these out"
+        )

@@ -1,0 +1,64 @@
+"""Compressed files, read as a stream with limits: a file of kilobytes may hold more than a disk does."""
+
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from contracts.errors import UserError
+
+ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
+MOST_BYTES = 4 * 2**30  # of a file after decompression
+MOST_RATIO = 200  # of content to file; tables reach 5 to 30
+ANY_RATIO = 64 * 2**20  # bytes of content, up to which the ratio does not matter
+
+
+def read_chunks(read: Callable[[int], bytes], compressed: int, most: int = MOST_BYTES) -> Iterator[bytes]:
+    """The content that `read` gives of a file of `compressed` bytes, in chunks, until a limit is passed.
+
+    Raises:
+        ValueError: where there is more content than `most`, or than `MOST_RATIO` allows.
+    """
+    limit, total = min(most, max(ANY_RATIO, MOST_RATIO * compressed)), 0
+    while chunk := read(2**20):
+        total += len(chunk)
+        if total > limit:
+            raise ValueError(f"expected at most {limit // 2**20:,} MiB after decompression, received more")
+        yield chunk
+
+
+def decompress(name: str, content: bytes) -> bytes:
+    """The content of a file that its name calls compressed, of one member for a zip archive; else the bytes as given.
+
+    Raises:
+        UserError: where the file is not what its name says, or is too large.
+    """
+    if not name.endswith(ENDINGS):
+        return content
+    try:
+        with _opened(name, content) as file:
+            return b"".join(read_chunks(file.read, len(content)))
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException) as error:
+        raise UserError(f"{name} is not what its ending says, or is damaged: {error}") from None
+    except (ValueError, RuntimeError) as error:  # over a limit; zipfile's own for encryption and rare methods
+        raise UserError(f"{name} cannot be decompressed: {error}") from None
+
+
+def _opened(name: str, content: bytes) -> Any:
+    file = io.BytesIO(content)
+    if name.endswith(".gz"):
+        return gzip.GzipFile(fileobj=file)
+    if name.endswith(".xz"):
+        return lzma.LZMAFile(file)
+    if not name.endswith(".zip"):
+        return pa.CompressedInputStream(pa.BufferReader(content), "zstd" if name.endswith(".zst") else "bz2")
+    archive = zipfile.ZipFile(file)
+    members = [member for member in archive.namelist() if not member.endswith("/")]
+    if len(members) != 1:
+        raise ValueError(f"expected one file in the archive, received {len(members)}")
+    return archive.open(members[0])

@@ -1,0 +1,146 @@
+"""A table of one's own: files, a query or pictures, with the types that the settings say or the values show."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from ruamel.yaml import YAML
+
+from contracts.errors import UserError
+from contracts.files import md5
+from contracts.settings.source import Image, Source
+from pipeline.sources.column_checks import check_columns, describe_rows
+from pipeline.sources.delimited import Dialect
+from pipeline.sources.files import Part, absolute, flat, part_names, read_parts, sources_of
+from pipeline.sources.image_folders import folder_md5, read_images
+from pipeline.sources.queries import run_query
+from pipeline.sources.target_column import restore_classes, with_target
+from pipeline.sources.values import MISSING, Conversion, convert
+from pipeline.tables import IS_TEST
+
+
+class Reading(NamedTuple):
+    """A table of one's own; what was found in it, in sentences; and the hash of its files, None for a query."""
+
+    table: pa.Table
+    notes: list[str]
+    md5: str | None
+
+
+def read_source(source: Source) -> Reading:
+    """The rows of `source.source` with the target in `TARGET`, as text where it has classes; test rows are marked.
+
+    Raises:
+        UserError: where the data cannot be read, with every problem of its form; where it has no such target.
+    """
+    if source.image is not None:
+        return _read_pictures(source, source.image)
+    if source.database is not None:
+        return Reading(with_target(read_columns(source), source), [], None)
+    parts = read_parts(source)
+    names = parts[0].table.column_names
+    for part in parts:
+        if different := set(part.table.column_names) ^ set(names):
+            columns = ", ".join(sorted(different))
+            raise UserError(f"{part.path}: expected the columns of {parts[0].path}, different are {columns}")
+    table, notes = _joined([part._replace(table=part.table.select(names)) for part in parts], source)
+    if source.test_source is not None:
+        is_test = np.repeat([part.is_test for part in parts], [part.table.num_rows for part in parts])
+        table = table.append_column(IS_TEST, pa.array(is_test))
+    return Reading(with_target(table, source), notes, _hash_of([part.md5 for part in parts]))
+
+
+def read_columns(source: Source) -> pa.Table:
+    """All columns of a query, or of the files, before a target is chosen; raises as `read_source` does."""
+    if (database := source.database) is not None:
+        return _with_roles(flat("the query", lambda: run_query(source.source, database)), source)
+    return _joined(read_parts(source), source)[0]
+
+
+def lineage(source: Source, digest: str | None) -> dict[str, str | None]:
+    """Where the rows come from, with their hash, and that of DVC where it tracks the file. No credentials."""
+    tracked = Path(f"{absolute(source.source)}.dvc")
+    found: dict[str, str | None] = {"source": source.source, "md5": digest}
+    if source.database is None and "://" not in source.source and tracked.is_file():
+        found["dvc"] = YAML(typ="safe").load(tracked)["outs"][0].get("md5")
+    more = {"test_source": source.test_source, "database": source.database}
+    return found | {name: value for name, value in more.items() if value is not None}
+
+
+def local_md5(source: Source) -> str | None:
+    """The hash of the files on this machine as `read_source` takes it; None for what lies elsewhere or is not there."""
+    paths = [absolute(name) for name, _ in sources_of(source)]
+    if source.database is not None or any("://" in path or not Path(path).exists() for path in paths):
+        return None
+    if source.image is not None:
+        return _hash_of([folder_md5(Path(path)) for path in paths])
+    return _hash_of([md5(Path(part)) for path in paths for part in part_names(path)])
+
+
+def _read_pictures(source: Source, image: Image) -> Reading:
+    folders = [(Path(absolute(name)), is_test) for name, is_test in sources_of(source)]
+    tables, notes = zip(*(read_images(folder, image) for folder, _ in folders), strict=True)
+    digest = _hash_of([folder_md5(folder) for folder, _ in folders])
+    if source.test_source is not None:
+        tables = tuple(
+            table.append_column(IS_TEST, pa.array([is_test] * table.num_rows))
+            for table, (_, is_test) in zip(tables, folders, strict=True)
+        )
+    return Reading(pa.concat_tables(tables), list(notes), digest)
+
+
+def _hash_of(parts: list[str]) -> str:
+    """The hash of a file; of several, the hash of theirs."""
+    return parts[0] if len(parts) == 1 else hashlib.md5("".join(parts).encode()).hexdigest()
+
+
+def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
+    """The rows of all parts. Text is converted as a whole, so that a column has one type."""
+    tables = [part.table for part in parts]
+    dialects = [part.dialect for part in parts if part.dialect is not None]
+    if len(dialects) == len(parts):
+        texts = pa.concat_tables(tables)
+        as_text = {name for name, role in source.columns.items() if role not in ("number", "drop")}
+        as_numbers = {name for name, role in source.columns.items() if role == "number"}
+        table, found = convert(texts, source.missing or MISSING, source.decimal, as_text, as_numbers)
+        check_columns(table, source, found.no_numbers)
+        return restore_classes(table, texts, source, found), _notes(dialects, found, table)
+    typed = [table if part.dialect is None else convert(table)[0] for part, table in zip(parts, tables, strict=True)]
+    try:
+        return _with_roles(pa.concat_tables(typed, promote_options="permissive"), source), []
+    except pa.ArrowException as error:
+        raise UserError(f"{source.source}: expected columns of one type in all parts: {error}") from None
+
+
+def _with_roles(table: pa.Table, source: Source) -> pa.Table:
+    """A table with types, whose columns are what the settings say."""
+    no_numbers: dict[str, np.ndarray] = {}
+    for position, field in enumerate(table.schema):
+        role = source.columns.get(field.name, "drop")
+        if role == "number" and pa.types.is_string(field.type):
+            numbers, found = convert(table.select([field.name]), decimal=source.decimal, as_numbers={field.name})
+            table, no_numbers = table.set_column(position, field.name, numbers[0]), no_numbers | found.no_numbers
+        elif role not in ("number", "drop"):
+            table = table.set_column(position, field.name, table[field.name].cast(pa.string()))
+    check_columns(table, source, no_numbers)
+    return table
+
+
+def _notes(dialects: list[Dialect], found: Conversion, table: pa.Table) -> list[str]:
+    names = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "bar"}
+    notes = [
+        f"delimiter {names.get(dialect.delimiter, repr(dialect.delimiter))}, encoding {dialect.encoding}, "
+        f"decimal mark {found.decimal!r}"
+        for dialect in dict.fromkeys(dialects)
+    ]
+    if found.missing:
+        notes.append("missing: " + ", ".join(repr(marker) if marker else "empty" for marker in found.missing))
+    notes += [f"{column}: dates as {form}" for column, form in found.date_formats.items()]
+    for name, wrong in found.no_numbers.items():
+        rows = describe_rows(table[name], wrong)
+        notes.append(
+            f"{name}: text, though nearly all values are numbers, because of {rows}; data.missing takes them as missing"
+        )
+    return notes

@@ -1,0 +1,236 @@
+"""Where a person's data may lie besides a file, and what its columns may be: queries, pictures, test rows, orders."""
+
+import datetime
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from contracts.encoding import encode
+from contracts.errors import UserError
+from contracts.schema import CategoricalFeature, NumericFeature, Schema, load_schema
+from contracts.settings.load import load_params
+from contracts.settings.source import Source
+from pipeline.commands.data import app
+from pipeline.data.schema_inference import infer_schema
+from pipeline.data.splits import read_weights
+from pipeline.paths import Paths
+from pipeline.sources.own_table import lineage, local_md5, read_source
+from pipeline.stages import fetch, preprocess
+from pipeline.tables import IMAGE, IS_TEST, TARGET, column_to_images, write_rows
+from serving.errors import Problem
+from serving.validation.validator import InputValidator
+
+
+def add(*arguments: str) -> str:
+    """What add-data prints."""
+    result = CliRunner().invoke(app, list(arguments))
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def prepare(dataset: str) -> Schema:
+    """Run fetch and preprocess on a dataset of the catalog; the schema that they make."""
+    params, paths = load_params(Path("params.yaml"), dataset), Paths(dataset)
+    fetch.run(params, paths)
+    preprocess.run(params, paths)
+    return load_schema(paths.prepared / "schema.json")
+
+
+def test_a_query_becomes_a_dataset(folder: Path, database: Path) -> None:
+    query = "select age, paid, date(day) as day, again from visits -- it's: 50 % of them"
+    assert "again" in add("visits", query, "--database", "VISITS")
+    assert not (folder / "catalog/visits.yaml").exists()
+    shown = add("visits", query, "again", "--database", "VISITS")
+    assert "visits: binary of again, 60 rows" in shown
+    schema = prepare("visits")
+    assert [(feature.name, feature.kind) for feature in schema.features][:2] == [
+        ("age", "numeric"),
+        ("paid", "numeric"),
+    ]
+    assert schema.classes == ("0", "1")
+    origin = json.loads((folder / "data/raw/visits/source.json").read_text())
+    assert origin == {"source": query, "md5": None, "database": "VISITS"}
+
+
+def test_a_query_of_postgresql_has_its_types_and_cannot_write(folder: Path, postgresql, monkeypatch) -> None:
+    for command in (
+        "create table visits (age int, paid numeric, day date, ok boolean, at timestamptz, note uuid)",
+        "insert into visits select i, i / 4.0, date '2024-01-01' + i, i % 2 = 0, now(), gen_random_uuid() "
+        "from generate_series(1, 50) i",
+        "create function add_row() returns int as 'insert into visits (age) values (1); select 1' language sql",
+    ):
+        postgresql.psql(command)
+    monkeypatch.setenv("VISITS", postgresql.get_uri().replace("postgresql://", "postgresql+psycopg://"))
+    table = read_source(Source(source="SELECT * FROM visits ORDER BY age", database="VISITS", target="ok")).table
+    types = {field.name: str(field.type) for field in table.schema}
+    moment = "timestamp[s]"
+    assert types == {"age": "int64", "paid": "double", "day": moment, "at": moment, "note": "string", TARGET: "string"}
+    assert table.slice(0, 1).select(["age", "paid", "day", TARGET]).to_pylist() == [
+        {"age": 1, "paid": 0.25, "day": datetime.datetime(2024, 1, 2), TARGET: "false"}
+    ]
+    with pytest.raises(UserError, match="cannot execute INSERT in a read-only transaction"):
+        read_source(Source(source="select add_row() as a, 1 as y", database="VISITS", target="y"))
+    assert postgresql.psql("select count(*) from visits").split()[2] == "50"
+
+
+def test_a_folder_of_pictures_becomes_a_dataset(folder: Path) -> None:
+    chance = np.random.default_rng(0)
+    for name, brightness in (("dark", 60), ("light", 200)):
+        (folder / "pictures" / name).mkdir(parents=True)
+        for number in range(40):
+            pixels = np.clip(chance.normal(brightness, 20, (40, 64, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(f"pictures/{name}/{number}.png")
+    shown = add("lamps", "pictures")
+    assert "lamps: binary of pictures, 80 rows" in shown
+    assert "pictures: 40 of dark, 40 of light" in shown
+    assert "image: {height: 20, width: 32, maximum: 255}" in (folder / "catalog/lamps.yaml").read_text()
+    schema = prepare("lamps")
+    assert schema.classes == ("dark", "light")
+    assert schema.image is not None
+    assert (schema.image.height, schema.image.width) == (20, 32)
+    table = pq.read_table(folder / "data/raw/lamps/data.parquet")
+    means = column_to_images(table[IMAGE], 20, 32).mean(axis=(1, 2))
+    assert [mean < 130 for mean in means] == [label == "dark" for label in table[TARGET].to_pylist()]
+    before = local_md5(load_params(Path("params.yaml"), "lamps").source)
+    assert before == json.loads((folder / "data/raw/lamps/source.json").read_text())["md5"]
+    (folder / "pictures/dark/0.png").unlink()
+    assert local_md5(load_params(Path("params.yaml"), "lamps").source) != before
+
+
+def test_a_file_of_test_rows_is_the_test_part(folder: Path) -> None:
+    lines = ["size,kind,y", *(f"{i},k{i % 3},{i % 2}" for i in range(60))]
+    (folder / "train.csv").write_text("\n".join(lines) + "\n")
+    (folder / "later.csv.gz").write_bytes(b"")
+    (folder / "test.csv").write_text("y;kind;size\n1;k1;100,5\n0;k2;1\n1;k1;101\n")
+    (folder / "catalog/mine.yaml").write_text("data: {source: train.csv, test_source: test.csv, target: y}\n")
+    table = read_source(Source(source="train.csv", test_source="test.csv", target="y")).table
+    assert table[IS_TEST].to_pylist() == [False] * 60 + [True] * 3
+    schema = prepare("mine")
+    test = pq.read_table(folder / "data/prepared/mine/test.parquet")
+    assert test.column_names == ["size", "kind", TARGET]
+    assert test["kind"].to_pylist() == ["k1", "k2", "k1"]
+    assert schema.split is not None
+    assert schema.split.by == "hash"
+
+
+def test_the_lineage_of_a_file_has_the_hash_of_dvc(folder: Path) -> None:
+    (folder / "rows.csv").write_text("a,y\n1,0\n2,1\n")
+    source = Source(source="rows.csv", target="y")
+    digest = read_source(source).md5
+    assert lineage(source, digest) == {"source": "rows.csv", "md5": digest}
+    (folder / "rows.csv.dvc").write_text(f"outs:\n- md5: {digest}\n  size: 12\n  hash: md5\n  path: rows.csv\n")
+    assert lineage(source, digest) == {"source": "rows.csv", "md5": digest, "dvc": digest}
+    assert local_md5(source) == digest
+
+
+def test_without_a_target_the_columns_are_shown_and_one_is_proposed(folder: Path) -> None:
+    lines = ["id,Survived,age,seat", *(f"{i},{i % 2},{20 + i % 50},s{i % 7}" for i in range(60))]
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n")
+    shown = add("mine", "rows.csv")
+    assert "left out: identifier" in shown
+    assert "Next: make add-data NAME=mine SOURCE='rows.csv' TARGET='Survived'" in shown
+    assert not (folder / "catalog/mine.yaml").exists()
+    add("mine", "rows.csv", "Survived")
+    assert (folder / "catalog/mine.yaml").read_text().splitlines()[1:] == [
+        "data:", "  source: rows.csv", "  target: Survived"
+    ]  # fmt: skip
+
+
+def ordered(values: list[str | None], **data) -> tuple[pa.Table, Schema]:
+    table = pa.table({"size": values, "x": range(len(values)), TARGET: np.arange(len(values)) * 1.0})
+    source = Source(
+        source="rows.csv", target="y", task="regression", columns={"x": "number", **data.pop("columns", {})}, **data
+    )
+    return table, infer_schema("mine", source, table, "md5", bins=4)
+
+
+def test_an_ordered_category_is_a_number_for_the_network_and_a_text_for_everybody_else() -> None:
+    table, schema = ordered(["M", "S", None, "L"] * 10, columns={"size": ("S", "M", "L", "XL")})
+    size = schema.features[0]
+    assert isinstance(size, CategoricalFeature)
+    assert size.categories == ("S", "M", "L", "XL")
+    assert isinstance(schema.inputs[0], NumericFeature)
+    assert (schema.inputs[0].minimum, schema.inputs[0].maximum, schema.inputs[0].missing) == (1, 3, True)
+    assert len(schema.inputs[0].quantiles) > 1
+    assert schema.sample["size"] == "M"
+    np.testing.assert_array_equal(encode(schema, table.to_pandas())[:4, 0], [2, 1, np.nan, 3])
+    rows = [{"size": size, "x": 1} for size in ("XL", None, "huge")]
+    encoded, warnings = InputValidator(schema, 10).validate_instances(rows, "$")
+    np.testing.assert_array_equal(encoded[:, 0], [4, np.nan, np.nan])
+    assert [(w.path, w.kind) for w in warnings] == [("$[2]['size']", "unknown_category")]
+    numbers = Source(source="rows.csv", target="y", columns={"size": (1, 2, 3)})
+    assert numbers.orders == {"size": ("1", "2", "3")}
+
+
+def test_rare_categories_share_the_code_of_unknown_ones() -> None:
+    chance = random.Random(0)
+    values = [f"v{min(int(chance.expovariate(0.5)), 9)}" for _ in range(300)]
+    table, schema = ordered(values, max_categories=3)
+    size = schema.features[0]
+    assert isinstance(size, CategoricalFeature)
+    assert size.categories == ("v0", "v1", "v2")
+    assert size.rare == len(set(values)) - 3
+    codes = encode(schema, table.to_pandas())[:, 0]
+    assert {value for value, code in zip(values, codes, strict=True) if code == 0} == set(values) - set(size.categories)
+    _, warnings = InputValidator(schema, 10).validate_instances([{"size": "v7", "x": 1}], "$")
+    assert warnings[0].message == "a category that training rarely or never saw, taken as unknown"
+
+
+def test_the_column_that_splits_is_left_out_and_can_be_forced_in() -> None:
+    values = [f"c{i % 9}" for i in range(90)]
+    split = {"by": "group", "column": "size"}
+    left_out = ordered(values, split=split)[1]
+    assert [(c.name, c.role, c.reason) for c in left_out.dropped] == [("size", "group", "the rows are split by it")]
+    assert [f.name for f in ordered(values, split=split, columns={"size": "category"})[1].features] == ["size", "x"]
+    in_time = ordered(values, split={"by": "time", "column": "x"})[1]
+    assert [feature.name for feature in in_time.features] == ["size", "x"]
+
+
+def test_truth_values_may_be_sent_as_such() -> None:
+    _, schema = ordered(["True", "False", None, "True"] * 5)
+    validator = InputValidator(schema, 10)
+    texts = validator.validate_instances([{"size": text, "x": 1} for text in ("True", "False", None)], "$").encoded
+    truth = validator.validate_instances([{"size": value, "x": 1} for value in (True, False, None)], "$").encoded
+    np.testing.assert_array_equal(texts, truth)
+    with pytest.raises(Problem):
+        InputValidator(ordered(["yes", "no"] * 10)[1], 10).validate_instances([{"size": True, "x": 1}], "$")
+
+
+def test_the_column_of_weights_is_left_out_and_tolerated_in_requests(tmp_path: Path) -> None:
+    table, schema = ordered(["a", "b"] * 10, weight="x")
+    assert [feature.name for feature in schema.features] == ["size"]
+    assert [(column.name, column.role) for column in schema.dropped] == [("x", "weight")]
+    InputValidator(schema, 10).validate_instances([{"size": "a", "x": 3}], "$")
+    write_rows(tmp_path / "train.parquet", table)
+    assert read_weights(tmp_path / "train.parquet", schema).tolist() == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("split: {by: time}", "data.split: expected a column for by: time, received none"),
+        ("split: {by: hash, column: a}", "data.split: expected no column for by: hash, received a"),
+        ("split: {by: tiem}", "data.split.by: expected one of hash, group, time, column, random, received 'tiem'; "
+         "did you mean 'time'?"),
+        ("columns: {size: [S, M, S]}",
+         "data: expected each value of an ordered category once, received one twice for size"),
+        ("weight: a, columns: {a: drop}",
+         "data: expected no role under columns for the column of weights, received one for a"),
+        ("database: X, test_source: y.csv", "data: expected a column that says the part (split) for a query, received "
+         "test_source"),
+        ("max_categories: 0", "data.max_categories: expected greater than or equal to 1, received 0"),
+    ],
+)  # fmt: skip
+def test_settings_of_data_that_do_not_fit_are_told_before_anything_runs(folder: Path, data: str, message: str) -> None:
+    (folder / "catalog/mine.yaml").write_text(f"data: {{source: rows.csv, target: y, {data}}}\n")
+    with pytest.raises(UserError) as refused:
+        load_params(Path("params.yaml"), "mine")
+    assert str(refused.value).splitlines()[1:] == [f"  catalog/mine.yaml: {message}"]
