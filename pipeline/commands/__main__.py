@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from contracts.bundle import BundleDamaged
 from contracts.errors import UserError
 from pipeline.environment import prepare_environment
 
@@ -22,7 +23,7 @@ def main() -> int:
     prepare_environment()
     try:
         app(prog_name="python -m pipeline.commands")
-    except UserError as error:
+    except (UserError, BundleDamaged) as error:
         print(f"{sys.argv[1]}: {error}", file=sys.stderr)
         return 2
     except SystemExit as end:
