@@ -75,6 +75,14 @@ repro: $(READY)  ## data → trained → selected → packaged [DATASETS="mnist 
 add-data: $(READY)  ## make data of yours a dataset: NAME=churn SOURCE=../churn.csv [TARGET=Churn] [DATABASE=variable, for a query]
 	@python -m pipeline.commands add-data $(call needed,NAME,churn) $(call needed,SOURCE,../churn.csv) $(call option,,TARGET) $(call option,--database,DATABASE)
 
+.PHONY: contract
+contract: $(READY)  ## write what later data of DATASET must be, once: catalog/contracts/<dataset>.yaml
+	$(RUN) contract $(call quoted,DATASET)
+
+.PHONY: check-data
+check-data: $(READY)  ## data against the contract of DATASET: its source, or DATA=new.csv
+	$(RUN) check-data $(call quoted,DATASET) $(call option,,DATA)
+
 .PHONY: ui
 ui: $(READY)  ## MLflow's UI over the tracked runs [UI_PORT=5000]
 	$(RUN) ui --port $(call quoted,UI_PORT,5000)
@@ -182,6 +190,10 @@ $(PEER): $(READY) bench/peers/keras_tuner.txt
 .PHONY: bench-search
 bench-search: $(PEER)  ## Keras Tuner beside our search, and test functions [BENCH_SECONDS=120 SEEDS="1 2 3"]
 	python -m bench.search --seconds $(or $(BENCH_SECONDS),120) --seeds $(or $(SEEDS),1 2 3)
+
+.PHONY: bench-gate
+bench-gate: $(READY)  ## how often noise is promoted and a better model found, simulated
+	python -m bench.gate
 
 .PHONY: bench-engine
 bench-engine: $(READY)  ## what the search itself costs, two workers against one; needs digits preprocessed

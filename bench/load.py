@@ -14,17 +14,18 @@ import tempfile
 import threading
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 
-from bench.serve_servers import LUA, parse_wrk, run_wrk
+from bench.serve_servers import wrk
 
 # wrk calls `delay` before each request of a connection; it returns the milliseconds until the request is due.
 PACE = """
+local interval = %f
 local ffi = require("ffi")
-ffi.cdef[[typedef struct {{ long seconds; long nanoseconds; }} moment; int clock_gettime(int clock, moment *now);]]
+ffi.cdef[[typedef struct { long seconds; long nanoseconds; } moment; int clock_gettime(int clock, moment *now);]]
 local moment = ffi.new("moment")
 local function now()
   ffi.C.clock_gettime(1, moment)
@@ -33,25 +34,10 @@ end
 local next
 function delay()
   local time = now()
-  next = math.max((next or time) + {interval}, time - 1000)
+  next = math.max((next or time) + interval, time - 1000)
   return math.max(0, math.floor(next - time + 0.5))
 end
 """
-
-
-class Load(NamedTuple):
-    """A request, its address, and the number of connections."""
-
-    address: str
-    body: str
-    connections: int
-
-    def run(self, seconds: int, rate: float | None, folder: Path) -> dict[str, float]:
-        """Requests per second, p50 and p99 in milliseconds, errors."""
-        (folder / "body.json").write_text(self.body)
-        script = LUA.format(body=folder / "body.json", headers="") + (PACE.format(interval=1000 / rate) if rate else "")
-        (folder / "post.lua").write_text(script)
-        return parse_wrk(run_wrk(f"{self.address}/predict", self.connections, seconds, folder / "post.lua"))
 
 
 def main() -> None:
@@ -73,29 +59,28 @@ def main() -> None:
             sample = json.load(answer)["schema"]["sample"]
     except OSError as error:
         sys.exit(f"load: no service answers at {address} ({error}): start one with make serve")
-    load = Load(address, json.dumps({"instances": [sample.get("image", sample)]}), arguments.connections)
-    resident_mb = _resident_mb_of(arguments.port)
-    with tempfile.TemporaryDirectory() as name:
-        failed = _measure(load, resident_mb, arguments.seconds, arguments.share, Path(name))
+    body = json.dumps({"instances": [sample.get("image", sample)]}).encode()
+    with tempfile.TemporaryDirectory() as folder:
+        send = partial(wrk, f"{address}/predict", body, arguments.connections, folder=Path(folder))
+        failed = _measure(send, _resident_mb_of(arguments.port), arguments.seconds, arguments.share)
     sys.exit(1 if failed else 0)
 
 
-def _measure(load: Load, resident_mb: Callable[[], float], seconds: int, share: float | None, folder: Path) -> float:
+def _measure(send: Callable, resident_mb: Callable[[], float], seconds: int, share: float | None) -> float:
     """Print the results; return the number of failed requests."""
-    rate = None
+    pace = ""
     if share is not None:
-        capacity = load.run(min(10, seconds), None, folder)
-        rate = share * capacity["requests_per_second"]
+        capacity = send(min(10, seconds))
+        pace = PACE % (1000 / (share * capacity["requests_per_second"]))
         print("capacity: {requests_per_second:.0f} requests/s, {errors:.0f} failed".format(**capacity), flush=True)
     early: list[float] = []
     timer = threading.Timer(min(60, seconds / 10), lambda: early.append(resident_mb()))
     timer.start()
-    result = load.run(seconds, rate, folder)
+    result = send(seconds, more_lua=pace)
     timer.join()
     before, after = early[0], resident_mb()
     speed = "{requests_per_second:.0f} requests/s, {errors:.0f} failed, p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms"
-    memory = f"memory {before:.0f} → {after:.0f} MB ({after / before - 1:+.1%})"
-    print(f"{seconds} s: {speed.format(**result)}, {memory}")
+    print(f"{seconds} s: {speed.format(**result)}, memory {before:.0f} → {after:.0f} MB ({after / before - 1:+.1%})")
     return result["errors"]
 
 

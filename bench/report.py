@@ -4,7 +4,6 @@ The first part trains each network exactly as the material does, over several se
 of this project for each dataset. Test rows are read once, at the end of a training; no choice depends on them.
 """
 
-import json
 import multiprocessing
 import statistics
 import sys
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench import best, systems
+from bench import best, results, systems
 from bench.machine import machine
 
 RESULTS = Path("bench/results/report.json")
@@ -41,14 +40,14 @@ PARTS = {"material": systems.SYSTEMS, "best": best.ROWS}
 
 
 def main(chosen: list[str]) -> None:
-    report = json.loads(RESULTS.read_text()) if chosen and RESULTS.exists() else {}
+    report = results.read(RESULTS) if chosen else {}
     for part in chosen or PARTS:
         rows = []
         for row in measured(PARTS[part]):
             rows.append(asdict(row))
             print(f"{row.system}: {row.what}: {row.here} ({part}: {row.figure}), {row.seconds:.0f} s", flush=True)
         report |= {part: rows, "machine": machine()}
-        RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        results.write(RESULTS, report)
     tables = [[Row(**row) for row in report.get(part, [])] for part in PARTS]
     PAGE.write_text(page(*tables), encoding="utf-8")
     print(f"written to {RESULTS} and {PAGE}")

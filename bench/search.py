@@ -24,12 +24,11 @@ import numpy as np
 import optuna
 from ruamel.yaml import YAML
 
-from bench import search_functions
+from bench import results, search_functions
 from bench.machine import machine
 from contracts.errors import UserError
 from contracts.schema import load_schema
-from models.training.data import Data, Split
-from pipeline.data.splits import read_part
+from pipeline.data.training_data import write_training_data
 from pipeline.paths import Paths
 
 RESULTS = Path("bench/results/search.json")
@@ -50,39 +49,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.search", description=__doc__)
     parser.add_argument("--seconds", type=int, default=120, help="for each tuner and seed")
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 2, 3])
-    parser.add_argument("--tuners", nargs="*", default=TUNERS, choices=TUNERS)
-    parser.add_argument("--functions", action=argparse.BooleanOptionalAction, default=True)
     chosen = parser.parse_args()
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    known = results.read(RESULTS)
     report = {
         "machine": {**machine("tensorflow", "keras", "optuna", "numpy"), "keras-tuner": "1.4.8"},
         "seconds": chosen.seconds,
         "epochs": EPOCHS,
-        "searches": {},
-        "functions": {},
+        "searches": known["searches"] if known.get("seconds") == chosen.seconds else {},  # a measurement in pieces
     }
-    if known.get("seconds") == chosen.seconds:  # a measurement in pieces
-        report["searches"] = known["searches"]
-    report["functions"] = known.get("functions", {})
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "data"
         if chosen.seeds:
             _prepare(data)
         for seed in chosen.seeds:
-            turn = seed % len(chosen.tuners)
-            for tuner in (*chosen.tuners[turn:], *chosen.tuners[:turn]):
+            turn = seed % len(TUNERS)
+            for tuner in (*TUNERS[turn:], *TUNERS[:turn]):
                 ended = search(tuner, seed, chosen.seconds, data, Path(scratch) / f"{tuner}-{seed}".replace(", ", "-"))
                 report["searches"].setdefault(tuner, {})[str(seed)] = ended
                 best = max((value for _, value in ended if value is not None), default=float("nan"))
                 print(f"{tuner}, seed {seed}: {len(ended)} trials, best {best:.4f}", flush=True)
-                _write(report)
-    if chosen.functions:
-        report["functions"] = search_functions.measure()
+                results.write(RESULTS, report)
+    report["functions"] = search_functions.measure()
     report["compared"] = {ours: compared(report["searches"], chosen.seconds, ours) for ours in OURS}
-    _write(report)
+    results.write(RESULTS, report)
     _draw(report)
-    print(json.dumps(report["compared"], indent=2))
-    search_functions.show(report["functions"])
+    print(json.dumps({name: report[name] for name in ("compared", "functions")}, indent=2))
 
 
 def search(tuner: str, seed: int, seconds: float, data: Path, folder: Path) -> Ended:
@@ -216,28 +207,16 @@ def _draw(report: dict) -> None:
 
 def _prepare(folder: Path) -> None:
     """The rows as files that every tuner reads, and what their pixels are scaled by."""
-    prepared = Paths(DATASET).prepared
-    if not (prepared / "schema.json").exists():
-        raise UserError(
-            f"{prepared} is missing: run `make repro DATASETS={DATASET}` first; DATA_MIRROR may name a copy"
-        )
+    paths = Paths(DATASET)
+    if not (paths.prepared / "schema.json").exists():
+        raise UserError(f"{paths.prepared} is missing: `make repro DATASETS={DATASET}` makes it")
     if not PEER.exists():
         raise UserError(f"{PEER} is missing: `make bench-search` makes it")
-    schema = load_schema(prepared / "schema.json")
-    assert schema.image is not None
     folder.mkdir()
-    data = Data(folder, prepared / "schema.json")
-    for part in ("train", "validation"):
-        data.save(part, Split(*read_part(prepared / f"{part}.parquet", schema)))
+    schema = load_schema(write_training_data(paths, folder).schema)
+    assert schema.image is not None
     scale = {"mean": schema.image.mean, "std": schema.image.std, "maximum": schema.image.maximum}
     (folder / "scale.json").write_text(json.dumps(scale))
-
-
-def _write(report: dict) -> None:
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = RESULTS.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    shutil.move(unfinished, RESULTS)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ import importlib.util
 import math
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 
+from bench.instant import Instant
 from contracts.metrics import Metric
 from contracts.settings.load import load_params
 from contracts.settings.space import FloatRange
@@ -22,8 +22,7 @@ from models.search.plan import plan_search
 from models.search.ranking import best_trials
 from models.search.run import run_study
 from models.search.study import open_study
-from models.search.trial import TrialFiles, TrialResult
-from models.search.workers.events import Done
+from models.search.trial import TrialFiles
 from models.training.data import Data
 
 TRIALS = 50
@@ -65,31 +64,6 @@ FUNCTIONS = {
 }
 
 
-class Computing:
-    """In the place of the pool of processes: a job is done when it is asked for."""
-
-    def __init__(self, function: Function) -> None:
-        self.function, self.jobs = function, []  # type: tuple[Function, list[Any]]
-
-    def __len__(self) -> int:
-        return len(self.jobs)
-
-    def room(self) -> int:
-        return 1
-
-    def start(self, job: Any, *_: Any, **__: Any) -> None:
-        self.jobs.append(job)
-
-    def events(self, seconds: float | None = None) -> Iterator[Done]:
-        while self.jobs:
-            job = self.jobs.pop()
-            value = self.function.compute(job.params["x"], job.params["y"])
-            yield Done(job, TrialResult(value, 0, {}, 0, 0.0, threads=1, values_of_restarts=(value,)))
-
-    def close(self) -> list[Any]:
-        return []
-
-
 def measure() -> dict[str, dict[str, dict[str, float]]]:
     """Per function and sampler, medians over the seeds after all trials: how far the best value is above the
     minimum, and how far away from the nearest place that has it.
@@ -123,7 +97,8 @@ def _search(function: Function, sampler: str, seed: int) -> tuple[float, float, 
     study = open_study(plan, optuna.storages.InMemoryStorage())
     with tempfile.TemporaryDirectory() as folder:
         data, files = Data(Path(folder), Path()), TrialFiles(Path(folder))
-        run_study(study, plan, data, Computing(function), files, on_trial=lambda *_: None)  # type: ignore[arg-type]
+        pool = Instant(lambda params: function.compute(params["x"], params["y"]))
+        run_study(study, plan, data, pool, files, on_trial=lambda *_: None)  # type: ignore[arg-type]
     best = best_trials(study)[0]
     return best.values[0], best.params["x"], best.params["y"]
 
@@ -138,9 +113,3 @@ def _scipy(function: Function) -> dict[str, float]:
 
     end = minimize(lambda at: function.compute(*at), (4.0, 4.0))
     return {"above": float(end.fun) - function.minimum, "away": _away(function, *end.x), "trials": int(end.nfev)}
-
-
-def show(found: dict[str, dict[str, dict[str, float]]]) -> None:
-    for name, samplers in found.items():
-        for sampler, far in samplers.items():
-            print(f"{name}, {sampler}: {far['above']:.3g} above the minimum, {far['away']:.3g} away ({far['trials']})")

@@ -6,19 +6,25 @@ Needs wrk (Debian's package). Prints a table and writes bench/results/serve.json
 """
 
 import argparse
+import contextlib
 import json
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tritonclient.http as tritonclient
+
+from bench import results
 from bench.machine import machine
 from bench.serve_checks import checks_seconds
 from bench.serve_servers import PEERS, Running, bento, installed_mb, mlflow, start_bare, wrk
-from bench.serve_tensor import as_tensor
 
 RESULTS = Path("bench/results/serve.json")
 CONNECTIONS = (1, 16, 64)
@@ -40,109 +46,96 @@ def main() -> None:
             "machine": machine(*DISTRIBUTIONS),
             "models": {name: _compare(name, Path(folder), arguments) for name in ("fashion_mnist", "iris")},
         }  # fmt: skip
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(report, indent=2) + "\n")
+    results.write(RESULTS, report)
     print(f"written to {RESULTS}")
 
 
 def _compare(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     bundle = _bundle(name)
-    schema = json.loads((bundle / "schema.json").read_text())
-    sample = schema["sample"]["image"] if "image" in schema["sample"] else schema["sample"]
-    names = [] if "image" in schema["sample"] else list(schema["sample"])
-    started: list[Running] = []
-    try:
-        started.append(bento(name, bundle, folder / f"{name}-1"))
-        started.append(start_bare(bundle / "model.onnx", names))
+    sample = json.loads((bundle / "schema.json").read_text())["sample"]
+    names, row = ([], sample["image"]) if "image" in sample else (list(sample), sample)
+    with contextlib.ExitStack() as started:
+
+        def start(server: Running) -> Running:
+            started.callback(server.stop)
+            return server
+
+        ours = start(bento(name, bundle, folder / f"{name}-1"))
+        servers = [ours, start(start_bare(bundle / "model.onnx", names))]
         for flavour in () if arguments.no_mlflow else ("onnx", "keras"):
-            started.append(mlflow(flavour, bundle, folder / f"{name}-{flavour}"))
-        result = _measure(started, sample, names, folder, arguments)
-        print(json.dumps({key: value for key, value in result.items() if key != "measured"}, indent=1), flush=True)
-        return result
-    finally:
-        for server in started:
-            server.stop()
+            servers.append(start(mlflow(flavour, bundle, folder / f"{name}-{flavour}")))
+        bodies = {server.name: _body(server, row, names) for server in servers}
+        send = partial(wrk, seconds=arguments.seconds, folder=folder)
+        measured: dict[str, dict[str, dict[str, float]]] = {server.name: {} for server in servers}
+        for connections in CONNECTIONS:
+            runs = {server.name: partial(send, server.url, bodies[server.name], connections) for server in servers}
+            for server, figures in _in_turns(arguments.rounds, runs).items():
+                measured[server][str(connections)] = figures
+                print(server, connections, "connections", json.dumps(figures), flush=True)
+        at_16 = measured["ours"]["16"]
+        result = {
+            "ours_over": {
+                server: {c: measured["ours"][c]["requests_per_second"] / figures[c]["requests_per_second"]
+                         for c in figures} for server, figures in measured.items() if server != "ours"
+            },
+            "p99_over_p50_at_16": at_16["p99_ms"] / at_16["p50_ms"],
+            "ready_seconds": {server.name: round(server.ready_seconds, 2) for server in servers},
+            "resident_mb": {server.name: round(server.resident_mb()) for server in servers},
+            "checks_share": checks_seconds(bundle, bodies["ours"]) * at_16["requests_per_second"],
+            "rows_per_second_of_1000_over_single": _in_bulk(ours, name, row, names, send, arguments.rounds),
+            "installed_mb": round(installed_mb(folder / f"{name}-1")),
+        }  # fmt: skip
+        two = start(bento(name, bundle, folder / f"{name}-2", workers=2))
+        runs = {server.name: partial(send, server.url, bodies["ours"], 16) for server in (ours, two)}
+        turns = _in_turns(arguments.rounds, runs)
+        result["two_workers_over_one"] = turns["ours-2"]["requests_per_second"] / turns["ours"]["requests_per_second"]
+    print(json.dumps(result, indent=1), flush=True)
+    return {"measured": measured, **result}
 
 
-def _measure(
-    started: list[Running], sample: Any, names: list[str], folder: Path, arguments: argparse.Namespace
-) -> dict[str, Any]:
-    measured: dict[str, Any] = {}
-    for connections in CONNECTIONS:
-        runs: dict[str, list[dict[str, float]]] = {server.name: [] for server in started}
-        for _ in range(arguments.rounds):
-            for server in started:
-                runs[server.name].append(
-                    wrk(server, _body(server, sample, names, 1), connections, arguments.seconds, folder)
-                )
-        for server in started:
-            row = {key: statistics.median(run[key] for run in runs[server.name]) for key in runs[server.name][0]}
-            rates = [run["requests_per_second"] for run in runs[server.name]]
-            row["spread"] = (max(rates) - min(rates)) / max(row["requests_per_second"], 1e-9)
-            measured.setdefault(server.name, {})[str(connections)] = row
-            rate = f"{row['requests_per_second']:9.0f}/s ±{row['spread']:4.0%}"
-            times = f"p50 {row['p50_ms']:7.2f} ms  p99 {row['p99_ms']:7.2f} ms"
-            print(
-                f"{server.name:14} {connections:3} connections  {rate}  {times}  errors {row['errors']:.0f}", flush=True
-            )
-    ours = started[0]
-    ratios = {
-        server.name: {c: measured["ours"][c]["requests_per_second"] / measured[server.name][c]["requests_per_second"]
-                      for c in measured["ours"]} for server in started[1:]
-    }  # fmt: skip
-    result = {
-        "measured": measured,
-        "ours_over": ratios,
-        "p99_over_p50_at_16": measured["ours"]["16"]["p99_ms"] / measured["ours"]["16"]["p50_ms"],
-        "ready_seconds": {server.name: round(server.ready_seconds, 2) for server in started},
-        "resident_mb": {server.name: round(server.resident_mb()) for server in started},
-        "checks_share": checks_seconds(_bundle(ours.model), _body(ours, sample, names, 1))
-        * measured["ours"]["16"]["requests_per_second"],
-        "rows_per_second_of_1000_over_single": _in_bulk(ours, sample, names, folder, arguments),
-        "installed_mb": round(installed_mb(folder / f"{ours.model}-1")),
-    }
-    two = bento(ours.model, _bundle(ours.model), folder / f"{ours.model}-2", workers=2)
-    try:
-        rates: dict[str, list[float]] = {"ours": [], "ours-2": []}
-        for _ in range(arguments.rounds):
-            for server in (ours, two):
-                measured_now = wrk(server, _body(server, sample, names, 1), 16, arguments.seconds, folder)
-                rates[server.name].append(measured_now["requests_per_second"])
-    finally:
-        two.stop()
-    result["two_workers_over_one"] = statistics.median(rates["ours-2"]) / statistics.median(rates["ours"])
-    return result
+def _in_turns(rounds: int, runs: dict[str, Callable[[], dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Medians over the rounds, in each of which everything runs once, and the spread of the rates."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            found[name].append(run())
+    medians = {}
+    for name, figures in found.items():
+        medians[name] = {key: statistics.median(each[key] for each in figures) for key in figures[0]}
+        rates = [each["requests_per_second"] for each in figures]
+        medians[name]["spread"] = (max(rates) - min(rates)) / max(medians[name]["requests_per_second"], 1e-9)
+    return medians
 
 
-def _in_bulk(
-    ours: Running, sample: Any, names: list[str], folder: Path, arguments: argparse.Namespace
-) -> dict[str, float]:
+def _in_bulk(ours: Running, model: str, row: Any, names: list[str], send: Callable, rounds: int) -> dict[str, float]:
     """Rows per second of requests of 1,000 rows over those of single rows, at the same number of connections."""
-    bodies = [_body(ours, sample, names, n) for n in (1, 1000)]  # with a space after each comma, as Python writes it
-    forms: dict[str, dict[str, Any]] = {
-        "json": {"bodies": bodies},
-        "compact json": {"bodies": [_compact(body) for body in bodies]},  # as a browser writes it
-    }
-    if not names:
-        tensors, headers = zip(*(as_tensor(sample, n) for n in (1, 1000)), strict=True)
-        forms["binary tensor"] = {"bodies": tensors, "headers": headers, "path": f"/v2/models/{ours.model}/infer"}
+    forms: dict[str, dict[int, Callable]] = {"json": {}, "compact json": {}, "binary tensor": {}}
+    for n in (1, 1000):
+        body = _body(ours, row, names, n)  # with a space after each comma, as Python writes it
+        forms["json"][n] = partial(send, ours.url, body)
+        forms["compact json"][n] = partial(send, ours.url, _compact(body))  # as a browser writes it
+        if not names:
+            pixels = np.tile(np.array(row, dtype=np.uint8), (n, 1, 1))
+            tensor = tritonclient.InferInput("image", pixels.shape, "UINT8").set_data_from_numpy(pixels)
+            body, head_length = tritonclient.InferenceServerClient.generate_request_body([tensor])
+            headers = {
+                "Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(head_length)
+            }  # fmt: skip
+            url = f"http://127.0.0.1:{ours.port}/v2/models/{model}/infer"
+            forms["binary tensor"][n] = partial(send, url, body, headers=headers)
     ratios = {}
-    for form, sent in forms.items():
-        for connections in (1, 16):
-            rates: tuple[list[float], list[float]] = ([], [])
-            for _ in range(arguments.rounds):
-                for position, body in enumerate(sent["bodies"]):
-                    headers = sent["headers"][position] if "headers" in sent else None
-                    run = wrk(ours, body, connections, arguments.seconds, folder, sent.get("path"), headers)
-                    rates[position].append(run["requests_per_second"])
-            single, many = map(statistics.median, rates)
+    for form, sends in forms.items():
+        for connections in (1, 16) if sends else ():
+            runs = {str(n): partial(send_rows, connections=connections) for n, send_rows in sends.items()}
+            turns = _in_turns(rounds, runs)
+            many, single = (turns[n]["requests_per_second"] for n in ("1000", "1"))
             ratios[f"{form}, {connections} connections"] = 1000 * many / single
     return ratios
 
 
-def _body(server: Running, sample: Any, names: list[str], rows: int) -> bytes:
+def _body(server: Running, sample: Any, names: list[str], rows: int = 1) -> bytes:
     """The same rows in the format of each server."""
-    if server.name == "mlflow-keras" or server.name == "mlflow-onnx":
+    if server.name.startswith("mlflow"):
         flat = [sample[name] for name in names] if names else [value for line in sample for value in line]
         return json.dumps({"inputs": [[float(value) for value in flat]] * rows}).encode()
     return json.dumps({"instances": [sample] * rows}).encode()

@@ -13,6 +13,8 @@ import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 PEERS = Path("var/bench-serve/peers").absolute()  # made by `make bench-serve`
 PACKAGE = """
 import json, sys
@@ -56,9 +58,8 @@ class Running(NamedTuple):
     ready_seconds: float
 
     @property
-    def model(self) -> str:
-        """The model's name, from the path of our service."""
-        return self.path.removeprefix("/v1/models/").removesuffix(":predict")
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{self.path}"
 
     def stop(self) -> None:
         self.process.terminate()
@@ -69,7 +70,8 @@ class Running(NamedTuple):
 
     def resident_mb(self) -> float:
         """Resident memory of the largest process, which is the worker."""
-        return max(_resident(pid) for pid in [self.process.pid, *_children(self.process.pid)])
+        server = psutil.Process(self.process.pid)
+        return max(process.memory_info().rss for process in [server, *server.children(recursive=True)]) / 2**20
 
 
 def bento(name: str, bundle: Path, folder: Path, workers: int = 1) -> Running:
@@ -117,43 +119,27 @@ def mlflow(flavour: str, bundle: Path, target: Path) -> Running:
 
 
 def wrk(
-    server: Running, body: bytes, connections: int, seconds: int, folder: Path,
-    path: str | None = None, headers: dict[str, str] | None = None,
+    url: str, body: bytes, connections: int, seconds: int, folder: Path,
+    headers: dict[str, str] | None = None, more_lua: str = "",
 ) -> dict[str, float]:  # fmt: skip
-    """Requests per second, p50 and p99 in milliseconds, errors."""
+    """Requests per second, p50 and p99 in milliseconds, failed requests: a body sent again and again by wrk.
+
+    Args:
+        folder: for the body and for wrk's script, to which `more_lua` is added.
+    """
     (folder / "body").write_bytes(body)
     lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in (headers or {}).items())
-    (folder / "post.lua").write_text(LUA.format(body=folder / "body", headers=lines))
-    url = f"http://127.0.0.1:{server.port}{path or server.path}"
-    return parse_wrk(run_wrk(url, connections, seconds, folder / "post.lua"))
-
-
-def run_wrk(url: str, connections: int, seconds: int, script: Path) -> str:
-    """The output of wrk."""
-    command = [
-        "wrk",
-        "-t1",
-        f"-c{connections}",
-        f"-d{seconds}s",
-        "--latency",
-        "--timeout",
-        "10s",
-        "-s",
-        str(script),
-        url,
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60).stdout
-
-
-def parse_wrk(text: str) -> dict[str, float]:
-    """The figures in the output of wrk."""
-    errors = sum(int(n) for n in re.findall(r"Non-2xx or 3xx responses: (\d+)", text))
-    errors += sum(int(n) for found in re.findall(r"Socket errors: (.*)", text) for n in re.findall(r"\d+", found))
+    (folder / "post.lua").write_text(LUA.format(body=folder / "body", headers=lines) + more_lua)
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s", "-s"]
+    done = subprocess.run(
+        [*command, str(folder / "post.lua"), url], capture_output=True, text=True, check=True, timeout=seconds + 60
+    )
+    failures = re.findall(r"(?:Non-2xx or 3xx responses|Socket errors): (.*)", done.stdout)
     return {
-        "requests_per_second": float(re.findall(r"Requests/sec:\s+([\d.]+)", text)[0]),
-        "p50_ms": _milliseconds(text, "50%"),
-        "p99_ms": _milliseconds(text, "99%"),
-        "errors": errors,
+        "requests_per_second": float(re.findall(r"Requests/sec:\s+([\d.]+)", done.stdout)[0]),
+        "p50_ms": _milliseconds(done.stdout, "50%"),
+        "p99_ms": _milliseconds(done.stdout, "99%"),
+        "errors": sum(int(n) for n in re.findall(r"\d+", " ".join(failures))),
     }
 
 
@@ -181,15 +167,3 @@ def _port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    for line in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found += [int(line), *_children(int(line))]
-    return found
-
-
-def _resident(pid: int) -> float:
-    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
-    return int(line.split()[1]) / 1024

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from bench.material import Rows, parts, raw, score, train
+from bench.material import Rows, known_split, raw, trained_score
 from contracts.spec import Spec
 from pipeline.tables import IS_TEST, TARGET
 
@@ -28,9 +28,7 @@ MNIST_SGD = _spec(
     schedule="time", decay=0.1 / 60 * 2143,
 )  # fmt: skip
 MNIST_RMSPROP = _spec(depth=2, width=64, optimizer="rmsprop", learning_rate=1e-3, batch_size=32)
-MNIST_DEFAULT = partial(
-    _spec, depth=2, width=64, optimizer="sgd", momentum=0.0, learning_rate=1e-2, batch_size=32
-)  # fmt: skip
+MNIST_DEFAULT = _spec(depth=2, width=64, optimizer="sgd", momentum=0.0, learning_rate=1e-2, batch_size=32)
 HOUSING = _spec(depth=3, width=50, optimizer="adam", learning_rate=1e-3, batch_size=32)
 
 
@@ -46,12 +44,7 @@ def perceptron() -> list[float]:
 
 def iris(epochs: int) -> list[float]:
     """Test accuracy of the material's network for iris; each seed divides the rows anew."""
-
-    def accuracy(seed: int) -> float:
-        schema, of = parts("iris", partial(iris_split, seed))
-        return score(train(IRIS, schema, of["train"], of["validation"], epochs, seed), schema, of["test"], "accuracy")
-
-    return [accuracy(seed) for seed in SEEDS]
+    return [trained_score("iris", partial(iris_split, seed), IRIS, epochs, seed) for seed in SEEDS]
 
 
 def iris_split(seed: int, table: pa.Table) -> Rows:
@@ -65,11 +58,8 @@ def iris_split(seed: int, table: pa.Table) -> Rows:
 
 def images(dataset: str, spec: Spec, epochs: int, kept_back: int, part: str) -> list[float]:
     """Accuracy on `part` after training on all but the last `kept_back` of the source's training images."""
-    schema, of = parts(dataset, partial(images_split, kept_back))
-    return [
-        score(train(spec, schema, of["train"], of["validation"], epochs, seed), schema, of[part], "accuracy")
-        for seed in SEEDS
-    ]
+    divide = partial(images_split, kept_back)
+    return [trained_score(dataset, divide, spec, epochs, seed, part) for seed in SEEDS]
 
 
 def images_split(kept_back: int, table: pa.Table) -> Rows:
@@ -88,14 +78,12 @@ def initialisers(name: str, seeds: tuple[int, ...] = SEEDS[:3]) -> list[float]:
     table = raw("mnist")
     rest = np.flatnonzero(~table[IS_TEST].to_numpy())
     y = table[TARGET].to_numpy()[rest]
-    folds = list(StratifiedKFold(3).split(rest, y))
-    spec = MNIST_DEFAULT(initializer=name)
-
-    def accuracy(fold: tuple[np.ndarray, np.ndarray], seed: int) -> float:
-        schema, of = parts("mnist", lambda _: {"train": rest[fold[0]], "validation": rest[fold[1]]})
-        return score(train(spec, schema, of["train"], of["validation"], 10, seed), schema, of["validation"], "accuracy")
-
-    return [float(np.mean([accuracy(fold, seed) for fold in folds])) for seed in seeds]
+    spec = MNIST_DEFAULT.model_copy(update={"initializer": name})
+    splits = StratifiedKFold(3).split(rest, y)
+    folds = [partial(known_split, {"train": rest[train], "validation": rest[held_out]}) for train, held_out in splits]
+    return [
+        float(np.mean([trained_score("mnist", fold, spec, 10, seed, "validation") for fold in folds])) for seed in seeds
+    ]
 
 
 def housing_split(table: Sized) -> Rows:
@@ -128,11 +116,8 @@ def housing_scikit_learn() -> list[float]:
 
 def housing_keras() -> list[float]:
     """Validation RMSE of the same network in Keras for each seed."""
-    schema, of = parts("california_housing", housing_split)
-    return [
-        score(train(HOUSING, schema, of["train"], of["validation"], 20, seed), schema, of["validation"], "rmse")
-        for seed in SEEDS
-    ]
+    housing = partial(trained_score, "california_housing", housing_split, HOUSING, 20)
+    return [housing(seed, "validation", "rmse") for seed in SEEDS]
 
 
 # (system, what, the material's figure) → a function that measures it for each seed

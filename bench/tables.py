@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import requests
 
-from bench.machine import machine
+from bench.results import machine, read, write
 from contracts.errors import UserError
 from contracts.metrics import BY_NAME
 from contracts.schema import CategoricalFeature, DateFeature, NumericTarget, Schema, load_schema
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     except UserError as error:
         print(f"bench-tables: {error}", file=sys.stderr)
         return 2
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"tables": {}}
+    results = {"tables": {}, **read(RESULTS)}
     revision = provenance.git_revision()
     for file, target in targets.items():
         name = re.sub(r"[^a-z0-9]+", "_", file.split(".")[0].lower())
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
             continue
         measured = {"revision": revision, **measure(name, folder / file, target)}
         results = {"machine": machine(), "tables": {**results["tables"], name: measured}}
-        RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        write(RESULTS, results)
     print(summary(results["tables"]))
     return 0
 
@@ -185,10 +185,12 @@ def score(name: str) -> dict[str, Any]:
     from models.training.data import Split
     from models.training.fit import fit
     from models.training.runtime import use_threads
+    from pipeline.search.plan import make_plan
     from serving.predictor import Predictor
 
     use_threads(0)
-    paths, settings = Paths(name), load_params(Path("params.yaml"), name)
+    paths = Paths(name)
+    settings = make_plan(load_params(Path("params.yaml"), name), paths)
     manifest, schema = open_bundle(paths.bundle)
     of = {part: read_part(paths.prepared / f"{part}.parquet", schema) for part in ("train", "validation", "test")}
     rows, y = of["test"]
@@ -198,7 +200,7 @@ def score(name: str) -> dict[str, Any]:
     def trained(seed: int) -> dict[str, float]:
         network = fit(
             Spec(**manifest.hyperparameters), schema, Split(*of["train"]), Split(*of["validation"]),
-            monitor=manifest.metric, higher_is_better=False, epochs=settings.train.epochs,
+            monitor=manifest.metric, higher_is_better=False, epochs=settings.epochs,
             patience=settings.train.patience, seed=seed,
         ).network  # fmt: skip
         raw = np.concatenate([np.asarray(network(part)) for part in np.array_split(rows, 8)])

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from bench import systems
+from bench import results, systems
 from bench.machine import machine
 from bench.material import Rows, parts
 from contracts.errors import UserError
@@ -30,7 +30,6 @@ from contracts.spec import Spec
 from models.network import build, heads
 from models.training import optimizers
 from models.training.data import Split
-from models.training.epoch import EpochTrainer
 from models.training.fit import compile_trainer, shuffled_row_indices
 
 RESULTS = Path("bench/results/train.json")
@@ -77,14 +76,12 @@ SYSTEMS = (
 def main() -> None:
     use_threads(0)
     chosen = sys.argv[1:]
-    known = json.loads(RESULTS.read_text())["systems"] if chosen and RESULTS.exists() else {}
+    known = results.read(RESULTS).get("systems", {}) if chosen else {}
     for system in SYSTEMS:
         if not chosen or system.name in chosen:
             known[system.name] = measure(system)
-            _show(system, known[system.name])
-            report = {"machine": machine(), "systems": known}  # after each system: an interruption loses little
-            RESULTS.parent.mkdir(parents=True, exist_ok=True)
-            RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            print(json.dumps({system.name: known[system.name]}, indent=2), flush=True)
+            results.write(RESULTS, {"machine": machine(), "systems": known})
 
 
 def measure(system: System) -> dict:
@@ -92,27 +89,25 @@ def measure(system: System) -> dict:
     schema, of = parts(system.dataset, system.divide)
     train, validation = of["train"], of["validation"]
     ways: dict[str, Callable] = {"keras": _keras, "ours": _ours}
-    first: dict[str, list[float]] = {way: [] for way in ways}
+    first, memory, runs = {}, {}, {}
     epochs: dict[str, list[float]] = {way: [] for way in ways}
-    memory = {}
-    runs = {}
     for way, make in ways.items():
         before = _memory()
         started = time.perf_counter()
         runs[way] = make(system, schema, train, validation, SEEDS[0])
         runs[way]()
-        first[way].append(time.perf_counter() - started)
+        first[way] = time.perf_counter() - started
         memory[way] = round(_memory() - before, 1)
     for _ in range(system.timed):
         for way, run in runs.items():
             clock = _Clock()
-            run(EPOCHS_IN_TURN, clock)
+            run(epochs=EPOCHS_IN_TURN, callbacks=[clock])
             epochs[way] += clock.seconds
     final: dict[str, list[float]] = {way: [] for way in ways}
     for seed in SEEDS:
         for way, make in ways.items():
             run = make(system, schema, train, validation, seed)
-            final[way].append(run(system.trained).history[f"val_{system.metric}"][-1])
+            final[way].append(run(epochs=system.trained).history[f"val_{system.metric}"][-1])
             keras.backend.clear_session()
     medians = {way: statistics.median(times) for way, times in epochs.items()}
     limits = {"scikit-learn": _scikit_learn(system, schema, train), "numpy": _numpy(system, schema, train)}
@@ -120,7 +115,7 @@ def measure(system: System) -> dict:
         "epoch": medians,
         "epoch_low": {way: min(times) for way, times in epochs.items()},
         "epoch_high": {way: max(times) for way, times in epochs.items()},
-        "first_epoch": {way: times[0] for way, times in first.items()},
+        "first_epoch": first,
         "memory_grown": memory,
         "ratio": medians["keras"] / medians["ours"],
         "target": system.target,
@@ -134,59 +129,32 @@ def measure(system: System) -> dict:
 
 
 def _keras(system: System, schema: Schema, train: Split, validation: Split, seed: int) -> Callable:
-    """Plain Keras as in its documentation: `compile`, then `fit` on arrays."""
+    """Plain Keras' `fit` as in its documentation, on arrays."""
     keras.utils.set_random_seed(seed)
     network = build.build(system.spec, schema)
     steps = -(-len(train.target) // system.spec.batch_size)
-    network.compile(
-        optimizer=optimizers.optimizer(system.spec, steps, system.trained),
-        loss=heads.loss(system.spec, schema),
-        metrics=heads.metrics(schema),
-    )
-    y, y_validation = (heads.labels(schema, part.target) for part in (train, validation))
+    loss: Callable = heads.loss(system.spec, schema)
     if schema.task == "regression":
         scale = heads.loss_scale(system.spec, schema)
         # Plain Keras also learns the standardised target, so both sides solve the same problem.
-        network.compile(network.optimizer, loss=lambda a, b: tf.reduce_mean(tf.square(scale(a) - scale(b))),
-                        metrics=heads.metrics(schema))  # fmt: skip
-
-    def run(epochs: int = 1, *callbacks: keras.callbacks.Callback) -> keras.callbacks.History:
-        return network.fit(
-            train.features,
-            y,
-            batch_size=system.spec.batch_size,
-            epochs=epochs,
-            validation_data=(validation.features, y_validation),
-            callbacks=list(callbacks),
-            verbose=0,
-        )
-
-    return run
+        loss = lambda a, b: tf.reduce_mean(tf.square(scale(a) - scale(b)))  # noqa: E731
+    network.compile(optimizers.optimizer(system.spec, steps, system.trained), loss, metrics=heads.metrics(schema))
+    y, y_validation = (heads.labels(schema, part.target) for part in (train, validation))
+    return partial(
+        network.fit, train.features, y,
+        batch_size=system.spec.batch_size, validation_data=(validation.features, y_validation), verbose=0,
+    )  # fmt: skip
 
 
 def _ours(system: System, schema: Schema, train: Split, validation: Split, seed: int) -> Callable:
-    """Our training: all batches of an epoch in one compiled call."""
+    """Our `fit`: all batches of an epoch in one compiled call."""
     keras.utils.set_random_seed(seed)
     network = build.build(system.spec, schema)
-    trainer: EpochTrainer = compile_trainer(network, system.spec, schema, train, validation, system.trained)
-    begun = 0
-
-    def run(epochs: int = 1, *callbacks: keras.callbacks.Callback) -> keras.callbacks.History:
-        nonlocal begun
-        # Continues at the next epoch: each epoch has its own order of rows.
-        history = trainer.fit(
-            shuffled_row_indices(len(train.target), seed, begun),
-            steps_per_epoch=1,
-            epochs=epochs,
-            validation_data=trainer.validation,
-            shuffle=False,
-            callbacks=list(callbacks),
-            verbose=0,
-        )
-        begun += epochs
-        return history
-
-    return run
+    trainer = compile_trainer(network, system.spec, schema, train, validation, system.trained)
+    return partial(
+        trainer.fit, shuffled_row_indices(len(train.target), seed),
+        steps_per_epoch=1, validation_data=trainer.validation, shuffle=False, verbose=0,
+    )  # fmt: skip
 
 
 def _scikit_learn(system: System, schema: Schema, train: Split) -> float:
@@ -196,9 +164,9 @@ def _scikit_learn(system: System, schema: Schema, train: Split) -> float:
     kind = MLPRegressor if schema.task == "regression" else MLPClassifier
     solver = "adam" if system.spec.optimizer == "adam" else "sgd"
     model = kind(
-        hidden_layer_sizes=system.spec.widths, solver=solver, batch_size=min(system.spec.batch_size, len(train.target))
-    )
-    model.learning_rate_init = system.spec.learning_rate
+        hidden_layer_sizes=system.spec.widths, solver=solver, learning_rate_init=system.spec.learning_rate,
+        batch_size=min(system.spec.batch_size, len(train.target)),
+    )  # fmt: skip
     classes = {} if schema.task == "regression" else {"classes": np.unique(train.target)}
     x = _scaled(schema, train)
     model.partial_fit(x, train.target, **classes)
@@ -246,21 +214,6 @@ def _scaled(schema: Schema, split: Split) -> np.ndarray:
 def _memory() -> float:
     """The peak resident memory of this process, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def _show(system: System, found: dict) -> None:
-    epoch, other = found["epoch"], found["epoch_elsewhere"]
-    print(
-        f"{system.name} {system.dataset}: epoch {1000 * epoch['keras']:.0f} ms Keras, "
-        f"{1000 * epoch['ours']:.0f} ms ours: "
-        f"{found['ratio']:.1f} times faster (aim {system.target:g}); first {found['first_epoch']['keras']:.1f} s, "
-        f"{found['first_epoch']['ours']:.1f} s; memory +{found['memory_grown']['keras']:.0f}, "
-        f"+{found['memory_grown']['ours']:.0f} MiB; scikit-learn {1000 * other['scikit-learn']:.0f} ms, "
-        f"NumPy {1000 * other['numpy']:.0f} ms\n   {system.metric} after {system.trained} epochs, 5 seeds: "
-        f"{statistics.mean(found['final']['keras']):.4f} Keras, {statistics.mean(found['final']['ours']):.4f} ours, "
-        f"spread {found['final_spread']:.4f}",
-        flush=True,
-    )
 
 
 if __name__ == "__main__":

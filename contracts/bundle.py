@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contracts.schema import Schema
 
 MANIFEST = "manifest.json"
+REQUIRED = ("model.onnx", "schema.json")  # without which a bundle gives no prediction
 
 
 class Manifest(BaseModel):
@@ -45,7 +46,7 @@ class Manifest(BaseModel):
 
 
 class BundleDamaged(Exception):
-    """A file of the bundle is missing, or its content does not match the manifest."""
+    """A file of the bundle is missing, not in the manifest, changed, or cannot be loaded; the message has its name."""
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
@@ -60,26 +61,38 @@ def open_bundle(folder: Path) -> "tuple[Manifest, Schema]":
     """Read a bundle after a check of every file.
 
     Raises:
-        BundleDamaged: with the name of the missing or changed file.
+        BundleDamaged: with the name of the file.
     """
     from contracts.schema import load_schema  # imported here: `check_bundle` starts faster without it
 
-    return check_bundle(folder), load_schema(folder / "schema.json")
+    manifest = check_bundle(folder)
+    try:
+        return manifest, load_schema(folder / "schema.json")
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleDamaged(f"{folder / 'schema.json'} is no schema: {_short(error)}") from None
 
 
 def check_bundle(folder: Path) -> Manifest:
-    """The manifest, after a check of every file that it lists.
+    """The manifest, after a check of every file: those that a prediction needs are listed, and no other is there.
 
     Raises:
-        BundleDamaged: with the name of the missing or changed file.
+        BundleDamaged: with the name of the file.
     """
     try:
         manifest = Manifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError) as error:
-        raise BundleDamaged(f"{folder / MANIFEST} cannot be read: {error}") from error
-    for name, expected in manifest.files.items():
-        if not (folder / name).is_file():
-            raise BundleDamaged(f"{folder / name} is missing")
-        if (received := sha256(folder / name)) != expected:
-            raise BundleDamaged(f"{folder / name} was changed: expected sha256 {expected}, received {received}")
+        present = {path.name for path in folder.iterdir()} - {MANIFEST}
+        if missing := [name for name in (*REQUIRED, *manifest.files) if name not in present & manifest.files.keys()]:
+            raise BundleDamaged(f"{folder / missing[0]} is missing, or {MANIFEST} does not list it")
+        if unlisted := sorted(present - manifest.files.keys()):
+            raise BundleDamaged(f"{folder / unlisted[0]}: expected only files that {MANIFEST} lists")
+        for name, expected in manifest.files.items():
+            if (received := sha256(folder / name)) != expected:
+                raise BundleDamaged(f"{folder / name} was changed: expected sha256 {expected}, received {received}")
+    except (OSError, ValueError, RecursionError) as error:
+        place = getattr(error, "filename", None) or folder / MANIFEST
+        raise BundleDamaged(f"{place} cannot be read: {_short(error)}") from None
     return manifest
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -160,7 +160,7 @@ class Schema(_Frozen):
     """The features of a row in order, its target, and a sample row.
 
     `raw_md5` is the hash of the raw data; `weight` names the column of sample weights, if there is one. `text` is None
-    where the data is no text.
+    where the data is no text. `missing_elsewhere` names features that rows of the data lack, though no train row does.
     """
 
     dataset: str
@@ -172,6 +172,7 @@ class Schema(_Frozen):
     weight: str | None = None
     dropped: tuple[DroppedColumn, ...] = ()
     text: TextForm | None = None
+    missing_elsewhere: tuple[str, ...] = ()
     split: SplitUsed | None = None  # None in schemas of older bundles
 
     @property
@@ -200,8 +201,7 @@ class Schema(_Frozen):
         """The columns of the data that a row may hold although no prediction depends on them, and why."""
         columns = {column.name: "no network learns from it" for column in self.dropped}
         targets = self.outputs if isinstance(self.target, LabelsTarget | NumericTargets) else (self.target.name,)
-        columns |= dict.fromkeys(targets, "it is predicted")
-        return columns | ({} if self.weight is None else {self.weight: "it is the weight of a row"})
+        return columns | dict.fromkeys(targets, "it is predicted")
 
     @property
     def labels(self) -> tuple[str | int | bool, ...]:

@@ -18,6 +18,11 @@ class Paths:
     root: Path = Path()
 
     @property
+    def contract(self) -> Path:
+        """What later data must be: the user's file, which may be absent."""
+        return self.root / "catalog/contracts" / f"{self.dataset}.yaml"
+
+    @property
     def raw(self) -> Path:
         return self.root / "data/raw" / self.dataset
 
@@ -44,6 +49,10 @@ class Paths:
     @property
     def metrics(self) -> Path:
         return self.root / "metrics" / f"{self.dataset}.json"
+
+    @property
+    def data_report(self) -> Path:
+        return self.root / "plots" / self.dataset / "data.html"
 
     @property
     def search_plots(self) -> Path:

@@ -8,12 +8,16 @@ import json
 import sys
 from pathlib import Path
 
+from contracts.bundle import BundleDamaged
 from contracts.encoding import encode
 from serving.predictor import Predictor
 
 
 def main(folder: Path) -> None:
-    predictor = Predictor(folder)
+    try:
+        predictor = Predictor(folder)
+    except BundleDamaged as error:
+        sys.exit(str(error))
     rows = encode(predictor.schema, {name: [value] for name, value in predictor.schema.sample.items()})
     print(json.dumps(predictor.predict(rows).reshape(-1).tolist()))
 

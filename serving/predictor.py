@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from contracts.bundle import Manifest, open_bundle
+from contracts.bundle import BundleDamaged, Manifest, open_bundle
 from contracts.schema import NumericTarget, Schema
 
 BULK_ROWS = 256  # from this number of rows on, a second thread is worth waking
@@ -18,7 +18,7 @@ class Predictor:
         bulk_threads: cores for a prediction of BULK_ROWS rows or more, 0 for all; fewer rows are fastest on one core.
 
     Raises:
-        BundleDamaged: the bundle's files are not those that were sealed.
+        BundleDamaged: a file is not the one that was sealed, or cannot be loaded.
     """
 
     def __init__(self, folder: Path, bulk_threads: int = 1) -> None:
@@ -52,4 +52,7 @@ def _session(folder: Path, threads: int) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads use no CPU
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime has an exception for each of its status codes, and no common one
+        raise BundleDamaged(f"{folder / 'model.onnx'} is no model that ONNX Runtime loads: {error}") from None

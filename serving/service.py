@@ -4,8 +4,7 @@
 the bundle, so that a damaged one stops the start; only the workers load the model.
 """
 
-import json
-import logging
+import contextlib
 import os
 import signal
 import sys
@@ -17,7 +16,7 @@ from typing import Any
 import bentoml
 
 from contracts.bundle import BundleDamaged, check_bundle
-from serving.settings import SettingsError, read_settings
+from serving.settings import SettingsError, read_packaged, read_settings
 
 BENTO = Path(__file__).parent.parent  # the folder with the packages, the bundle and settings.json
 # Only this machine, unless --host says otherwise; a container is reached at its own address.
@@ -30,8 +29,11 @@ IS_WORKER = any(argument.startswith("_bentoml_impl.worker") for argument in sys.
 if not IS_WORKER:
     os.environ["SUPERVISOR_PID"] = str(os.getpid())
 
-packaged = json.loads((BENTO / "settings.json").read_text())
+    with contextlib.suppress(ValueError):  # not the main thread: nobody serves
+        signal.signal(signal.SIGUSR2, lambda *_: os._exit(1))  # from a worker that cannot load the model
+
 try:
+    packaged = read_packaged(BENTO / "settings.json")
     settings = read_settings()
     check_bundle(BENTO / "bundle")
 except (BundleDamaged, SettingsError) as error:
@@ -46,29 +48,34 @@ class AsgiService(bentoml.Service):
     """
 
     def to_asgi(self, is_main: bool = True) -> Any:
-        if packaged["workers"] == 1:  # one worker counts in memory, several share files
+        if packaged.workers == 1:  # one worker counts in memory, several share files
             os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+        import uvicorn
         from bentoml._internal import server
-        from uvicorn.protocols.http import auto
 
         from serving.http.app import make_app
-        from serving.http.connections import RequestLimitsProtocol
+        from serving.http.connections import uvicorn_options, within_open_files
         from serving.metrics import RequestMetrics
         from serving.model import ServedModel
         from serving.predictor import Predictor
 
-        # BentoML starts uvicorn and passes on neither the protocol class nor `access_log=False`.
-        RequestLimitsProtocol.timeout = settings.timeout
-        auto.AutoHTTPProtocol = RequestLimitsProtocol
-        access_logger = logging.getLogger("uvicorn.access")
-        access_logger.handlers, access_logger.propagate = [], False
+        limited = within_open_files(settings)
+        options, config = uvicorn_options(limited), uvicorn.Config
+        # BentoML starts uvicorn and has no parameter for these options.
+        uvicorn.Config = lambda **arguments: config(**arguments | options)  # type: ignore[assignment, misc]
         if IS_WORKER:
             supervisor = int(os.environ["SUPERVISOR_PID"])
             threading.Thread(target=_end_with_supervisor, args=[supervisor], daemon=True).start()
-        predictor = Predictor(BENTO / "bundle", bulk_threads=2)
-        metrics = RequestMetrics(predictor.schema.dataset, packaged["version"], predictor.schema.classes)
-        model = ServedModel(predictor, packaged["version"], packaged["expected"], settings.max_rows, metrics)
-        return make_app(model, settings, Path(server.__file__).parent / "static_content")
+        try:
+            predictor = Predictor(BENTO / "bundle", bulk_threads=2)
+        except BundleDamaged as error:
+            print(f"cannot start: {error}", file=sys.stderr, flush=True)
+            if IS_WORKER:  # or the supervisor would start the next worker, and the next
+                os.kill(supervisor, signal.SIGUSR2)
+            sys.exit(1)
+        metrics = RequestMetrics(predictor.schema.dataset, packaged.version, predictor.schema.classes)
+        model = ServedModel(predictor, packaged.version, packaged.expected, limited.max_rows, metrics)
+        return make_app(model, limited, Path(server.__file__).parent / "static_content")
 
 
 def _end_with_supervisor(supervisor: int) -> None:
@@ -80,7 +87,7 @@ def _end_with_supervisor(supervisor: int) -> None:
 
 @bentoml.service(
     service_class=AsgiService,
-    workers=packaged["workers"],
+    workers=packaged.workers,
     http={"host": HOST},
     envs=[{"name": name, "value": value} for name, value in MALLOC.items()],
 )

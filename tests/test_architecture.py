@@ -28,7 +28,9 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     "pipeline": (
         ("paths", "tables"),
         ("environment", "sources"),
+        ("data_contract",),
         ("data",),
+        ("data_report",),
         ("evaluation",),
         ("tracking",),
         ("search",),

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 import pytest
 
-from contracts.bundle import open_bundle
+from contracts.bundle import open_bundle, seal
 from contracts.encoding import encode
 from contracts.schema import Schema
 from contracts.settings.load import load_params
@@ -100,7 +100,7 @@ def test_an_older_registered_model_is_loaded_and_predicts_the_same(older: Path, 
     np.testing.assert_allclose(json.loads(done.stdout.splitlines()[-1])[0], expected, atol=1e-6)
 
 
-def test_select_keeps_an_older_champion_that_is_as_good_as_the_candidate(older: Path, tmp_path, monkeypatch) -> None:
+def test_select_keeps_a_champion_unless_it_was_trained_on_the_validation_rows(older, tmp_path, monkeypatch) -> None:
     from pipeline.stages import fetch, preprocess, select
 
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
@@ -109,10 +109,33 @@ def test_select_keeps_an_older_champion_that_is_as_good_as_the_candidate(older: 
     fetch.run(params, paths)
     preprocess.run(params, paths)
     shutil.copytree(older / "bundle", paths.candidates / "1")
-    select.run(params, paths)
-    selection = json.loads(paths.selection.read_text())
-    assert (selection["winner"], selection["version"], selection["is_new"]) == ("version 1", "1", False)
+    (paths.candidates / "trials.csv").write_text("number\n0\n")
+    manifest, _ = open_bundle(paths.candidates / "1")
+
+    def selected(train_md5: str) -> tuple[str, str, str]:
+        """Winner, version and reason for a candidate that was trained on rows of this md5."""
+        seal(paths.candidates / "1", manifest.model_copy(update={"train_md5": train_md5}))
+        select.run(params, paths)
+        selection = json.loads(paths.selection.read_text())
+        return selection["winner"], selection["version"], selection["reason"]
+
+    winner, version, _ = selected(manifest.train_md5)
+    assert (winner, version) == ("version 1", "1")
     assert open_bundle(paths.bundle)[0].mlflow_run_id == RUN
+
+    winner, version, reason = selected("other rows")
+    assert (winner, version) == ("candidate 1", "2")
+    assert "its version does not say which rows it was trained on, and they were other rows" in reason
+
+    winner, version, reason = selected("other rows than version 2, none of which is a validation row")
+    assert (winner, version) == ("version 2", "2")
+    assert reason.startswith("the champion stays")
+
+    params = params.model_copy(update={"preprocess": params.preprocess.model_copy(update={"seed": 1})})
+    preprocess.run(params, paths)
+    winner, version, reason = selected("another split")
+    assert (winner, version) == ("candidate 1", "3")
+    assert "it was trained on rows that are validation rows now" in reason
 
 
 def test_an_older_bento_is_imported_and_serves(older: Path, expected: list[float], monkeypatch) -> None:

@@ -20,6 +20,8 @@ from typing import Any
 import optuna
 import psutil
 
+from bench import results
+from bench.instant import Instant
 from bench.machine import machine
 from contracts.files import md5
 from contracts.metrics import BY_NAME
@@ -29,7 +31,7 @@ from models.search.plan import plan_search
 from models.search.run import run_study
 from models.search.study import open_study
 from models.search.trial import TrialFiles, TrialResult
-from models.search.workers.events import Done, Progress
+from models.search.workers.events import Progress
 from models.search.workers.pool import Pool
 from models.training.data import Data
 from pipeline.data.training_data import write_training_data
@@ -63,30 +65,6 @@ class Watched(Pool):
         self.waited += time.thread_time()
 
 
-class Instant:
-    """A pool whose trials take no time: what is left is the search."""
-
-    def __init__(self) -> None:
-        self.jobs: list[Any] = []
-
-    def __len__(self) -> int:
-        return len(self.jobs)
-
-    def room(self) -> int:
-        return 1
-
-    def start(self, job: Any, *_: Any, **__: Any) -> None:
-        self.jobs.append(job)
-
-    def events(self, seconds: float | None = None) -> Iterator[Done]:
-        job = self.jobs.pop(0)
-        value = sum(hash((name, value)) % 1000 for name, value in job.params.items()) / 1000
-        yield Done(job, TrialResult(value, 0, {}, 100, 0.0, 1, (value,)))
-
-    def close(self) -> list[Any]:
-        return []
-
-
 def main() -> None:
     paths = Paths(DATASET)
     if not (paths.prepared / "schema.json").exists():
@@ -94,10 +72,8 @@ def main() -> None:
     report: dict[str, Any] = {"machine": machine("tensorflow", "keras", "optuna")}
 
     def note(name: str, figures: dict[str, Any]) -> None:
-        """After each part, so that an end half-way loses little."""
         report[name] = figures
-        RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        RESULTS.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        results.write(RESULTS, report)
         print(json.dumps({name: figures}, indent=2), flush=True)
 
     with tempfile.TemporaryDirectory() as folder, Watched(ahead=True) as pool:
@@ -180,9 +156,13 @@ def nth_trial(folder: Path) -> dict[str, float]:
     def note(*_: Any) -> None:
         ends.append(time.perf_counter())
 
-    search(folder / "nothing", Data(folder, folder), Instant(), TRIALS_WITHOUT_WORK, 1, on_trial=note)
+    search(folder / "nothing", Data(folder, folder), Instant(_any_value), TRIALS_WITHOUT_WORK, 1, on_trial=note)
     each = [1000 * (b - a) for a, b in itertools.pairwise(ends)]
     return {str(n): statistics.median(each[max(0, n - 51) : n - 1]) for n in (20, 100, 300, 500, TRIALS_WITHOUT_WORK)}
+
+
+def _any_value(params: dict[str, Any]) -> float:
+    return sum(hash(item) % 1000 for item in params.items()) / 1000
 
 
 def memory(folder: Path, data: Data, pool: Pool) -> dict[str, Any]:

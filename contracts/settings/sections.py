@@ -56,7 +56,7 @@ class FineTune(Section):
 class Train(Section):
     """train fits each trial of the search."""
 
-    epochs: PositiveInt
+    epochs: Literal["auto"] | PositiveInt
     patience: PositiveInt
     restarts: PositiveInt
     class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
@@ -134,6 +134,9 @@ class Select(Section):
     """select compares the candidates with the champion on the validation rows."""
 
     minimum_gain: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    confidence: Fraction
+    tolerance: Annotated[float, Field(ge=0, lt=1)]
+    incomparable: Literal["replace", "keep"]
 
 
 class Evaluate(Section):
@@ -167,6 +170,13 @@ class Params(Settings):
     dataset: str
     source: Source = Field(alias="data")
 
+    def bins_for(self, n_rows: int) -> int:
+        """The intervals that are fitted for each number of so many train rows."""
+        numeric = self.search.space.get("numeric")
+        asked = {"quantile", "piecewise"} & set(getattr(numeric, "choices", (numeric,)))
+        auto = 48 if asked or n_rows >= 1000 else 0  # with fewer rows an interval has a handful of them
+        return auto if self.preprocess.bins == "auto" else self.preprocess.bins
+
     @field_validator("source")
     @classmethod
     def is_brought_by_scikit_learn(cls, source: Source, info: ValidationInfo) -> Source:
@@ -181,13 +191,6 @@ class Params(Settings):
         if source.image and (source.image.height, source.image.width) != shape:
             raise ValueError(f"image: {'height: 8 and width: 8' if shape else 'none'} for {name}, received another")
         return source
-
-    def bins_for(self, n_rows: int) -> int:
-        """The intervals that are fitted for each number of so many train rows."""
-        numeric = self.search.space.get("numeric")
-        asked = {"quantile", "piecewise"} & set(getattr(numeric, "choices", (numeric,)))
-        auto = 48 if asked or n_rows >= 1000 else 0  # with fewer rows an interval has a handful of them
-        return auto if self.preprocess.bins == "auto" else self.preprocess.bins
 
     def metric_for(self, task: Task) -> MetricName:
         """The validation metric that ranks trials, candidates and champion."""

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from contracts.schema import ClassTarget, Schema
+from contracts.schema import Schema
 from contracts.spec import LOSSES, OUTPUTS, Spec
-from models.network.layers import Exponential, serializable
+from models.network.layers import Exponential
 
 TINY = float(np.finfo(np.float32).tiny)
 
@@ -49,7 +49,6 @@ def labels(schema: Schema, target: np.ndarray) -> np.ndarray:
     return target.astype(np.float32).reshape(len(target), -1)
 
 
-@serializable
 class SmoothedCrossentropy(keras.losses.Loss):
     """Cross-entropy with label smoothing for class codes; Keras has it for one-hot targets only."""
 
@@ -60,9 +59,6 @@ class SmoothedCrossentropy(keras.losses.Loss):
     def call(self, y_true, y_pred):  # type: ignore[no-untyped-def]
         one_hot = ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1])
         return keras.losses.categorical_crossentropy(one_hot, y_pred, label_smoothing=self.label_smoothing)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "label_smoothing": self.label_smoothing}
 
 
 def loss(spec: Spec, schema: Schema) -> keras.losses.Loss:
@@ -110,17 +106,3 @@ def metrics(schema: Schema) -> list[keras.metrics.Metric]:
                 keras.metrics.SparseCategoricalCrossentropy("log_loss"),
                 keras.metrics.SparseCategoricalAccuracy("accuracy"),
             ]
-
-
-def class_weights(schema: Schema, weights: str | dict[str, float]) -> np.ndarray | None:
-    """A weight for each class in the order of the codes, float32 of shape (n_classes,); None for equal weights.
-
-    `balanced` weights are inversely proportional to class frequencies, with a mean of 1 over the rows (King and Zeng,
-    2001).
-    """
-    if weights == "none" or not isinstance(schema.target, ClassTarget):
-        return None
-    if isinstance(weights, dict):
-        return np.array([weights.get(name, 1.0) for name in schema.classes], dtype=np.float32)
-    shares = np.array(schema.target.frequencies)
-    return (1 / (len(shares) * np.maximum(shares, 1e-12))).astype(np.float32)

@@ -1,6 +1,7 @@
 """Layers that Keras lacks, or whose Keras version cannot be exported to ONNX.
 
-Their constants come from the schema, where they are fitted on the train split.
+Their constants come from the schema, where they are fitted on the train split. None needs a `get_config`: Keras itself
+saves arguments that are numbers or lists of numbers.
 """
 
 from statistics import NormalDist
@@ -9,12 +10,10 @@ import keras
 import numpy as np
 from keras import ops
 
-
-def serializable(layer: type) -> type:
-    return keras.saving.register_keras_serializable(package="mlp")(layer)
+serializable = keras.saving.register_keras_serializable(package="mlp")
 
 
-@keras.saving.register_keras_serializable(package="mlp")
+@serializable
 def gelu(x):  # type: ignore[no-untyped-def]
     """The tanh approximation of GELU (Hendrycks and Gimpel, 2016): the exact one needs erf, which ONNX export lacks."""
     return keras.activations.gelu(x, approximate=True)
@@ -31,9 +30,6 @@ class Columns(keras.layers.Layer):
     def call(self, rows):  # type: ignore[no-untyped-def]
         return ops.take(rows, np.array(self.columns, "int32"), axis=1)
 
-    def get_config(self) -> dict:
-        return {**super().get_config(), "columns": self.columns}
-
 
 @serializable
 class Impute(keras.layers.Layer):
@@ -45,9 +41,6 @@ class Impute(keras.layers.Layer):
 
     def call(self, numbers):  # type: ignore[no-untyped-def]
         return ops.where(ops.isnan(numbers), np.array(self.constants, "float32"), numbers)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "constants": self.constants}
 
 
 @serializable
@@ -63,9 +56,6 @@ class Standardise(keras.layers.Layer):
 
     def call(self, numbers):  # type: ignore[no-untyped-def]
         return (numbers - np.array(self.means, "float32")) / np.array(self.stds, "float32")
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "means": self.means, "stds": self.stds}
 
 
 @serializable
@@ -107,9 +97,6 @@ class OneHot(keras.layers.Layer):
     def call(self, codes):  # type: ignore[no-untyped-def]
         return ops.one_hot(ops.cast(codes[:, 0], "int32"), self.n_codes, dtype="float32")
 
-    def get_config(self) -> dict:
-        return {**super().get_config(), "n_codes": self.n_codes}
-
 
 @serializable
 class PiecewiseLinear(keras.layers.Layer):
@@ -134,9 +121,6 @@ class PiecewiseLinear(keras.layers.Layer):
 
     def call(self, numbers):  # type: ignore[no-untyped-def]
         return ops.clip((ops.expand_dims(numbers, 2) - self.low) * self.scale, 0, 1)
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "edges": self.edges}
 
 
 @serializable
@@ -185,9 +169,6 @@ class Periodic(keras.layers.Layer):
         angle = 2 * np.float32(np.pi) * ops.expand_dims(numbers, 2) * self.frequency
         return ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=2)
 
-    def get_config(self) -> dict:
-        return {**super().get_config(), "frequencies": self.frequencies, "scale": self.scale}
-
 
 @serializable
 class ShiftAndFlip(keras.layers.Layer):
@@ -217,10 +198,6 @@ class ShiftAndFlip(keras.layers.Layer):
             images = ops.where(mirrored, ops.flip(images, axis=2), images)
         return ops.reshape(images, (-1, self.height * self.width))
 
-    def get_config(self) -> dict:
-        shape = {"height": self.height, "width": self.width}
-        return {**super().get_config(), **shape, "shift": self.shift, "flip": self.flip}
-
 
 @serializable
 class MemberScale(keras.layers.Layer):
@@ -237,9 +214,6 @@ class MemberScale(keras.layers.Layer):
 
     def call(self, rows):  # type: ignore[no-untyped-def]
         return ops.expand_dims(rows, 1) * self.factors
-
-    def get_config(self) -> dict:
-        return {**super().get_config(), "members": self.members}
 
 
 def random_signs(shape: tuple, dtype: str | None = None):  # type: ignore[no-untyped-def]

@@ -27,14 +27,14 @@ def train_with_more_seeds(
     trainer: "Pool | Cluster",
     scratch: Path,
 ) -> None:
-    """Train each with `plan.finalist_seeds` other seeds. The study keeps the values, so that each is trained once.
+    """Train each with `finalist_seeds` other seeds. The study keeps the values, so that each is trained once.
 
     A training that fails leaves no value: `values_of_seeds` has one less.
     """
     todo = [
         (trial, number)
         for trial in finalists
-        for number in range(len(_values(study, trial)) + 1, plan.finalist_seeds + 1)
+        for number in range(len(_values(study, trial)) + 1, plan.search.finalist_seeds + 1)
     ]
     while todo or len(trainer):
         while todo and len(trainer) < trainer.room():
@@ -42,7 +42,7 @@ def train_with_more_seeds(
             seed = trial.user_attrs["seed"] + SEEDS_APART * number
             task = plan.trial_task(data, trial.user_attrs["hyperparameters"], seed)
             network = scratch / f"{trial.number}_{number}.keras"
-            trainer.start(job, task.function, task, network, limit=plan.trial_timeout)
+            trainer.start(job, task.function, task, network, limit=plan.search.trial_timeout)
         for event in trainer.events():
             match event:
                 case Progress():

@@ -1,5 +1,6 @@
 """A search as it was decided before it starts: settings and data put together, with no `auto` left."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 from contracts.metrics import Metric
 from contracts.settings.pruners import Halving, Median, Plain, Pruner, Wilcoxon
 from contracts.settings.sections import Params, Search, Source, Train
-from contracts.settings.space import SearchSpace
 from models.search.space import count_configurations
 from models.search.trial import TrialTask
 from models.training.data import Data
@@ -16,6 +16,9 @@ from models.training.data import Data
 MANY_TRIALS = 100  # from here on Hyperband's brackets have enough trials each
 MANY_GENERATIONS = 1000  # trials: twenty of NSGA-II's generations of fifty
 MOST_COUNTED = 100_000  # configurations that are counted, to know when all have been tried
+STEPS, MOST_STEPS = 128, 10_000  # about so many in an epoch; at most so many in a training
+SMALLEST_BATCH, LARGEST_BATCH = 32, 256
+FEWEST_EPOCHS, MOST_EPOCHS = 50, 200
 REPORTS = 20  # a trial reports at most so often: a report costs more than a small epoch
 
 
@@ -24,9 +27,9 @@ class Plan:
     """What a study tries, how it judges, when it ends, and where its trials run.
 
     `study` is its name in Optuna's storage. `data_md5` holds the digest of each prepared part. `bins` is how many
-    intervals are fitted for each number. `n_configurations` is how many different ones the space has, None where they
-    cannot be counted. `timeout` and `trial_timeout` are seconds, None for no limit. `workers` train at the same time on
-    this machine, each with so many `threads`.
+    intervals are fitted for each number. `search` has the sampler and the pruner that `auto` stands for.
+    `n_configurations` is how many different ones the space has, None where they cannot be counted. `workers` train at
+    the same time on this machine, each with so many `threads`.
     """
 
     dataset: str
@@ -36,33 +39,26 @@ class Plan:
     bins: int
     data_md5: Mapping[str, str]
     metric: Metric
-    second_objective: str
-    tolerance: float
     train: Train
-    space: SearchSpace
+    search: Search
     n_configurations: int | None
-    sampler: str
-    pruner: Pruner
-    warmup_epochs: int
-    seed: int
-    n_trials: int | None
-    timeout: float | None
-    trial_timeout: float | None
-    folds: int
-    keep: int
-    finalist_seeds: int
-    scheduler: str | None
     workers: int
     threads: int
 
     @property
     def objectives(self) -> tuple[str, ...]:
         """The names of what is optimised, the metric first."""
-        return (self.metric.name, *([] if self.second_objective == "none" else [self.second_objective]))
+        return (self.metric.name, *([] if self.search.second_objective == "none" else [self.search.second_objective]))
+
+    @property
+    def epochs(self) -> int:
+        """The most epochs of a training."""
+        assert self.train.epochs != "auto", "the plan has decided"
+        return self.train.epochs
 
     def seed_of(self, trial: int) -> int:
         """A seed of its own for every trial, the same whenever it is trained again."""
-        return self.seed + trial
+        return self.search.seed + trial
 
     def trial_task(
         self, data: Data, hyperparameters: dict[str, Any], seed: int, threads: int = 0, checkpoint: Path | None = None
@@ -79,12 +75,12 @@ class Plan:
             monitor=self.metric.name,
             higher_is_better=self.metric.higher_is_better,
             train=self.train,
-            report_every=max(1, self.train.epochs // REPORTS),
+            report_every=max(1, self.epochs // REPORTS),
             threads=threads or self.threads,
             checkpoint=checkpoint,
-            folds=self.folds,
-            reports_mean=not isinstance(self.pruner, Wilcoxon),
-            measures_latency=self.second_objective == "latency",
+            folds=self.search.folds,
+            reports_mean=not isinstance(self.search.pruner, Wilcoxon),
+            measures_latency=self.search.second_objective == "latency",
         )
 
 
@@ -95,6 +91,7 @@ def plan_search(
     search = settings.search
     workers = cores if search.workers == "auto" else search.workers
     n_configurations = count_configurations(search.space, search.n_trials or MOST_COUNTED)
+    resolved = {"sampler": resolve_sampler(search, n_configurations), "pruner": resolve_pruner(search)}
     return Plan(
         dataset=settings.dataset,
         study=study,
@@ -103,25 +100,25 @@ def plan_search(
         bins=settings.bins_for(n_rows),
         data_md5=data_md5,
         metric=metric,
-        second_objective=search.second_objective,
-        tolerance=search.tolerance,
-        train=settings.train,
-        space=search.space,
+        train=settings.train.model_copy(update={"epochs": resolve_epochs(settings.train, n_rows)}),
+        search=search.model_copy(update=resolved),
         n_configurations=n_configurations,
-        sampler=resolve_sampler(search, n_configurations),
-        pruner=resolve_pruner(search),
-        warmup_epochs=search.warmup_epochs,
-        seed=search.seed,
-        n_trials=search.n_trials,
-        timeout=search.timeout,
-        trial_timeout=search.trial_timeout,
-        folds=search.folds,
-        keep=search.keep,
-        finalist_seeds=search.finalist_seeds,
-        scheduler=search.scheduler,
         workers=workers,
         threads=max(1, cores // workers),
     )
+
+
+def batch_size_for(n_rows: int) -> int:
+    """The power of two with which an epoch of so many train rows has about `STEPS` steps, within limits."""
+    nearest = 2 ** round(math.log2(max(n_rows, 1) / STEPS))
+    return int(min(max(nearest, SMALLEST_BATCH), LARGEST_BATCH))
+
+
+def resolve_epochs(train: Train, n_rows: int) -> int:
+    """What `auto` stands for: fewer epochs where each has many steps, so that no slow trial holds a search up."""
+    if train.epochs != "auto":
+        return train.epochs
+    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, MOST_STEPS * batch_size_for(n_rows) // max(n_rows, 1)))
 
 
 def resolve_sampler(search: Search, n_configurations: int | None) -> str:

@@ -11,12 +11,12 @@ from models.search.plan import Plan
 
 def make_pruner(plan: Plan) -> BasePruner:
     """The pruner of a plan. Steps are epochs, of which every trial runs `warmup_epochs`, or folds."""
-    steps = plan.train.epochs if plan.folds == 1 else plan.folds
-    warmup = plan.warmup_epochs if plan.folds == 1 else 0
+    steps = plan.epochs if plan.search.folds == 1 else plan.search.folds
+    warmup = plan.search.warmup_epochs if plan.search.folds == 1 else 0
     first = max(1, warmup)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        match plan.pruner:
+        match plan.search.pruner:
             case Median(startup_trials=trials):
                 return optuna.pruners.MedianPruner(trials, warmup)
             case Halving(type="successive_halving", reduction_factor=factor):

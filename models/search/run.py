@@ -29,8 +29,8 @@ def run_study(
     files: TrialFiles,
     on_trial: OnTrial,
 ) -> None:
-    """Train until the study has its budget, `plan.n_trials` finished trials or `plan.timeout` seconds, or until every
-    configuration of its space has been tried.
+    """Train until the study has its budget, `n_trials` finished trials or `timeout` seconds, or until every one of its
+    configurations has been tried.
 
     Trials that run when the time is over are ended; a search with more time resumes them from their checkpoints.
 
@@ -40,8 +40,8 @@ def run_study(
     began = time.monotonic() - seconds_searched(study)
     n_finished = len(finished_trials(study))
     while True:
-        missing = math.inf if plan.n_trials is None else plan.n_trials - n_finished
-        left = None if plan.timeout is None else plan.timeout - (time.monotonic() - began)
+        missing = math.inf if plan.search.n_trials is None else plan.search.n_trials - n_finished
+        left = None if plan.search.timeout is None else plan.search.timeout - (time.monotonic() - began)
         if missing <= 0 or (left is not None and left <= 0):
             break
         for _ in range(int(min(missing, trainer.room())) - len(trainer)):
@@ -70,14 +70,14 @@ def _start_trial(
 ) -> bool:
     """Start one trial; True where it has ended at once, because its configuration was tried before."""
     trial = study.ask()
-    hyperparameters = suggest(trial, plan.space)
+    hyperparameters = suggest(trial, plan.search.space)
     earlier = earlier_trial(study, trial)
     if earlier is not None:
         take_over(study, trial, earlier, hyperparameters, on_trial)
         return True
     number = trial.user_attrs.get(RESUMES, trial.number)
     task = plan.trial_task(data, hyperparameters, plan.seed_of(number), checkpoint=files.checkpoint(number))
-    trainer.start(trial, task.function, task, files.network(trial.number), limit=plan.trial_timeout)
+    trainer.start(trial, task.function, task, files.network(trial.number), limit=plan.search.trial_timeout)
     # While it trains: each attribute is a commit.
     trial.set_user_attr("seed", task.seed)
     trial.set_user_attr("hyperparameters", hyperparameters)

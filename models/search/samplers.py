@@ -41,12 +41,13 @@ def make_sampler(plan: Plan, n_trials: int) -> BaseSampler:
     Args:
         n_trials: that the study has already: it must not draw the same random numbers once more.
     """
-    seed = plan.seed + n_trials
+    search = plan.search
+    seed = search.seed + n_trials
     at_random = RandomSampler(seed=seed)
-    conditional = any(is_conditional(entry) for entry in plan.space.values())
+    conditional = any(is_conditional(entry) for entry in search.space.values())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        match plan.sampler:
+        match search.sampler:
             case "grid":
                 return Grid(seed=seed)
             case "random":
@@ -57,11 +58,11 @@ def make_sampler(plan: Plan, n_trials: int) -> BaseSampler:
                 sampler = CmaEs(
                     seed=seed, independent_sampler=at_random, warn_independent_sampling=False, with_margin=True
                 )
-                sampler.ranges = unconditional_ranges(plan.space)
+                sampler.ranges = unconditional_ranges(search.space)
                 return sampler
             case "qmc":  # a sequence, which continues where it ended
                 return optuna.samplers.QMCSampler(
-                    seed=plan.seed, scramble=True, independent_sampler=at_random, warn_independent_sampling=False
+                    seed=search.seed, scramble=True, independent_sampler=at_random, warn_independent_sampling=False
                 )
             case "gp":
                 return optuna.samplers.GPSampler(
@@ -79,9 +80,9 @@ def sampler_note(plan: Plan) -> str | None:
     """The hyperparameters that the sampler draws at random, in a sentence; None where it learns about all."""
     random = [
         name
-        for name, entry in plan.space.items()
-        if (isinstance(entry, Choices) and plan.sampler == "cmaes") or is_conditional(entry)
+        for name, entry in plan.search.space.items()
+        if (isinstance(entry, Choices) and plan.search.sampler == "cmaes") or is_conditional(entry)
     ]
-    if plan.sampler not in ("cmaes", "gp", "qmc") or not random:
+    if plan.search.sampler not in ("cmaes", "gp", "qmc") or not random:
         return None
-    return f"{plan.sampler} learns nothing about {', '.join(random)}: drawn at random"
+    return f"{plan.search.sampler} learns nothing about {', '.join(random)}: drawn at random"

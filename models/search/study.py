@@ -34,8 +34,8 @@ def open_study(plan: Plan, storage: optuna.storages.BaseStorage) -> optuna.Study
         pruner=make_pruner(plan),
     )
     study.sampler = make_sampler(plan, len(study.trials))
-    if not study.trials and plan.sampler != "grid":
-        study.enqueue_trial(default_configuration(plan.space))
+    if not study.trials and plan.search.sampler != "grid":
+        study.enqueue_trial(default_configuration(plan.search.space))
     return study
 
 

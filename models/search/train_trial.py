@@ -37,16 +37,8 @@ def train(task: TrialTask, save_to: Path, on_epoch: OnEpoch) -> TrialResult:
     fitted, values = _best_of_restarts(task, 0, on_epoch)
     with write_atomically(save_to) as unfinished:
         fitted.network.save(unfinished)
-    return TrialResult(
-        value=_value(task, fitted),
-        best_epoch=fitted.best_epoch,
-        history=fitted.history,
-        n_parameters=fitted.network.count_params(),
-        seconds=time.perf_counter() - started,
-        threads=task.threads,
-        values_of_restarts=values,
-        latency=_latency(task, fitted),
-    )
+    result = _result(task, fitted, started, _value(task, fitted), fitted.best_epoch)
+    return replace(result, history=fitted.history, values_of_restarts=values)
 
 
 def train_folds(task: TrialTask, save_to: Path, on_epoch: OnEpoch) -> TrialResult:
@@ -73,17 +65,26 @@ def train_folds(task: TrialTask, save_to: Path, on_epoch: OnEpoch) -> TrialResul
         on_epoch(number, float(np.mean(values)) if task.reports_mean else values[-1])
     if checkpoint:
         checkpoint.unlink(missing_ok=True)
+    result = _result(task, fitted, started, float(np.mean(values)), round(np.mean(epochs)))
+    return replace(result, values_of_folds=values)
+
+
+def _result(task: TrialTask, fitted: Fitted, started: float, value: float, best_epoch: int) -> TrialResult:
     return TrialResult(
-        value=float(np.mean(values)),
-        best_epoch=round(np.mean(epochs)),
+        value=value,
+        best_epoch=best_epoch,
         history={},
         n_parameters=fitted.network.count_params(),
         seconds=time.perf_counter() - started,
         threads=task.threads,
         values_of_restarts=(),
-        values_of_folds=values,
-        latency=_latency(task, fitted),
+        latency=latency(fitted.network, _first_rows(task.data)) if task.measures_latency else None,
     )
+
+
+def _first_rows(data: Data) -> np.ndarray:
+    """The first validation rows, on which graphs are compared and timed."""
+    return np.array(data.split("validation").features[:256])
 
 
 def export_all(saved: list[Path], folders: list[Path], data: Data, on_epoch: OnEpoch) -> list[str | None]:
@@ -93,7 +94,7 @@ def export_all(saved: list[Path], folders: list[Path], data: Data, on_epoch: OnE
         for each network why it cannot be exported, or None.
     """
     use_threads(0)
-    rows = np.array(data.split("validation").features[:256])
+    rows = _first_rows(data)
     return [_export(path, folder, rows) for path, folder in zip(saved, folders, strict=True)]
 
 
@@ -121,6 +122,7 @@ def _best_of_restarts(task: TrialTask, first: int, on_epoch: OnEpoch) -> tuple[F
 def _fit(task: TrialTask, initialisation: int, on_epoch: OnEpoch) -> Fitted:
     schema = load_schema(task.data.schema)
     settings = task.train
+    assert settings.epochs != "auto", "the plan has decided"
 
     def prepare(network: keras.Model) -> None:
         if settings.fine_tune is not None:
@@ -148,12 +150,6 @@ def _fit(task: TrialTask, initialisation: int, on_epoch: OnEpoch) -> Fitted:
 
 def _value(task: TrialTask, fitted: Fitted) -> float:
     return float(fitted.history[f"val_{task.monitor}"][fitted.best_epoch])
-
-
-def _latency(task: TrialTask, fitted: Fitted) -> float | None:
-    if not task.measures_latency:
-        return None
-    return latency(fitted.network, np.array(task.data.split("validation").features[:256]))
 
 
 def _ignore(epoch: int, value: float) -> None:

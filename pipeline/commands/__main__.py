@@ -5,10 +5,11 @@ import sys
 
 import typer
 
+from contracts.bundle import BundleDamaged
 from contracts.errors import UserError
 from pipeline.environment import prepare_environment
 
-SUBJECTS = ("repro", "data", "servers", "studies", "registry", "diagnostics", "worker")
+SUBJECTS = ("repro", "data", "contracts", "servers", "studies", "registry", "diagnostics", "worker")
 
 app = typer.Typer(
     help="What a person does around the pipeline.", add_completion=False, pretty_exceptions_enable=False,
@@ -22,7 +23,7 @@ def main() -> int:
     prepare_environment()
     try:
         app(prog_name="python -m pipeline.commands")
-    except UserError as error:
+    except (UserError, BundleDamaged) as error:
         print(f"{sys.argv[1]}: {error}", file=sys.stderr)
         return 2
     except SystemExit as end:

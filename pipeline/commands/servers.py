@@ -1,6 +1,8 @@
 """ui, dashboard, tensorboard, serve and predict: what a person looks at or asks on a port of this machine."""
 
+import fcntl
 import json
+import lzma
 import os
 import shlex
 import shutil
@@ -8,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import zlib
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import Annotated, Any
@@ -15,6 +18,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import typer
 
+from contracts.bundle import BundleDamaged, check_bundle
 from contracts.errors import UserError
 from contracts.schema import load_schema
 from contracts.settings.load import load_params
@@ -101,17 +105,37 @@ def _write_curves(dataset: str, folder: Path) -> int:
 def serve(dataset: str, port: Port = 3000, host: str = "127.0.0.1") -> None:
     """The packaged Bento, as BentoML serves it."""
     load_params(PARAMS, dataset)
-    bento, folder = Paths(dataset).bento, var() / "serving" / dataset
+    bento = Paths(dataset).bento
     if not bento.exists():
         raise UserError(f"{bento} is missing: run `make repro DATASETS={dataset}` first")
     port = _free(port, f"make serve DATASET={dataset} PORT=3001", host)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    with tarfile.open(bento) as archive:
-        archive.extractall(folder, filter="data")
+    folder = var() / "serving" / str(port)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(f"{folder}.lock", os.O_CREAT | os.O_RDWR)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise UserError(f"port {port}: another `make serve` has it; choose another one: PORT=3001") from None
+    _unpack(bento, dataset, folder)
+    os.set_inheritable(lock, True)  # the server keeps it
     print(f"{dataset}: http://{host}:{port} (Ctrl-C ends it), description at /docs", flush=True)
     # This process becomes the server, so that signals reach it.
     os.execvp("bentoml", ["bentoml", "serve", str(folder), "--host", host, "--port", str(port)])
+
+
+def _unpack(bento: Path, dataset: str, folder: Path) -> None:
+    """Unpack a Bento into a new folder; refused if it is damaged, or holds the model of another dataset."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    again = f"run `make repro DATASETS={dataset}` after `rm {bento}`"
+    try:
+        with tarfile.open(bento) as archive:
+            archive.extractall(folder, filter="data")
+        received = check_bundle(folder / "src/bundle").dataset
+    except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, BundleDamaged) as error:
+        raise UserError(f"{bento} is damaged: {error}; {again}") from None
+    if received != dataset:
+        raise UserError(f"{bento}: expected a model of {dataset}, received one of {received}; {again}")
 
 
 @app.command()

@@ -36,20 +36,14 @@ def learning_curves(history: Mapping[str, list[float]], metric: str, best_epoch:
 
 def confusion(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
     """Counts of actual against predicted classes."""
-    n_classes = len(schema.classes)
-    counts = np.zeros((n_classes, n_classes), dtype=int)
-    np.add.at(counts, (y, predictions.argmax(axis=1)), 1)
-    size = max(4.0, 0.6 * n_classes + 1.5)
+    from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
+
+    size = max(4.0, 0.6 * len(schema.classes) + 1.5)
     figure, axis = plt.subplots(figsize=(size, size), layout="constrained")
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row in range(n_classes):
-        for column in range(n_classes):
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=9)
-    ticks = range(n_classes)
-    axis.set_xticks(ticks, schema.classes, rotation=45, ha="right")
-    axis.set_yticks(ticks, schema.classes)
+    counts = confusion_matrix(y, predictions.argmax(axis=1), labels=range(len(schema.classes)))
+    ConfusionMatrixDisplay(counts, display_labels=schema.classes).plot(
+        ax=axis, cmap="Blues", colorbar=False, xticks_rotation=45
+    )
     axis.set(xlabel="predicted", ylabel="actual", title=f"{schema.dataset}, test: {len(y)} rows")
     return figure
 

@@ -6,15 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from contracts.metrics import Metric
+from contracts.settings.sections import Select
+from pipeline.evaluation.comparison import Comparison
 
 
 class Exclusion(Enum):
-    """Why a champion cannot win, whatever its value."""
+    """Why no fair comparison with a champion is possible."""
 
     FEATURES = "its features are not those of the data"
     CLASSES = "its classes are not those of the data"
-    SPLIT = "it was trained on another split of the same data"
+    TRAINED_ON = "it was trained on rows that are validation rows now"
+    UNKNOWN_ROWS = "its version does not say which rows it was trained on, and they were other rows"
     UNREADABLE = "its bundle cannot be read"
+
+
+SERVABLE = (Exclusion.TRAINED_ON, Exclusion.UNKNOWN_ROWS)  # such a champion answers the present requests
 
 
 @dataclass(frozen=True)
@@ -38,9 +44,10 @@ class Decision:
     candidates: tuple[Contender, ...]
     champion: Contender | None
     baseline: float
-    minimum_gain: float
     best: Contender
+    comparison: Comparison | None
     winner: Contender
+    reason: str
 
     @property
     def is_new(self) -> bool:
@@ -52,48 +59,65 @@ class NothingBeatsBaseline(Exception):
     """No candidate is better than the baseline, and there is no champion to keep."""
 
 
+def challenger(metric: Metric, candidates: tuple[Contender, ...], baseline: float) -> Contender:
+    """The first candidate that beats the baseline, else the first."""
+    return next((c for c in candidates if metric.better(c.value, baseline)), candidates[0])
+
+
 def decide(
-    metric: Metric, candidates: tuple[Contender, ...], champion: Contender | None, baseline: float, minimum_gain: float
-) -> Decision:
-    """The first candidate that beats the baseline wins if it beats the champion by more than `minimum_gain`.
+    metric: Metric, candidates: tuple[Contender, ...], champion: Contender | None, baseline: float,
+    comparison: Comparison | None, rule: Select,
+) -> Decision:  # fmt: skip
+    """The challenger wins where there is no champion to defend, or where it is better beyond noise, or where it is as
+    good and half as large.
 
     Args:
         candidates: in the order of their training's ranking, the best first.
+        comparison: of the challenger with the champion; None where no fair one is possible.
 
     Raises:
         NothingBeatsBaseline: when neither a candidate nor the champion can be served.
     """
-    best = next((c for c in candidates if metric.better(c.value, baseline)), candidates[0])
+    best, name = challenger(metric, candidates, baseline), metric.name
+
+    def decision(winner: Contender, reason: str) -> Decision:
+        return Decision(metric, candidates, champion, baseline, best, comparison, winner, reason)
+
     beats_baseline = metric.better(best.value, baseline)
-    incumbent = champion if champion is not None and champion.exclusion is None else None
-    if incumbent is None:
-        if not beats_baseline:
-            raise NothingBeatsBaseline(
-                f"no candidate is better than the baseline ({metric.name} {baseline:.4g}): the best, {best.name}, "
-                f"has {best.value:.4g}. Give the search more trials or another space, or look at the data."
-            )
-        winner = best
-    else:
-        winner = best if beats_baseline and metric.better(best.value, incumbent.value, by=minimum_gain) else incumbent
-    return Decision(metric, candidates, champion, baseline, minimum_gain, best, winner)
-
-
-def reason(decision: Decision) -> str:
-    """Why the winner won, in a sentence."""
-    name, best, champion = decision.metric.name, decision.best, decision.champion
-    if champion is not None and not decision.is_new:
-        gain = f" and must be better by more than {decision.minimum_gain:.4g}" if decision.minimum_gain else ""
-        return (
-            f"the champion stays with {name} {champion.value:.4g}: the best candidate, {best.name}, "
-            f"has {best.value:.4g}{gain}"
+    servable = champion is not None and champion.exclusion in (None, *SERVABLE)
+    if not beats_baseline:
+        if champion is not None and servable:
+            return decision(champion, f"the champion stays: no candidate beats the baseline's {name} {baseline:.4g}")
+        raise NothingBeatsBaseline(
+            f"no candidate is better than the baseline ({name} {baseline:.4g}): the best, {best.name}, "
+            f"has {best.value:.4g}. Give the search more trials or another space, or look at the data."
         )
-    if champion is not None and champion.exclusion is None:
-        return (
-            f"{name} {best.value:.4g}, better than the champion's {champion.value:.4g} "
-            f"and the baseline's {decision.baseline:.4g}"
+    above = f"{name} {best.value:.4g}, better than the baseline's {baseline:.4g}"
+    if champion is None:
+        return decision(best, f"{above}; there was no champion")
+    if comparison is None:
+        if servable and rule.incomparable == "keep":
+            return decision(champion, f"the champion stays, as select.incomparable says: {_exclusion(champion)}")
+        return decision(best, f"{above}; no fair comparison with the champion is possible: {_exclusion(champion)}")
+    figures = f"{name} {best.value:.4g} against the champion's {champion.value:.4g}"
+    margin = rule.tolerance * abs(champion.value)
+    beyond_noise = comparison.gain > rule.minimum_gain and comparison.p_value < 1 - rule.confidence
+    interval = (
+        f"gain {comparison.gain:.4g}, {rule.confidence:.0%} interval {comparison.low:.4g} to {comparison.high:.4g}"
+    )
+    evidence = f"{interval}, p {comparison.p_value:.2g}"
+    if beyond_noise:
+        return decision(best, f"{figures}: better beyond noise ({evidence})")
+    if 2 * best.n_parameters <= champion.n_parameters and comparison.low >= -margin:
+        size = f"{best.n_parameters:,} parameters for {champion.n_parameters:,}"
+        return decision(best, f"{figures}: as good within select.tolerance, with {size} ({interval})")
+    if comparison.gain <= 0:
+        return decision(champion, f"the champion stays: {best.name} has {figures}")
+    if comparison.gain <= rule.minimum_gain:
+        return decision(
+            champion, f"the champion stays: {best.name} has {figures}, less than select.minimum_gain better"
         )
-    before = "there was no champion" if champion is None else f"the champion is excluded: {_exclusion(champion)}"
-    return f"{name} {best.value:.4g}, better than the baseline's {decision.baseline:.4g}; {before}"
+    return decision(champion, f"the champion stays: {best.name} has {figures}, which may be chance ({evidence})")
 
 
 def report(decision: Decision) -> dict[str, Any]:
@@ -105,7 +129,8 @@ def report(decision: Decision) -> dict[str, Any]:
         "candidates": [_entry(candidate) for candidate in decision.candidates],
         "champion_before": _entry(decision.champion) if decision.champion else None,
         "winner": decision.winner.name,
-        "reason": reason(decision),
+        "comparison": vars(decision.comparison) if decision.comparison else None,
+        "reason": decision.reason,
         "is_new": decision.is_new,
     }
 

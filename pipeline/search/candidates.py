@@ -1,6 +1,5 @@
 """The best trials of a study as bundles, the table of all trials, and the words for what was chosen."""
 
-import csv
 import shutil
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from models.search.ranking import pareto_front
 from models.search.trial import TrialFiles
 from models.search.workers.pool import Pool
 from models.training.data import Data
+from pipeline.evaluation.plots import read_history
 from pipeline.paths import Paths
 from pipeline.tracking import provenance
 
@@ -24,7 +24,7 @@ from pipeline.tracking import provenance
 def export_candidates(
     plan: Plan, ranked: list[FrozenTrial], files: TrialFiles, paths: Paths, pool: Pool, data: Data
 ) -> tuple[dict[Path, FrozenTrial], list[str]]:
-    """Write `candidates/<rank>/` for the first `plan.keep` trials that can be exported.
+    """Write `candidates/<rank>/` for the first `plan.search.keep` trials that can be exported.
 
     Returns:
         the trial of each bundle, the best first; and for each trial that cannot be exported the reason.
@@ -36,8 +36,8 @@ def export_candidates(
     exported: dict[Path, FrozenTrial] = {}
     reasons: list[str] = []
     left = list(ranked)
-    while left and len(exported) < plan.keep:
-        n = plan.keep - len(exported)
+    while left and len(exported) < plan.search.keep:
+        n = plan.search.keep - len(exported)
         batch, left = left[:n], left[n:]
         for trial in batch:
             _train_again_where_missing(plan, trial, files, data, pool)
@@ -61,8 +61,8 @@ def export_candidates(
 def write_trials(plan: Plan, study: optuna.Study, path: Path) -> None:
     """Write a row per trial; with two objectives their values by name, and whether it is on the Pareto front."""
     table = study.trials_dataframe()
-    if plan.second_objective != "none":
-        table = table.rename(columns={"values_0": plan.metric.name, "values_1": plan.second_objective})
+    if plan.search.second_objective != "none":
+        table = table.rename(columns={"values_0": plan.metric.name, "values_1": plan.search.second_objective})
         table["front"] = table["number"].isin([trial.number for trial in pareto_front(study)])
     table.to_csv(path, index=False)
 
@@ -78,10 +78,10 @@ def write_history(path: Path, history: dict[str, list[float]]) -> None:
 def describe_choice(plan: Plan, study: optuna.Study, trial: FrozenTrial) -> str:
     """Why this trial of the Pareto front is the best, in a sentence."""
     value, second = trial.values
-    size = f"{second * 1e6:.0f} µs a row" if plan.second_objective == "latency" else f"{second:,.0f} parameters"
+    size = f"{second * 1e6:.0f} µs a row" if plan.search.second_objective == "latency" else f"{second:,.0f} parameters"
     return (
         f"of the {len(pareto_front(study))} trials that no other beats, trial {trial.number} is the smallest within "
-        f"{plan.tolerance:.1%} of the best {plan.metric.name}: {value:.4g} with {size}"
+        f"{plan.search.tolerance:.1%} of the best {plan.metric.name}: {value:.4g} with {size}"
     )
 
 
@@ -100,7 +100,7 @@ def _train_again_where_missing(plan: Plan, trial: FrozenTrial, files: TrialFiles
 
 def _manifest(plan: Plan, trial: FrozenTrial, history: Path) -> Manifest:
     value, best_epoch = trial.values[0], trial.user_attrs["best_epoch"]
-    if plan.folds > 1:  # the trial's are means over folds; this network was trained after them, on all train rows
+    if plan.search.folds > 1:  # the trial's are means over folds; this network was trained on all train rows
         value, best_epoch = _best_epoch(history, plan.metric)
     return Manifest(
         dataset=plan.dataset,
@@ -124,7 +124,6 @@ def _manifest(plan: Plan, trial: FrozenTrial, history: Path) -> Manifest:
 
 def _best_epoch(history: Path, metric: Metric) -> tuple[float, int]:
     """The best validation value in a `history.csv`, and its epoch, from 0."""
-    with history.open(newline="", encoding="utf-8") as file:
-        values = [float(row[f"val_{metric.name}"]) for row in csv.DictReader(file)]
+    values = read_history(history)[f"val_{metric.name}"]
     best = max(values) if metric.higher_is_better else min(values)
     return best, values.index(best)

@@ -2,13 +2,10 @@
 
 from typing import Any
 
-import numpy as np
-
 from contracts.schema import NumericFeature, Schema
 from contracts.settings.space import Choices, SearchSpace
+from models.search.plan import batch_size_for
 
-STEPS = 128  # an epoch has about so many
-SMALLEST_BATCH, LARGEST_BATCH = 32, 256
 # Piecewise-linear intervals with a learned layer after them: the MLP of Gorishniy et al. (2022, arXiv 2203.05556) that
 # does best on tables.
 EMBEDDING = 16
@@ -20,7 +17,7 @@ def complete(space: SearchSpace, schema: Schema, n_rows: int) -> SearchSpace:
     Args:
         n_rows: of the train rows.
     """
-    found: dict[str, Any] = {"batch_size": batch_size(n_rows)}
+    found: dict[str, Any] = {"batch_size": batch_size_for(n_rows)}
     numbers = [] if schema.image else [column for column in schema.inputs if isinstance(column, NumericFeature)]
     if not {"numeric", "numeric_embedding"} & space.keys() and numbers and all(c.tree_bins for c in numbers):
         found |= {"numeric": _either("piecewise", "standardise"), "numeric_embedding": EMBEDDING}
@@ -28,12 +25,6 @@ def complete(space: SearchSpace, schema: Schema, n_rows: int) -> SearchSpace:
     if space.get("output", "auto") in ("auto", "linear") and any(target.skewed for target in targets):
         found |= {} if any(target.log is None for target in targets) else {"target_scale": _either("log", "plain")}
     return {**found, **space}
-
-
-def batch_size(n_rows: int) -> int:
-    """The power of two with which an epoch has about `STEPS` steps, within limits."""
-    nearest = 2 ** round(np.log2(max(n_rows, 1) / STEPS))
-    return int(min(max(nearest, SMALLEST_BATCH), LARGEST_BATCH))
 
 
 def _either(*choices: str) -> Choices:

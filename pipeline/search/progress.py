@@ -76,11 +76,11 @@ class SearchProgress:
 
     def left(self) -> float | None:
         """Seconds until the budget is used up; None where they cannot be estimated yet."""
-        left = [] if self.plan.timeout is None else [self.plan.timeout - self._seconds()]
+        left = [] if self.plan.search.timeout is None else [self.plan.search.timeout - self._seconds()]
         here = self.counts.total() - self.already
-        if self.plan.n_trials is not None and here:
+        if self.plan.search.n_trials is not None and here:
             each = (self.last - self.began) / here
-            left.append(each * (self.plan.n_trials - self.counts.total()) - (time.monotonic() - self.last))
+            left.append(each * (self.plan.search.n_trials - self.counts.total()) - (time.monotonic() - self.last))
         return max(0.0, min(left)) if left else None
 
     def _live(self) -> Table:
@@ -91,15 +91,15 @@ class SearchProgress:
 
     def _done(self) -> str:
         total = self.counts.total()
-        return str(total) if self.plan.n_trials is None else f"{total}/{self.plan.n_trials}"
+        return str(total) if self.plan.search.n_trials is None else f"{total}/{self.plan.search.n_trials}"
 
     def _seconds(self) -> float:
         return self.before + (self.ended or time.monotonic()) - self.began
 
     def _share(self) -> float:
         """The share of the budget that is used up, from 0 to 1."""
-        trials = self.counts.total() / self.plan.n_trials if self.plan.n_trials else 0.0
-        return max(trials, self._seconds() / self.plan.timeout if self.plan.timeout else 0.0)
+        trials = self.counts.total() / self.plan.search.n_trials if self.plan.search.n_trials else 0.0
+        return max(trials, self._seconds() / self.plan.search.timeout if self.plan.search.timeout else 0.0)
 
 
 def duration(seconds: float) -> str:

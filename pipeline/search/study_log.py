@@ -39,7 +39,9 @@ class StudyLog:
 
     def __enter__(self) -> "StudyLog":
         try:
-            self._log_inputs(self.parent)
+            parts = {part: self.paths.prepared / f"{part}.parquet" for part in ("train", "validation")}
+            files = {part: (path, self.plan.data_md5[part]) for part, path in parts.items()}
+            runs.log_inputs(self.client, self.parent, files)
         except BaseException as error:
             self.__exit__(type(error))
             raise
@@ -75,7 +77,7 @@ class StudyLog:
             metrics |= {} if result.history else {f"best.val_{self.metric.name}": result.value}
             metrics |= {f"best.{name}": values[result.best_epoch] for name, values in result.history.items()}
         elif state == "duplicate":
-            earlier = self.study.trials[trial.user_attrs[DUPLICATES]]
+            earlier = self.study.get_trials(deepcopy=False)[trial.user_attrs[DUPLICATES]]
             metrics |= {f"best.val_{self.metric.name}": earlier.values[0]} if earlier.values else {}
         elif state == "pruned":
             reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
@@ -103,12 +105,12 @@ class StudyLog:
     def _log_pictures(self, best: FrozenTrial) -> None:
         """The value of every trial, how much each hyperparameter matters, and which values are good."""
         values = [
-            (t.number, value, t.state.name.lower())
+            (t.number, t.values[0], t.state.name.lower())
             for t in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-            if (value := t.values[0] if t.values else _last(t)) is not None
+            if t.values  # Optuna gives a pruned trial the value of its last report
         ]
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        metric, second = self.metric, self.plan.second_objective
+        metric, second = self.metric, self.plan.search.second_objective
         pictures = {
             "trial_history": lambda: study_plots.trial_history(values, metric),
             "importance": lambda: study_plots.importance(_importance(self.study), metric),
@@ -148,7 +150,8 @@ class StudyLog:
             runs.log_files(self.client, run, [plots.save(figure, Path(folder) / "learning_curves.png")])
 
     def _log_end(self, best: list[FrozenTrial]) -> None:
-        runs.log_files(self.client, self.parent, [self.paths.candidates / "trials.csv"])
+        files = [self.paths.candidates / "trials.csv", self.paths.data_report]
+        runs.log_files(self.client, self.parent, [file for file in files if file.exists()])
         states = [t.state.name.lower() for t in self.study.get_trials(deepcopy=False)]
         counts = {f"trials.{state}": float(states.count(state)) for state in ("complete", "pruned", "fail")}
         runs.log_metrics(
@@ -189,10 +192,6 @@ class StudyLog:
     def _end(self, status: str) -> None:
         runs.end_study_run(self.client, self.parent, status, seconds_searched(self.study))
 
-    def _log_inputs(self, run: str) -> None:
-        parts = {part: self.paths.prepared / f"{part}.parquet" for part in ("train", "validation")}
-        runs.log_inputs(self.client, run, {part: (path, self.plan.data_md5[part]) for part, path in parts.items()})
-
 
 def run_of(trial: FrozenTrial) -> str:
     """The run of a trial in MLflow; empty where MLflow did not take it."""
@@ -204,11 +203,6 @@ def _spread(name: str, values: tuple[float, ...]) -> dict[str, float]:
     if len(values) < 2:
         return {}
     return {f"{name}.mean": float(np.mean(values)), f"{name}.spread": float(np.std(values, ddof=1))}
-
-
-def _last(trial: FrozenTrial) -> float | None:
-    reported = trial.intermediate_values
-    return reported[max(reported)] if reported else None
 
 
 def _importance(study: optuna.Study) -> dict[str, float]:

@@ -60,7 +60,7 @@ def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | 
             for reason in reasons:
                 progress.say(reason)
             best = list(bundles.values())
-            if plan.second_objective != "none":
+            if plan.search.second_objective != "none":
                 progress.say(describe_choice(plan, study, best[0]))
             progress.end(log.comparison(best))
             with optional("the view of all trials in MLflow"):
@@ -70,8 +70,8 @@ def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | 
 
 def _prepare(plan: Plan, paths: Paths, folder: Path) -> Data:
     data = write_training_data(paths, folder)
-    if plan.folds > 1:
-        write_folds(data, paths.prepared / "train.parquet", plan.source, plan.bins, plan.folds, plan.seed)
+    if plan.search.folds > 1:
+        write_folds(data, paths.prepared / "train.parquet", plan.source, plan.bins, plan.search.folds, plan.search.seed)
     return data
 
 
@@ -99,11 +99,11 @@ def _rank(
     progress: SearchProgress,
 ) -> list[FrozenTrial]:  # fmt: skip
     """The trials that may be exported, the best first; finalists come before the others."""
-    ranked = best_trials(study, plan.tolerance)
+    ranked = best_trials(study, plan.search.tolerance)
     if not ranked:
         raise nothing_trained(plan, study)
-    if plan.finalist_seeds:
-        finalists, others = ranked[: plan.keep], ranked[plan.keep :]
+    if plan.search.finalist_seeds:
+        finalists, others = ranked[: plan.search.keep], ranked[plan.search.keep :]
         train_with_more_seeds(study, finalists, plan, data, trainer, scratch)
         log.finalists(finalists)
         finalists = rank_by_mean(study, finalists)
@@ -116,7 +116,8 @@ def _rank(
 def nothing_trained(plan: Plan, study: optuna.Study) -> UserError:
     """Why a search has no best trial, and what to do."""
     reasons = sorted({str(trial.user_attrs["reason"]) for trial in study.trials if "reason" in trial.user_attrs})
-    if plan.timeout is not None and seconds_searched(study) >= plan.timeout:
-        more = f"make tune DATASET={plan.dataset} TIMEOUT={2 * plan.timeout:.0f}"
-        reasons.append(f"the {plan.timeout:g} s of search.timeout are over; a longer search continues this one: {more}")
+    timeout = plan.search.timeout
+    if timeout is not None and seconds_searched(study) >= timeout:
+        more = f"make tune DATASET={plan.dataset} TIMEOUT={2 * timeout:.0f}"
+        reasons.append(f"the {timeout:g} s of search.timeout are over; a longer search continues this one: {more}")
     return UserError("\n  ".join(["no trial was trained to its end:", *reasons]))

@@ -96,7 +96,7 @@ def _bytes(path: str) -> bytes:
         raise
     except Exception as error:  # each store raises its own
         if "credential" in str(error).lower():
-            raise UserError(f"{path} cannot be read without credentials: {error}: set them as its store says") from None
+            raise UserError(f"{path} cannot be read without the store's credentials: {error}") from None
         raise UserError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
 
 

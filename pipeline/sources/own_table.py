@@ -18,8 +18,8 @@ from pipeline.sources.files import Part, absolute, flat, part_names, read_parts,
 from pipeline.sources.image_folders import folder_md5, read_images
 from pipeline.sources.queries import run_query
 from pipeline.sources.target_column import restore_classes, with_target
-from pipeline.sources.values import MISSING, Conversion, convert
-from pipeline.tables import IS_TEST, note_text_form
+from pipeline.sources.values import MISSING, Conversion, convert, parse_dates
+from pipeline.tables import IS_TEST, note_date_format, note_text_form
 
 
 class Reading(NamedTuple):
@@ -131,6 +131,9 @@ def _with_roles(table: pa.Table, source: Source) -> pa.Table:
             table, no_numbers = table.set_column(position, field.name, numbers[0]), no_numbers | found.no_numbers
         elif role not in ("number", "drop"):
             table = table.set_column(position, field.name, table[field.name].cast(pa.string()))
+        elif pa.types.is_string(field.type) and (dated := parse_dates(table[field.name].combine_chunks())) is not None:
+            form, moments = dated
+            table = table.set_column(position, note_date_format(pa.field(field.name, moments.type), form), moments)
     check_columns(table, source, no_numbers)
     return table
 

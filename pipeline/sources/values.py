@@ -70,7 +70,7 @@ def convert(
             columns[name] = column
             continue
         columns[name] = _numbers(column, convention, codes=name in as_numbers)
-        if columns[name] is None and (dated := _dates(column)) is not None:
+        if columns[name] is None and (dated := parse_dates(column)) is not None:
             formats[name], columns[name] = dated
         if columns[name] is None:
             columns[name] = column
@@ -120,7 +120,8 @@ def _unsigned(column: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(column, r"^\+", "")
 
 
-def _dates(column: pa.Array) -> tuple[str, pa.Array] | None:
+def parse_dates(column: pa.Array) -> tuple[str, pa.Array] | None:
+    """The one format that fits every text of a column, and the column as moments; None where no format does."""
     for form, pattern in DATES:
         if _matches(column, pattern):
             parsed = pc.strptime(column, format=form, unit="s", error_is_null=True)

@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from contracts.bundle import BundleDamaged
 from contracts.errors import UserError
 from contracts.settings.load import load_params
 from pipeline.environment import prepare_environment
@@ -28,7 +29,7 @@ def main() -> int:
     try:
         params = load_params(Path("params.yaml"), arguments.dataset)
         importlib.import_module(f"pipeline.stages.{arguments.stage}").run(params, Paths(arguments.dataset))
-    except UserError as error:
+    except (UserError, BundleDamaged) as error:
         print(f"{arguments.stage} {arguments.dataset}: {error}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, SystemExit) as end:

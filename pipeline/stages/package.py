@@ -9,6 +9,8 @@ from pathlib import Path
 
 import bentoml
 
+from contracts.bundle import check_bundle
+from contracts.errors import UserError
 from contracts.files import copy_modules
 from contracts.settings.load import Params
 from pipeline.paths import Paths
@@ -28,7 +30,7 @@ REQUIREMENTS = (
 
 def run(params: Params, paths: Paths) -> None:
     """Write `<dataset>.bento`, which does not need TensorFlow, MLflow or DVC."""
-    manifest = json.loads((paths.bundle / "manifest.json").read_text())
+    manifest = check_bundle(paths.bundle)
     version = json.loads(paths.selection.read_text())["version"]
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
@@ -43,8 +45,8 @@ def run(params: Params, paths: Paths) -> None:
             name=params.dataset,
             labels={
                 "dataset": params.dataset,
-                "git": manifest["git_revision"],
-                "mlflow_run": manifest["mlflow_run_id"],
+                "git": manifest.git_revision,
+                "mlflow_run": manifest.mlflow_run_id,
             },
             include=["*"],
             python={
@@ -61,5 +63,7 @@ def run(params: Params, paths: Paths) -> None:
 def _sample_prediction(context: Path) -> list[float]:
     """The prediction of the packaged code for the schema's sample, with which the service compares its own."""
     command = [sys.executable, "-m", "serving.predict_sample", "bundle"]
-    output = subprocess.run(command, cwd=context, check=True, capture_output=True, text=True, timeout=60).stdout
-    return json.loads(output)
+    done = subprocess.run(command, cwd=context, check=False, capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        raise UserError(done.stderr.strip())
+    return json.loads(done.stdout)

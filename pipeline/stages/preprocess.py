@@ -1,5 +1,6 @@
 """preprocess: split the rows, and infer the schema from the train split."""
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from contracts.files import md5
@@ -8,12 +9,18 @@ from pipeline.data.partition import divide
 from pipeline.data.roles import split_hints
 from pipeline.data.schema_inference import infer_schema
 from pipeline.data.target_checks import check_target
+from pipeline.data_report.report import write_report
 from pipeline.paths import Paths
 from pipeline.tables import IS_TEST, infer_task, write_rows
 
+PRINTED = 5  # warnings, the worst
+
 
 def run(params: Params, paths: Paths) -> None:
-    """Write `train`, `validation` and `test.parquet` and `schema.json`; no constant sees another split."""
+    """Write `train`, `validation` and `test.parquet`, `schema.json` and the data report.
+
+    No constant sees another split than train.
+    """
     raw = paths.raw / "data.parquet"
     table = pq.read_table(raw)
     settings = params.preprocess
@@ -27,13 +34,22 @@ def run(params: Params, paths: Paths) -> None:
     notes += split_hints(table, source)
     bins = params.bins_for(len(parts["train"]))
     schema = infer_schema(params.dataset, source, table.take(parts["train"]), md5(raw), bins, notes)
+    names = tuple(f.name for f in schema.features if not getattr(f, "missing", True))
+    gaps = tuple(name for name in names if pc.any(pc.is_null(table[name], nan_is_null=True)).as_py())
+    schema = schema.model_copy(update={"missing_elsewhere": gaps})
     paths.prepared.mkdir(parents=True, exist_ok=True)
     schema.save(paths.prepared / "schema.json")
-    for name, rows in parts.items():
-        write_rows(paths.prepared / f"{name}.parquet", table.take(rows))
+    tables = {name: table.take(rows) for name, rows in parts.items()}
+    for name, rows_of_part in tables.items():
+        write_rows(paths.prepared / f"{name}.parquet", rows_of_part)
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in parts.items())
     print(f"  {params.dataset}: {task} with {len(schema.features)} features; {counts} rows, by {source.splits_by.by}")
     for note in notes:
         print(f"  {params.dataset}: {note}")
     for column in schema.dropped:
         print(f"  {params.dataset}: {column.name} is left out ({column.role}): {column.reason}")
+    findings = write_report(paths.data_report, schema, tables, settings.seed)
+    for finding in findings[:PRINTED]:
+        print(f"  {params.dataset}: warning, {finding}")
+    warnings = "1 warning" if len(findings) == 1 else f"{len(findings)} warnings"
+    print(f"  {params.dataset}: {paths.data_report} describes the data, {warnings}")

@@ -1,27 +1,30 @@
 """select: the champion, decided on validation rows alone."""
 
+import csv
 import json
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from contracts.bundle import BundleDamaged
 from contracts.errors import UserError
-from contracts.metrics import BY_NAME, Metric
+from contracts.metrics import BY_NAME
 from contracts.schema import Schema, load_schema
 from contracts.settings.load import Params
+from pipeline.data.row_ids import row_ids
 from pipeline.data.splits import read_part
 from pipeline.evaluation import selection
 from pipeline.evaluation.baselines import baseline_predictions
+from pipeline.evaluation.comparison import compare
 from pipeline.evaluation.selection import Contender, Exclusion
 from pipeline.paths import Paths
 from pipeline.tracking import databases, registry, runs
 from serving.predictor import Predictor
-
-COMPARABLE = (None, Exclusion.SPLIT)  # exclusions with which a bundle still predicts the rows
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -31,62 +34,81 @@ def run(params: Params, paths: Paths) -> None:
     rows, y = read_part(paths.prepared / "validation.parquet", schema)
     folders = sorted((path for path in paths.candidates.iterdir() if path.is_dir()), key=lambda path: int(path.name))
     predictors = [Predictor(folder) for folder in folders]
+    predictions = [predictor.predict(rows) for predictor in predictors]
     candidates = tuple(
-        _score(f"candidate {folder.name}", folder, predictor, metric, rows, y)
-        for folder, predictor in zip(folders, predictors, strict=True)
+        _contender(f"candidate {folder.name}", folder, predictor, metric.compute(y, predicted))
+        for folder, predictor, predicted in zip(folders, predictors, predictions, strict=True)
     )
     baseline = metric.compute(y, baseline_predictions(schema, len(y)))
     client, _ = runs.connect(params.dataset)
     version = registry.champion(client, params.dataset)
     with tempfile.TemporaryDirectory() as scratch:
-        champion = None
+        champion = comparison = None
         if version is not None:
-            name, train_md5 = f"version {version}", predictors[0].manifest.train_md5
+            name = f"version {version}"
             try:
                 bundle = registry.download_bundle(params.dataset, version, Path(scratch))
                 predictor = Predictor(bundle)
-                exclusion = _exclusion(schema, predictor, train_md5)
-                champion = _score(name, bundle, predictor, metric, rows, y, exclusion)
+                exclusion = _exclusion(schema, predictor, bundle, predictors[0].manifest.train_md5, paths)
+                champion = _contender(name, bundle, predictor, float("nan"), exclusion)
             except (BundleDamaged, OSError, registry.MlflowException) as error:
                 champion = Contender(name, Path(), float("nan"), 0, 0, Exclusion.UNREADABLE, str(error))
+            else:
+                if exclusion is None:
+                    predicted = predictor.predict(rows)
+                    champion = replace(champion, value=metric.compute(y, predicted))
+                    best = candidates.index(selection.challenger(metric, candidates, baseline))
+                    comparison = compare(
+                        metric, y, predicted, predictions, best, _n_trainings(params, paths),
+                        params.select.confidence, params.preprocess.seed,
+                    )  # fmt: skip
         try:
-            decision = selection.decide(metric, candidates, champion, baseline, params.select.minimum_gain)
+            decision = selection.decide(metric, candidates, champion, baseline, comparison, params.select)
         except selection.NothingBeatsBaseline as error:
             raise UserError(str(error)) from None
         shutil.rmtree(paths.bundle, ignore_errors=True)
         shutil.copytree(decision.winner.bundle, paths.bundle)
     if decision.is_new:
+        trained_on = row_ids(pq.read_table(paths.prepared / "train.parquet"))
         with databases.failures_explained():
-            version = registry.register_bundle(client, params.dataset, paths.bundle)
+            version = registry.register_bundle(client, params.dataset, paths.bundle, trained_on)
             registry.set_champion_alias(client, params.dataset, version)
     report = selection.report(decision) | {"version": version}
     paths.selection.write_text(json.dumps(_nan_as_null(report), indent=2) + "\n", encoding="utf-8")
-    print(f"  {params.dataset}: {decision.winner.name} is served as version {version}: {selection.reason(decision)}")
+    print(f"  {params.dataset}: {decision.winner.name} is served as version {version}: {decision.reason}")
 
 
-def _score(
-    name: str, bundle: Path, predictor: Predictor, metric: Metric, rows: np.ndarray, y: np.ndarray,
-    exclusion: Exclusion | None = None,
-) -> Contender:  # fmt: skip
-    value = metric.compute(y, predictor.predict(rows)) if exclusion in COMPARABLE else float("nan")
+def _contender(
+    name: str, bundle: Path, predictor: Predictor, value: float, exclusion: Exclusion | None = None
+) -> Contender:
     manifest = predictor.manifest
     return Contender(name, bundle, value, manifest.n_parameters, manifest.trial, exclusion)
 
 
-def _exclusion(schema: Schema, champion: Predictor, train_md5: str) -> Exclusion | None:
-    """Why a champion cannot win.
+def _n_trainings(params: Params, paths: Paths) -> int:
+    """Among how many trained networks the candidates were chosen."""
+    with (paths.candidates / "trials.csv").open(newline="", encoding="utf-8") as file:
+        return params.train.restarts * sum(1 for _ in csv.DictReader(file))
+
+
+def _exclusion(schema: Schema, champion: Predictor, bundle: Path, train_md5: str, paths: Paths) -> Exclusion | None:
+    """Why no fair comparison with a champion is possible.
 
     Args:
+        bundle: the champion's, as downloaded.
         train_md5: of the train rows of the candidates.
     """
     if [(f.name, f.kind) for f in champion.schema.features] != [(f.name, f.kind) for f in schema.features]:
         return Exclusion.FEATURES
     if champion.schema.classes != schema.classes:
         return Exclusion.CLASSES
-    if champion.schema.raw_md5 == schema.raw_md5 and champion.manifest.train_md5 != train_md5:
-        # The present validation and test rows may be among its train rows, which makes it look better than it is.
-        return Exclusion.SPLIT
-    return None
+    if champion.manifest.train_md5 == train_md5:
+        return None
+    trained_on = registry.trained_on(bundle)
+    if trained_on is None:
+        return Exclusion.UNKNOWN_ROWS
+    now = row_ids(pq.read_table(paths.prepared / "validation.parquet"))
+    return Exclusion.TRAINED_ON if np.isin(now, trained_on).any() else None
 
 
 def _nan_as_null(value: Any) -> Any:

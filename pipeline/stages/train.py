@@ -16,10 +16,10 @@ def run(params: Params, paths: Paths) -> None:
     use_own_folder()
     with contextlib.ExitStack() as stack:
         cluster = None
-        if plan.scheduler is not None:  # first, so that nothing starts where it does not answer
+        if plan.search.scheduler is not None:  # first, so that nothing starts where it does not answer
             from models.search.workers.cluster import Cluster
 
-            cluster = stack.enter_context(Cluster(plan.scheduler))
+            cluster = stack.enter_context(Cluster(plan.search.scheduler))
         pool = stack.enter_context(Pool(workers=plan.workers, ahead=cluster is None))
         # Imported only now, while the pool's own process imports TensorFlow: each takes many seconds.
         from pipeline.search.train import search_and_export

@@ -20,6 +20,7 @@ from contracts.schema import NumericFeature, Schema
 from pipeline.tracking import provenance, runs
 
 CHAMPION = "champion"
+TRAINED_ON = "trained_on.npy"
 CODE = (
     "contracts/__init__.py",
     "contracts/bundle.py",
@@ -57,8 +58,16 @@ def download_bundle(dataset: str, version: str, folder: Path) -> Path:
     return Path(local) / "artifacts" / "bundle"
 
 
-def register_bundle(client: MlflowClient, dataset: str, bundle: Path) -> str:
-    """Log a bundle as a model of its trial's run, and register it; returns the new version.
+def trained_on(bundle: Path) -> np.ndarray | None:
+    """The ids of the rows that a downloaded version was trained on; None in a version from before they were kept."""
+    path = bundle.with_name(TRAINED_ON)
+    return np.load(path) if path.exists() else None
+
+
+def register_bundle(client: MlflowClient, dataset: str, bundle: Path, trained_on: np.ndarray) -> str:
+    """Log a bundle and the ids of its train rows as a model of its trial's run, and register it.
+
+    Returns the new version.
 
     The model is Python code over the bundle (`serving/mlflow_model.py`), so that nothing is pickled.
     """
@@ -66,10 +75,11 @@ def register_bundle(client: MlflowClient, dataset: str, bundle: Path) -> str:
     _, experiment = runs.connect(dataset)
     run = runs.find_or_create_run(client, experiment, manifest.mlflow_run_id, f"trial {manifest.trial}")
     with tempfile.TemporaryDirectory() as scratch, runs.reopened(client, run):
+        np.save(Path(scratch) / TRAINED_ON, trained_on)
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model="serving/mlflow_model.py",
-            artifacts={"bundle": str(bundle)},
+            artifacts={"bundle": str(bundle), "trained_on": str(Path(scratch) / TRAINED_ON)},
             code_paths=[str(path) for path in copy_modules(CODE, Path(scratch))],
             # Without a list MLflow imports the model once more to guess it.
             pip_requirements=[f"{name}=={version}" for name, version in provenance.versions(*REQUIREMENTS).items()],

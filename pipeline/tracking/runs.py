@@ -1,7 +1,6 @@
 """Experiments and runs in MLflow: a study is a parent run, its trials are child runs."""
 
 import contextlib
-import functools
 import json
 import logging
 import os
@@ -168,17 +167,11 @@ def abandon_trial(client: MlflowClient, experiment: str, parent: str, number: in
 
 def learning_curves(client: MlflowClient, experiment: str) -> Iterator[tuple[str, dict[str, list[tuple[int, float]]]]]:
     """`<study>/<trial>` of each trial, with the points (epoch from 1, value) of each metric."""
-    token = None
-    while True:
-        found = client.search_runs([experiment], "tags.kind = 'trial'", page_token=token)
-        for run in found:
-            points = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
-            # Step 0 has the metrics of the trial as a whole.
-            curves = {key: [(p.step, p.value) for p in values if p.step] for key, values in points.items()}
-            yield f"{run.data.tags['study']}/{run.info.run_name}", {key: c for key, c in curves.items() if c}
-        token = found.token
-        if not token:
-            return
+    for run in mlflow.search_runs([experiment], "tags.kind = 'trial'", output_format="list"):
+        points = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
+        # Step 0 has the metrics of the trial as a whole.
+        curves = {key: [(p.step, p.value) for p in values if p.step] for key, values in points.items()}
+        yield f"{run.data.tags['study']}/{run.info.run_name}", {key: c for key, c in curves.items() if c}
 
 
 def log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str] = {}) -> None:
@@ -236,15 +229,9 @@ def log_files(client: MlflowClient, run_id: str, paths: Iterable[Path], folder: 
 def _source() -> dict[str, str]:
     """The tags that MLflow shows as the source of a run: module, stage and dataset, and the commit."""
     module = ".".join(Path(sys.argv[0]).with_suffix("").parts[-3:]).removesuffix(".__main__")
-    commit = _commit()
+    commit = provenance.git_revision()
     return {
         "mlflow.source.type": "LOCAL",
         "mlflow.source.name": " ".join([module, *sys.argv[1:]]),
         **({"mlflow.source.git.commit": commit} if commit != "unknown" else {}),
     }
-
-
-@functools.cache
-def _commit() -> str:
-    """The commit, asked of git once for all runs of a process."""
-    return provenance.git_revision()

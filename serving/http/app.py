@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.errors import CLOSE_CONNECTION, FAILURE, Problem, problem_response
-from serving.http.endpoint import PredictEndpoint
+from serving.http.endpoint import Lane, PredictEndpoint
 from serving.http.middleware import RequestMiddleware
 from serving.model import ModelResponse, ServedModel
 from serving.openapi.description import DESCRIPTION_PATH, describe
@@ -25,6 +25,8 @@ from serving.protocols.routes import InfoRoute, info_routes, predict_routes
 from serving.settings import Settings
 
 THREADS = 2  # large bodies in work at once: one runs Python, one may be in the model; more only take memory
+BULK_PIXELS = 2**22  # of the pictures of a request that do not keep others waiting: 60 ms
+MAX_PIXELS = 2**28  # of a request in all: 16 pictures of 4096 by 4096, or one in 16 scans; 5 s
 
 
 def make_app(model: ServedModel, settings: Settings, swagger: Path) -> ASGIApp:
@@ -33,8 +35,8 @@ def make_app(model: ServedModel, settings: Settings, swagger: Path) -> ASGIApp:
     Args:
         swagger: the folder with Swagger UI's files.
     """
-    threads = ThreadPoolExecutor(THREADS)
-    endpoints = {route.path: PredictEndpoint(model, settings, threads, route) for route in predict_routes(model)}
+    lanes = (Lane(ThreadPoolExecutor(THREADS), BULK_PIXELS), Lane(ThreadPoolExecutor(1), MAX_PIXELS))
+    endpoints = {route.path: PredictEndpoint(model, settings, lanes, route) for route in predict_routes(model)}
     routes: list[BaseRoute] = [Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()]
     description = ModelResponse(orjson.dumps(describe(model)))
     description_route = InfoRoute(DESCRIPTION_PATH, "", lambda _: description)

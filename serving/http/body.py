@@ -16,31 +16,58 @@ WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 async def read_body(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, settings: Settings) -> bytes:
-    """The bytes of a body, decompressed.
+    """The bytes of a body, as they were sent.
 
     Args:
         scope: has the extension BODY_RECEIVED if the body needs no time limit any more.
 
     Raises:
-        Problem: 413 over the size limit, 408 after the time limit, 415 for an unknown encoding, 400 if it cannot be
-            decompressed.
+        Problem: 413 over the size limit, 408 after the time limit.
         ClientDisconnect: the client closed the connection.
     """
-    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
-    if encoding != "identity" and encoding not in WINDOW_BITS:
-        detail = "expected content encoding gzip, deflate or none, received another"
-        raise Problem(415, detail, headers=CLOSE_CONNECTION)
     declared = headers.get(b"content-length", b"0").decode("latin-1")
     if declared.isdecimal() and int(declared[:20]) > settings.max_body_bytes:
         raise _too_large(settings)
     received = BODY_RECEIVED in scope.get("extensions", ())  # a timer takes 15 of the 120 µs of a request
     try:
         async with contextlib.nullcontext() if received else asyncio.timeout(settings.timeout):
-            body = await _receive(receive, settings)
+            return await _receive(receive, settings)
     except TimeoutError:
         detail = f"the body did not arrive within {settings.timeout:g} seconds"
         raise Problem(408, detail, headers=CLOSE_CONNECTION) from None
-    return body if encoding == "identity" else _decompress(body, WINDOW_BITS[encoding], settings)
+
+
+def window_bits(headers: Mapping[bytes, bytes]) -> int | None:
+    """zlib's parameter for a body's content encoding, None if it has none.
+
+    Raises:
+        Problem: 415 for an unknown encoding.
+    """
+    encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
+    if encoding == "identity":
+        return None
+    if encoding not in WINDOW_BITS:
+        detail = "expected content encoding gzip, deflate or none, received another"
+        raise Problem(415, detail, headers=CLOSE_CONNECTION)
+    return WINDOW_BITS[encoding]
+
+
+def decompress(body: bytes, window_bits: int, settings: Settings) -> bytes:
+    """The content of a compressed body. Call it in a thread: 16 MiB take 40 ms.
+
+    Raises:
+        Problem: 413 over the size limit, 400 if it cannot be decompressed.
+    """
+    stream = zlib.decompressobj(window_bits)
+    try:
+        content = stream.decompress(body, settings.max_body_bytes + 1)
+    except zlib.error:
+        raise Problem(400, "the body is not compressed as content-encoding says") from None
+    if len(content) > settings.max_body_bytes:
+        raise _too_large(settings)
+    if not stream.eof or stream.unused_data:
+        raise Problem(400, "the compressed body is truncated, or something follows it")
+    return content
 
 
 async def _receive(receive: Receive, settings: Settings) -> bytes:
@@ -57,19 +84,6 @@ async def _receive(receive: Receive, settings: Settings) -> bytes:
         chunks.append(chunk)
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _decompress(body: bytes, window_bits: int, settings: Settings) -> bytes:
-    stream = zlib.decompressobj(window_bits)
-    try:
-        content = stream.decompress(body, settings.max_body_bytes + 1)
-    except zlib.error:
-        raise Problem(400, "the body is not compressed as content-encoding says") from None
-    if len(content) > settings.max_body_bytes:
-        raise _too_large(settings)
-    if not stream.eof or stream.unused_data:
-        raise Problem(400, "the compressed body is truncated, or something follows it")
-    return content
 
 
 def _too_large(settings: Settings) -> Problem:

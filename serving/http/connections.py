@@ -1,57 +1,135 @@
-"""Limits on the head of a request, which uvicorn has none for: a slow or endless head would keep its connection."""
+"""Limits on connections: uvicorn has none on a head, on a client that does not read, or on the number of connections.
 
+A reverse proxy has them (`deploy/nginx.conf`), but a service on a plain port must not depend on one.
+docs/decisions/0020-request-path.md says which of uvicorn's own limits were tried.
+"""
+
+import resource
+import sys
 from asyncio import TimerHandle, Transport
+from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving.http.body import BODY_RECEIVED
+from serving.settings import Settings
 
 MAX_HEAD_BYTES = 64 * 1024
+OTHER_FILES = 64  # open files of a worker beside its connections
+CONNECTIONS_PER_REQUEST = 4  # connections, idle ones too, for each request that may be in progress
 
 
-class RequestLimitsProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which closes a connection whose request head takes too long or is too large."""
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which ends a connection that keeps the service waiting."""
 
-    timeout = 30.0  # seconds from the connection, or from a request's first byte, to the end of the head
+    timeout = 30.0  # seconds from the connection, or from a response, to the end of the next head; and to read it
+    drain_seconds = 30.0  # from SIGTERM to the end of every connection
+    max_connections = 1024  # a further one ends the one that has kept the service waiting longest
     _timer: TimerHandle | None = None
-    _in_head = True
-    _head_bytes = 0
+    _since = 0.0  # when the present wait began
+    _unparsed_bytes = 0  # since the last end of a head or piece of a body: a head, trailers, or the head of a chunk
+    _data = _upgraded = b""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._start_timer()
+        self._since = self.loop.time()
+        self._end_long_wait()
+        if len(self.connections) > self.max_connections:
+            waiting = [other for other in self.connections if other is not self and other._is_waiting()]  # type: ignore[union-attr]
+            longest = min(waiting, key=lambda other: other._since, default=self)  # type: ignore[union-attr]
+            self.connections.discard(longest)
+            longest.transport.abort()  # type: ignore[union-attr]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._in_head:  # most heads arrive whole and start no timer here
-            self._head_bytes += len(data)
-            self._start_timer()
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.transport.close()
-
-    def on_message_begin(self) -> None:
-        self._in_head = True
-        super().on_message_begin()
+        self._unparsed_bytes += len(data)
+        while data:
+            self._data, self._upgraded = data, b""
+            super().data_received(data)
+            data = self._upgraded
+        if self._unparsed_bytes > MAX_HEAD_BYTES:
+            self.transport.abort()
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._stop_timer()
+        self._unparsed_bytes = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self.scope["extensions"] = {BODY_RECEIVED: {}}
         super().on_message_complete()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
-        super().connection_lost(exc)
+    def on_response_complete(self) -> None:
+        self._since = self.loop.time()
+        super().on_response_complete()
 
-    def _start_timer(self) -> None:
-        if self._timer is None:
-            self._timer = self.loop.call_later(self.timeout, self.transport.close)
+    def pause_writing(self) -> None:
+        self._since = self.loop.time()
+        super().pause_writing()
 
-    def _stop_timer(self) -> None:
-        self._head_bytes = 0
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+    def shutdown(self) -> None:
+        super().shutdown()
+        self.loop.call_later(self.drain_seconds, self.transport.abort)
+
+    def _is_waiting(self) -> bool:
+        """For the next head, or for the client to read."""
+        return self.flow.write_paused or self.cycle is None or self.cycle.response_complete
+
+    def _end_long_wait(self) -> None:
+        """Look at the clock again and again: a timer for each request would cost more."""
+        if self._is_waiting() and self.loop.time() - self._since > self.timeout:
+            self.transport.abort()  # `close` would wait for the client to read
+        else:
+            self._timer = self.loop.call_later(min(1, self.timeout / 4), self._end_long_wait)
+
+    def _should_upgrade(self) -> bool:
+        """Leave a request for another protocol, such as `curl --http2` sends, to `handle_websocket_upgrade`."""
+        return True
+
+    def handle_websocket_upgrade(self) -> None:
+        """Read the request again without its header `Upgrade`: llhttp takes what follows the head for the protocol."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            self.send_400_response("expected another method than CONNECT")
+            return
+        headers = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(headers))
+        stop = sys.exception()
+        assert isinstance(stop, httptools.HttpParserUpgrade)
+        self.parser = httptools.HttpRequestParser(self)
+        self._upgraded = head + self._data[stop.args[0] :]
+
+
+def uvicorn_options(settings: Settings) -> dict[str, Any]:
+    """Arguments of `uvicorn.Config`."""
+    limits = {
+        "timeout": settings.timeout,
+        "drain_seconds": settings.drain_seconds,
+        "max_connections": CONNECTIONS_PER_REQUEST * settings.max_concurrency,
+    }
+    protocol = type("Protocol", (LimitedProtocol,), limits)
+    # The tasks end after their connections.
+    return {"http": protocol, "access_log": False, "timeout_graceful_shutdown": int(settings.drain_seconds) + 1}
+
+
+def within_open_files(settings: Settings) -> Settings:
+    """The settings with no more requests at once than the limit on open files leaves room for.
+
+    Raises the soft limit as far as is needed.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS_PER_REQUEST * settings.max_concurrency + OTHER_FILES
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return settings
+    files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    n_requests = max(1, (files - OTHER_FILES) // CONNECTIONS_PER_REQUEST)
+    return settings._replace(max_concurrency=min(settings.max_concurrency, n_requests))

@@ -1,8 +1,10 @@
 """A route that predicts, from the request's head to its response."""
 
 import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
@@ -10,23 +12,34 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serving.errors import CLOSE_CONNECTION, Problem, problem_response
-from serving.http.body import read_body
+from serving.http.body import decompress, read_body, window_bits
 from serving.model import ModelResponse, ServedModel
-from serving.parsing.image_files import may_contain_image_file, set_decoding_deadline
+from serving.parsing.image_files import PixelsExceeded, limit_pixels
+from serving.parsing.media_type import MediaType, parse_media_type
 from serving.protocols.routes import PredictRoute
 from serving.settings import Settings
 
 MAX_INLINE_BYTES = 32 * 1024  # a smaller body is answered before a thread could take it over
+MAX_INLINE_PIXELS = 2**17  # of its pictures, a millisecond or two
+
+
+class Lane(NamedTuple):
+    """Threads for requests whose pictures have at most that many pixels."""
+
+    threads: ThreadPoolExecutor
+    max_pixels: int
 
 
 class PredictEndpoint:
-    """The ASGI application of one route. Turns a `Problem` into its response."""
+    """The ASGI application of one route. Turns a `Problem` into its response.
 
-    def __init__(
-        self, model: ServedModel, settings: Settings, threads: ThreadPoolExecutor, route: PredictRoute
-    ) -> None:
-        self._model, self._settings, self._threads, self._route = model, settings, threads, route
-        self._images = model.schema.image is not None
+    Args:
+        lanes: from fast to slow. A request moves on when its pictures have too many pixels, so that those who send
+            small ones do not wait for large ones.
+    """
+
+    def __init__(self, model: ServedModel, settings: Settings, lanes: Sequence[Lane], route: PredictRoute) -> None:
+        self._model, self._settings, self._lanes, self._route = model, settings, lanes, route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -39,36 +52,42 @@ class PredictEndpoint:
         await response(scope, receive, send)
 
     async def _predict(self, scope: Scope, receive: Receive) -> ModelResponse:
-        handler, timeout = self._route.handler, self._settings.timeout
+        settings, route = self._settings, self._route
         headers = dict(reversed(scope["headers"]))  # the first of several headers with one name counts
-        content_type = headers.get(b"content-type", b"application/json").decode("latin-1")
-        _check_content_type(content_type.lower(), self._route.content_types)
-        body = await read_body(scope, headers, receive, self._settings)
-        arguments: tuple[Any, ...] = (self._model, body, content_type)
-        if self._route.takes_headers:
-            arguments = (*arguments, Headers(scope=scope))
-        if len(body) <= MAX_INLINE_BYTES and not (self._images and may_contain_image_file(body)):
-            return handler(*arguments)
+        media_type = parse_media_type(headers.get(b"content-type", b"application/json"))
+        _check_media_type(media_type, route.content_types)
+        encoding = window_bits(headers)
+        body = await read_body(scope, headers, receive, settings)
 
-        def predict_in_thread() -> ModelResponse:
-            set_decoding_deadline(timeout)
-            return handler(*arguments)
+        def answer(max_pixels: int) -> ModelResponse:
+            limit_pixels(max_pixels)
+            content = body if encoding is None else decompress(body, encoding, settings)
+            if route.takes_headers:
+                return route.handler(self._model, content, media_type, Headers(scope=scope))
+            return route.handler(self._model, content, media_type)
 
+        if len(body) <= MAX_INLINE_BYTES and encoding is None:
+            with contextlib.suppress(PixelsExceeded):
+                return answer(MAX_INLINE_PIXELS)
         try:
-            async with asyncio.timeout(timeout):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, predict_in_thread)
+            async with asyncio.timeout(settings.timeout):
+                return await self._answer_in_thread(answer)
         except TimeoutError:
-            raise Problem(504, f"no answer within {timeout:g} seconds") from None
+            detail = f"no answer within {settings.timeout:g} seconds"
+            raise Problem(504, detail, headers={"Retry-After": "1"}) from None
+
+    async def _answer_in_thread(self, answer: Callable[[int], ModelResponse]) -> ModelResponse:
+        for lane in self._lanes:
+            with contextlib.suppress(PixelsExceeded):
+                return await asyncio.get_running_loop().run_in_executor(lane.threads, answer, lane.max_pixels)
+        limit = f"at most {self._lanes[-1].max_pixels} pixels, times the scans of a JPEG, in a request"
+        raise Problem(413, f"expected pictures of {limit}, received more")
 
 
-def _check_content_type(content_type: str, accepted: tuple[str, ...]) -> None:
+def _check_media_type(media_type: MediaType, accepted: tuple[str, ...]) -> None:
     """Refuse another media type or charset with 415."""
-    if content_type in accepted:
-        return
-    media_type, _, parameters = content_type.partition(";")
-    if media_type.strip() not in accepted:
+    if media_type.name not in accepted:
         detail = f"expected content type {' or '.join(accepted)}, received another"
         raise Problem(415, detail, headers=CLOSE_CONNECTION)
-    name, _, charset = parameters.strip().partition("=")
-    if name == "charset" and charset.strip("\"' ") not in ("utf-8", "utf8", "us-ascii"):
+    if media_type.charset not in ("utf-8", "utf8", "us-ascii"):
         raise Problem(415, "expected charset utf-8, received another", headers=CLOSE_CONNECTION)

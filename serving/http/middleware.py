@@ -3,6 +3,7 @@
 One ASGI layer for all six, because they share the headers, the clock and the wrapped `send`.
 """
 
+import asyncio
 import itertools
 import re
 import secrets
@@ -62,6 +63,7 @@ class RequestMiddleware:
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
+                self._active -= not status  # a client that is slow to read takes no place
                 status = message["status"]
                 extra = HEADERS if scope["method"] == "POST" else PAGE_HEADERS
                 message["headers"] = [*message["headers"], *extra, (b"x-request-id", request_id)]
@@ -78,8 +80,10 @@ class RequestMiddleware:
             print(traceback.format_exc(), file=sys.stderr, flush=True)
             if status == 0:
                 await problem_response(FAILURE, path)(scope, receive, send_with_headers)
+        except asyncio.CancelledError:  # the time to drain is over
+            pass
         finally:
-            self._active -= 1
+            self._active -= not status
             self._record(scope, request_id, status or 499, time.perf_counter() - started)
 
     def _check_load(self, path: str) -> Problem | None:
@@ -97,7 +101,7 @@ class RequestMiddleware:
             request=request_id.decode(),
             client=scope["client"][0] if scope.get("client") else None,
             method=scope["method"],
-            path=path[:200].encode("utf-8", "replace").decode(),
+            path=path[:100].encode("utf-8", "replace").decode(),
             status=status,
             ms=round(seconds * 1000, 3),
         )

@@ -3,24 +3,27 @@
 import base64
 import binascii
 import io
-import math
-import re
 import threading
-import time
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from contracts.schema import ImageFeature
 
-LONG_BASE64 = re.compile(rb'"[\w+/=\\:;,-]{1000}')  # an image that is slow to decode has more base64 than this
+if TYPE_CHECKING:
+    from PIL import Image
+
+START_OF_SCAN = b"\xff\xda"
 MAX_SIDE = 4096  # pixels; larger images are refused before decoding
+MAX_SCANS = 100  # of a JPEG; cameras and programs write up to 12, and every scan goes through all pixels
+MIN_COST = 4096  # an image costs as much as that many pixels before the first one is decoded
 
 _thread = threading.local()
 
 
-class DeadlineExceeded(Exception):
-    """The request's deadline has passed, so nobody waits for this image."""
+class PixelsExceeded(Exception):
+    """The images of a request have more pixels than `limit_pixels` allows."""
 
 
 class ImageError(Exception):
@@ -39,28 +42,26 @@ def decode_image(content: bytes, image: ImageFeature) -> np.ndarray:
 
     Raises:
         ImageError: the file is truncated, too large, or neither PNG nor JPEG.
-        DeadlineExceeded: see `set_decoding_deadline`.
+        PixelsExceeded: see `limit_pixels`.
     """
-    if time.monotonic() > getattr(_thread, "deadline", math.inf):
-        raise DeadlineExceeded
     from PIL import Image  # 60 ms, which a service of rows need not pay
 
     size = (image.width, image.height)
+    too_large = ImageError(f"at most {MAX_SIDE} by {MAX_SIDE} pixels", "a larger picture")
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
             warnings.simplefilter("ignore")
             if max(picture.size) > MAX_SIDE:
-                raise ImageError(f"at most {MAX_SIDE} by {MAX_SIDE} pixels", "a larger picture")
-            picture.load()
-            if picture.mode.startswith("I"):  # 16 bits, which Pillow would clip instead of scale
-                grey = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
-            elif "A" in picture.mode or "transparency" in picture.info:
-                black = Image.new("RGBA", picture.size, "black")
-                grey = Image.alpha_composite(black, picture.convert("RGBA")).convert("L")
-            else:
-                grey = picture.convert("L")
-    except ImageError:
+                raise too_large
+            n_scans = content.count(START_OF_SCAN) if picture.format == "JPEG" else 1
+            if n_scans > MAX_SCANS:
+                raise ImageError(f"a JPEG of at most {MAX_SCANS} scans", "more scans")
+            _count_pixels(max(MIN_COST, picture.width * picture.height * n_scans))
+            grey = _grey(picture)
+    except (ImageError, PixelsExceeded):
         raise
+    except Image.DecompressionBombError:
+        raise too_large from None
     except Exception:  # Pillow's decoders raise many types; none says more than this message
         raise ImageError("a whole PNG or JPEG picture", "something else, or a part of one") from None
     if grey.size != size:
@@ -68,15 +69,35 @@ def decode_image(content: bytes, image: ImageFeature) -> np.ndarray:
     return np.asarray(grey, dtype=np.float32).reshape(-1) * np.float32(image.maximum / 255)
 
 
-def set_decoding_deadline(seconds: float) -> None:
-    """Stop this thread from decoding images after that time; a request of thousands would outlive its response."""
-    _thread.deadline = time.monotonic() + seconds
+def limit_pixels(maximum: int) -> None:
+    """Let this thread decode images of that many pixels in all, those of a JPEG times its scans."""
+    _thread.pixels = maximum
 
 
-def may_contain_image_file(body: bytes) -> bool:
-    """Whether a body may hold an image file: 2 KB of PNG can take a tenth of a second to decode."""
-    binary = not body.isascii() and (b"\x89PNG" in body or b"\xff\xd8\xff" in body)
-    return binary or LONG_BASE64.search(body) is not None
+def _count_pixels(n_pixels: int) -> None:
+    left = getattr(_thread, "pixels", None)
+    if left is not None:  # none outside of the service
+        if n_pixels > left:
+            raise PixelsExceeded
+        _thread.pixels = left - n_pixels
+
+
+def _grey(picture: "Image.Image") -> "Image.Image":
+    """8 bits of grey, transparent pixels black. Of 16 bits the upper 8 count, as Pillow reads colours of 16 bits."""
+    from PIL import Image
+
+    has_16_bits = "16" in str(picture.tile[0].args)
+    picture.load()
+    transparent = picture.info.get("transparency")
+    if picture.mode.startswith("I"):  # Pillow would clip 16 bits of grey
+        values = np.asarray(picture)
+        return Image.fromarray(np.where(values == transparent, 0, values >> 8).astype(np.uint8))
+    if has_16_bits and isinstance(transparent, tuple):
+        picture.info["transparency"] = tuple(value >> 8 for value in transparent)
+    if "A" in picture.mode or transparent is not None:
+        black = Image.new("RGBA", picture.size, "black")
+        return Image.alpha_composite(black, picture.convert("RGBA")).convert("L")
+    return picture.convert("L")
 
 
 def decode_base64(text: str) -> bytes:

@@ -7,6 +7,7 @@ import orjson
 from serving.errors import FieldError, Problem, invalid_request, json_type, quote_name
 from serving.model import ModelResponse, ServedModel
 from serving.parsing.json_body import unknown_key_errors
+from serving.parsing.media_type import MediaType
 from serving.protocols.tensorflow_serving import column_rows
 from serving.validation.csv_rows import csv_rows, header_errors
 from serving.validation.validator import EncodedRows
@@ -14,10 +15,9 @@ from serving.validation.validator import EncodedRows
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
-def invocations(model: ServedModel, body: bytes, content_type: str) -> ModelResponse:
+def invocations(model: ServedModel, body: bytes, media_type: MediaType) -> ModelResponse:
     """A record per row: a probability for each class, or the target's value, as the registered model returns them."""
-    is_csv = content_type.lower().startswith("text/csv")
-    rows = csv_rows(model.validator, body) if is_csv else _document_rows(model, body)
+    rows = csv_rows(model.validator, body) if media_type.name == "text/csv" else _document_rows(model, body)
     predictions = [dict(zip(model.outputs, row, strict=True)) for row in model.predict(rows).tolist()]
     return ModelResponse(orjson.dumps({"predictions": predictions, **model.warnings(rows)}))
 

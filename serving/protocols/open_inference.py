@@ -13,6 +13,7 @@ from serving.errors import FieldError, Problem, invalid_request, json_type, quot
 from serving.model import ModelResponse, ServedModel
 from serving.parsing.image_files import ImageError, decode_base64, decode_image
 from serving.parsing.json_body import unknown_key_errors
+from serving.parsing.media_type import MediaType
 from serving.protocols.open_inference_tensors import read_tensor, write_tensor
 from serving.validation.images import check_pixels
 from serving.validation.validator import EncodedRows
@@ -21,7 +22,7 @@ ROWS = "rows"  # a tensor of this name has all features, in the schema's order
 KEYS = ("id", "inputs", "outputs", "parameters")
 
 
-def infer(model: ServedModel, body: bytes, content_type: str, json_length: str | None) -> ModelResponse:
+def infer(model: ServedModel, body: bytes, media_type: MediaType, json_length: str | None) -> ModelResponse:
     """`POST …/infer`.
 
     Args:

@@ -5,18 +5,18 @@ import orjson
 from serving.errors import Problem, invalid_request
 from serving.model import ModelResponse, ServedModel
 from serving.parsing.json_body import unknown_key_errors
+from serving.parsing.media_type import MediaType
 from serving.protocols.image_upload import uploaded_rows
 from serving.protocols.prediction_json import prediction_objects
 from serving.validation.csv_rows import csv_rows
 
 
-def predict(model: ServedModel, body: bytes, content_type: str) -> ModelResponse:
+def predict(model: ServedModel, body: bytes, media_type: MediaType) -> ModelResponse:
     """Labels with probabilities, or values, for instances in JSON, the rows of a CSV text, or image files."""
-    media_type = content_type.partition(";")[0].lower()
-    if media_type == "text/csv":
+    if media_type.name == "text/csv":
         rows = csv_rows(model.validator, body)
-    elif media_type != "application/json":
-        rows = uploaded_rows(model.validator, body, content_type)
+    elif media_type.name != "application/json":
+        rows = uploaded_rows(model.validator, body, media_type)
     else:
         document = model.validator.parse_json(body, ("instances",))
         if errors := unknown_key_errors(document, ("instances",)):

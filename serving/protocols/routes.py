@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.datastructures import Headers
 
 from serving.model import ModelResponse, ServedModel
+from serving.parsing.media_type import MediaType
 from serving.protocols import mlflow_scoring, open_inference, predict, tensorflow_serving
 
 JSON = ("application/json",)
@@ -27,7 +28,7 @@ class Protocol(Enum):
 
 
 class PredictRoute(NamedTuple):
-    """A route that predicts: `handler` takes the model, the body and the content type."""
+    """A route that predicts: `handler` takes the model, the body and its media type."""
 
     path: str
     protocol: Protocol
@@ -97,8 +98,8 @@ def information(model: ServedModel) -> dict[str, Any]:
     return {"model": identity, "schema": model.schema.model_dump(), "manifest": model.manifest.model_dump()}
 
 
-def _infer(model: ServedModel, body: bytes, content_type: str, headers: Headers) -> ModelResponse:
-    return open_inference.infer(model, body, content_type, headers.get("inference-header-content-length"))
+def _infer(model: ServedModel, body: bytes, media_type: MediaType, headers: Headers) -> ModelResponse:
+    return open_inference.infer(model, body, media_type, headers.get("inference-header-content-length"))
 
 
 def _json(describe: Callable[[ServedModel], dict[str, Any]]) -> Callable[[ServedModel], ModelResponse]:

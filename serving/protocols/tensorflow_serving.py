@@ -9,12 +9,13 @@ from contracts.schema import CategoricalFeature, DateFeature, ImageFeature
 from serving.errors import FieldError, Problem, invalid_request, json_type, quote_name
 from serving.model import ModelResponse, ServedModel
 from serving.parsing.json_body import unknown_key_errors
+from serving.parsing.media_type import MediaType
 from serving.validation.validator import EncodedRows
 
 SIGNATURE = "serving_default"
 
 
-def predict(model: ServedModel, body: bytes, content_type: str) -> ModelResponse:
+def predict(model: ServedModel, body: bytes, media_type: MediaType) -> ModelResponse:
     """`predictions` for `instances` (rows), `outputs` for `inputs` (columns)."""
     document = model.validator.parse_json(body, ("instances", "inputs"))
     if errors := unknown_key_errors(document, ("instances", "inputs", "signature_name")):

@@ -24,7 +24,7 @@ def csv_rows(validator: InputValidator, body: bytes) -> EncodedRows:
         Problem: 400 with the line and column of every error.
     """
     try:
-        text = body.decode("utf-8-sig")
+        text = _decode(validator, body)
         form = form_of(validator, text.partition("\n")[0])
         lines = list(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=form.delimiter))
     except UnicodeDecodeError as error:
@@ -32,6 +32,15 @@ def csv_rows(validator: InputValidator, body: bytes) -> EncodedRows:
     except csv.Error as error:
         raise Problem(400, f"the CSV cannot be read: {error}") from None
     return validate_lines(validator, lines, form)
+
+
+def _decode(validator: InputValidator, body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if validator.schema.text is None or validator.schema.text.encoding.startswith("utf-8"):
+            raise
+        return body.decode(validator.schema.text.encoding)
 
 
 def form_of(validator: InputValidator, header: str) -> TextForm:

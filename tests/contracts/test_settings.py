@@ -115,7 +115,7 @@ def test_the_metric_follows_the_task_unless_it_is_named() -> None:
          "threshold, wilcoxon, received 'medain'; did you mean 'median'?"),
         ("preprocess.test_fraction", 0.0, "expected greater than 0, received 0.0"),
         ("preprocess.test_fraction", float("nan"), "expected a finite number, received nan"),
-        ("train.epochs", -3, "expected greater than or equal to 1, received -3"),
+        ("train.patience", -3, "expected greater than or equal to 1, received -3"),
         ("train.class_weights", "balancd", "expected one of none, balanced or a valid dictionary, "
          "received 'balancd'; did you mean 'balanced'?"),
         ("fetch.timeout", "30", "expected a valid number, received '30'"),
@@ -142,7 +142,7 @@ def test_a_wrong_value_is_told_once_with_its_file_and_key(params, where: str, va
     assert lines == [f"params.yaml: {where}: {told}"]
 
 
-@pytest.mark.parametrize("where", ["search.n_trials", "train.epochs", "preprocess.seed"])
+@pytest.mark.parametrize("where", ["search.n_trials", "train.patience", "preprocess.seed"])
 def test_a_wrong_value_of_one_dataset_names_that_datasets_file(params, where: str) -> None:
     put(params.parent / "catalog/wine.yaml", where, "many")
     assert problems(params) == [f"catalog/wine.yaml: {where}: expected a valid integer, received 'many'"]

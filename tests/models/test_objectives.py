@@ -84,7 +84,7 @@ def searched(pool, folder, monkeypatch, tmp_path):
 
 def fold(params: Params, folder: Path, data: Data) -> None:
     train = Paths("wine", folder).prepared / "train.parquet"
-    write_folds(data, train, params.source, params.preprocess.bins, params.search.folds, params.search.seed)
+    write_folds(data, train, params.source, params.bins_for(0), params.search.folds, params.search.seed)
 
 
 def test_each_train_row_is_held_out_once_and_constants_are_those_of_the_others(folder, load, tmp_path) -> None:
@@ -200,8 +200,8 @@ def test_a_test_over_folds_needs_folds_and_is_the_choice_for_many(load) -> None:
     with pytest.raises(UserError, match="folds above 1 for pruner: wilcoxon"):
         load(pruner="wilcoxon")
     assert load(pruner="wilcoxon", folds=3).search.pruner.type == "wilcoxon"
-    assert plan_of(load(folds=5)).pruner.type == "wilcoxon"
-    assert plan_of(load(folds=3)).pruner.type == "median"
+    assert plan_of(load(folds=5)).search.pruner.type == "wilcoxon"
+    assert plan_of(load(folds=3)).search.pruner.type == "median"
 
 
 def test_the_smallest_within_the_tolerance_of_the_best_is_taken() -> None:

@@ -79,9 +79,9 @@ def test_a_grid_that_is_larger_than_the_budget_goes_on_where_it_was(tmp_path, lo
 
 
 def test_auto_is_a_grid_where_the_budget_has_room_for_it(load) -> None:
-    assert load(n_trials=36).sampler == "grid"
-    assert load(n_trials=35).sampler == "tpe"
-    assert load(PLAIN, n_trials=1000).sampler == "tpe"
+    assert load(n_trials=36).search.sampler == "grid"
+    assert load(n_trials=35).search.sampler == "tpe"
+    assert load(PLAIN, n_trials=1000).search.sampler == "tpe"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_gp_without_its_package_says_what_to_install(load, monkeypatch) -> None:
     with pytest.raises(UserError, match=r"PyTorch for sampler: gp, .*uv pip install torch"):
         load(PLAIN, sampler="gp")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
-    assert load(PLAIN, sampler="gp").sampler == "gp"
+    assert load(PLAIN, sampler="gp").search.sampler == "gp"
 
 
 def test_the_default_configuration_is_tried_first_and_once(tmp_path, load) -> None:
@@ -127,7 +127,7 @@ def test_the_default_configuration_is_tried_first_and_once(tmp_path, load) -> No
     first = {"depth": 2, "width_1": 40, "width_2": 40, "dropout": 0.25, "optimizer": "adam"}
     assert study.trials[0].params == {**first, "learning_rate": pytest.approx(10**-2.5)}
     assert [trial.params["dropout"] == 0.25 for trial in study.trials] == [True, False, False]
-    assert default_configuration(load().space)["dropout"] == 0.1
+    assert default_configuration(load().search.space)["dropout"] == 0.1
     study, _ = search(tmp_path, load(sampler="grid", n_trials=1), name="")
     assert "fixed_params" not in study.trials[0].system_attrs
 
@@ -137,8 +137,8 @@ OWN_WIDTHS = {**SMALL, "width": {"type": "int", "low": 16, "high": 32, "step": 1
 
 @pytest.mark.parametrize(("space", "n"), [(SMALL, 36), (PLAIN, None), (OWN_WIDTHS, (2 + 4 + 8) * 4 * 3)])
 def test_configurations_are_counted_with_their_conditions(load, space, n) -> None:
-    assert count_configurations(load(space).space, 1000) == n
-    assert n is None or count_configurations(load(space).space, n - 1) is None
+    assert count_configurations(load(space).search.space, 1000) == n
+    assert n is None or count_configurations(load(space).search.space, n - 1) is None
 
 
 def test_a_configuration_that_was_trained_is_not_trained_again(tmp_path, load) -> None:
@@ -231,5 +231,5 @@ def test_with_a_second_objective_nothing_is_pruned_and_a_front_is_kept(tmp_path,
 
 
 def test_auto_with_two_objectives_is_a_genetic_search_where_there_is_room_for_it(load) -> None:
-    assert load(PLAIN, second_objective="parameters", n_trials=999).sampler == "tpe"
-    assert load(PLAIN, second_objective="parameters", n_trials=1000).sampler == "nsga2"
+    assert load(PLAIN, second_objective="parameters", n_trials=999).search.sampler == "tpe"
+    assert load(PLAIN, second_objective="parameters", n_trials=1000).search.sampler == "nsga2"

@@ -94,7 +94,7 @@ def test_one_worker_and_one_seed_give_the_same_study(pool: Pool, data: Data, tmp
 
 
 def test_a_failed_trial_counts_and_the_study_goes_on(pool: Pool, data: Data, tmp_path: Path) -> None:
-    space = {**plan().space, "optimizer": "sgd", "learning_rate": 1e30}
+    space = {**plan().search.space, "optimizer": "sgd", "learning_rate": 1e30}
     study, told = search(pool, data, f"sqlite:///{tmp_path / 'study.db'}", plan(n_trials=2, space=space))
     assert [state for _, state, _ in told] == ["failed", "failed"]
     assert "the loss is" in told[0][2]

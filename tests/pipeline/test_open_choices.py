@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from contracts.settings.load import Choices, Source, load_params
+from models.search.plan import resolve_epochs
 from pipeline.data.schema_inference import infer_schema
 from pipeline.paths import Paths
 from pipeline.search.plan import make_plan
@@ -30,7 +31,7 @@ def space_of(tmp_path: Path):
             write_rows(paths.prepared / f"{part}.parquet", rows)
         source = Source(source="scikit-learn", task="regression")
         infer_schema("diabetes", source, rows, "md5", bins).save(paths.prepared / "schema.json")
-        return make_plan(params.model_copy(update={"search": search}), paths).space
+        return make_plan(params.model_copy(update={"search": search}), paths).search.space
 
     return planned
 
@@ -69,6 +70,13 @@ def test_an_encoding_is_not_searched_without_intervals_or_against_the_space(spac
 @pytest.mark.parametrize(("copies", "size"), [(1, 32), (200, 64), (2000, 256)])
 def test_a_batch_grows_with_the_rows(space_of, copies, size) -> None:
     assert space_of(EVEN, copies=copies)["batch_size"] == size
+
+
+@pytest.mark.parametrize(("n_rows", "most"), [(96, 200), (4_000, 80), (30_000, 85), (1_000_000, 50)])
+def test_a_training_with_many_steps_has_fewer_epochs(n_rows, most) -> None:
+    train = load_params(ROOT / "params.yaml", "diabetes").train
+    assert resolve_epochs(train, n_rows) == most
+    assert resolve_epochs(train.model_copy(update={"epochs": 7}), n_rows) == 7
 
 
 def test_a_batch_size_of_the_space_stays(space_of) -> None:

@@ -10,6 +10,7 @@ import optuna
 import pytest
 
 from contracts.errors import UserError
+from pipeline.search.studies import create_storage
 from pipeline.tracking import databases
 from pipeline.tracking.locks import study_lock
 
@@ -36,6 +37,16 @@ def test_a_damaged_study_database_is_refused_with_advice_and_not_changed(
     with pytest.raises(UserError, match=f"{path} is damaged .* set it aside with `mv {path} {path}.damaged`"):
         databases.check_usable(address, "OPTUNA_STORAGE", "studies")
     assert path.read_bytes() == damaged
+
+
+def test_a_search_waits_for_the_disk_at_checkpoints_only_and_keeps_its_commits(tmp_path: Path) -> None:
+    path = tmp_path / "optuna.db"
+    storage = create_storage(f"sqlite:///{path}")
+    optuna.create_study(study_name="kept", storage=storage)
+    with storage.engine.connect() as connection:
+        assert connection.exec_driver_sql("pragma synchronous").scalar() == 1
+        assert connection.exec_driver_sql("pragma journal_mode").scalar() == "wal"
+    assert optuna.get_all_study_names(f"sqlite:///{path}") == ["kept"]
 
 
 def test_a_database_that_another_process_writes_to_is_not_damaged(tmp_path: Path) -> None:

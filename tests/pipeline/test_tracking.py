@@ -15,6 +15,8 @@ from pipeline.tracking import registry, runs
 from serving.predictor import Predictor
 from tests.serving.bundles import TICKETS, make_bundle
 
+TRAINED_ON = np.array([3, 5, 2**63], np.uint64)
+
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -32,7 +34,7 @@ def log_trial(client, experiment: str, started: int = 1000) -> str:
 
 def register(client, schema: Schema, folder: Path) -> str:
     make_bundle(schema, folder)
-    return registry.register_bundle(client, "tickets", folder)
+    return registry.register_bundle(client, "tickets", folder, TRAINED_ON)
 
 
 def test_an_experiment_opens_in_the_layout_of_model_training_also_an_older_one(store) -> None:
@@ -105,6 +107,7 @@ def test_the_champion_is_the_version_with_the_alias(store, tmp_path: Path) -> No
     (tmp_path / "downloaded").mkdir()
     bundle = registry.download_bundle("tickets", "1", tmp_path / "downloaded")
     assert Predictor(bundle).schema == TICKETS
+    assert registry.trained_on(bundle).tolist() == TRAINED_ON.tolist()
 
 
 def test_the_view_of_trials_has_the_best_first(store) -> None:

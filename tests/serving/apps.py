@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from contracts.encoding import encode
 from contracts.schema import Schema
 from serving.http.app import make_app
-from serving.http.connections import RequestLimitsProtocol
+from serving.http.connections import uvicorn_options
 from serving.metrics import RequestMetrics
 from serving.model import ServedModel
 from serving.predictor import Predictor
@@ -81,8 +81,8 @@ def listen(app: ASGIApp, timeout: float = 30) -> Iterator[LiveApp]:
     Args:
         timeout: seconds for the head of a request.
     """
-    protocol = type("Protocol", (RequestLimitsProtocol,), {"timeout": timeout})
-    config = uvicorn.Config(app, port=0, http=protocol, lifespan="off", log_config=None, server_header=False)
+    options = uvicorn_options(Settings(timeout=timeout))
+    config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, server_header=False, **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -106,3 +106,8 @@ def test_a_category_may_be_a_number_or_a_truth_value_as_in_the_data(row, codes) 
 def test_a_number_that_is_no_category_is_refused(row) -> None:
     with pytest.raises(Problem):
         InputValidator(CODES, 10).validate_instances([row], "$")
+
+
+def test_a_gap_is_filled_where_the_data_has_some_though_no_train_row_does() -> None:
+    schema = CODES.model_copy(update={"missing_elsewhere": ("new",)})
+    assert InputValidator(schema, 10).validate_instances([["0", None]], "$").encoded.tolist() == [[2, 0]]

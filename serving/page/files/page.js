@@ -192,7 +192,7 @@ async function predictFile(file) {
   const place = $("file-answer");
   place.replaceChildren(make("p", { className: "muted", textContent: `Predicting ${file.name} …` }));
   try {
-    const answer = await request("predict", { method: "POST", headers: { "content-type": "text/csv" }, body: await file.text() });
+    const answer = await request("predict", { method: "POST", headers: { "content-type": "text/csv" }, body: file });
     const flat = answer.predictions.map(({ values, labels, probabilities, ...rest }) => ({
       ...rest, ...values, ...(labels && { labels: labels.join(" ") }),
       ...Object.fromEntries(Object.entries(probabilities ?? {}).map(([name, p]) => [`P(${name})`, p])),

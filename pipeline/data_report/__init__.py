@@ -1,0 +1,1 @@
+"""The data report of a dataset: columns → groups, relation, findings → page."""

@@ -1,0 +1,1 @@
+"""Named warnings about the data, by what they look at: finding → columns, target, splits."""
