@@ -172,6 +172,7 @@ def body_cases(folder: Path) -> dict[str, Case]:
     from starlette.datastructures import Headers
 
     from serving.errors import Problem
+    from serving.parsing.media_type import parse_media_type
     from serving.protocols.routes import predict_routes
 
     picture = io.BytesIO()
@@ -202,7 +203,7 @@ def body_cases(folder: Path) -> dict[str, Case]:
         more = (Headers(headers),) if route.takes_headers else ()
 
         def answer(content: bytes, route=route, model=model, media_type=media_type, more=more) -> None:  # type: ignore[no-untyped-def]
-            route.handler(model, content, media_type, *more)
+            route.handler(model, content, parse_media_type(media_type.encode()), *more)
 
         answer(body)
         cases[f"{path} {media_type} {len(cases)}"] = (answer, body, Problem)

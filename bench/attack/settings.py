@@ -156,7 +156,7 @@ def judge(code: int, message: str, file: str) -> str | None:
 
 def run(count: int = 500, seed: int = 1) -> list[Row]:
     """Attack each file, and give some of the mutations to real processes of `repro`."""
-    paths = [ROOT / "params.yaml", ROOT / "spaces.yaml", *sorted((ROOT / "catalog").iterdir())]
+    paths = [ROOT / "params.yaml", ROOT / "spaces.yaml", *sorted((ROOT / "catalog").glob("*.yaml"))]
     files = [path.relative_to(ROOT).as_posix() for path in paths]
     with ProcessPoolExecutor() as pool:
         found = pool.map(_attack_alone, files, repeat(count), repeat(seed))
