@@ -39,7 +39,7 @@ class LimitedProtocol(HttpToolsProtocol):
             waiting = [other for other in self.connections if other is not self and other._is_waiting()]  # type: ignore[union-attr]
             longest = min(waiting, key=lambda other: other._since, default=self)  # type: ignore[union-attr]
             self.connections.discard(longest)
-            longest.transport.abort()  # type: ignore[union-attr]
+            longest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
