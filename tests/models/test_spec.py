@@ -116,16 +116,19 @@ def test_fine_tuning_from_a_bundle_of_another_width_is_refused_and_from_one_of_t
     load, check, data_of, spec_of, tmp_path
 ):
     schema, _ = data_of("multiclass")
-    (tmp_path / "schema.json").write_text(schema.model_dump_json())
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    schema.save(bundle / "schema.json")
+    (bundle / "model.onnx").write_bytes(b"is not read")
     manifest = Manifest(
         dataset="tiny", task="multiclass", metric="log_loss", validation={"log_loss": 1.0},
         hyperparameters=spec_of(width=8).model_dump(), seed=0, threads=1, trial=0, study="s", best_epoch=0,
         n_parameters=1, train_md5="", validation_md5="", git_revision="", mlflow_run_id="", versions={},
     )  # fmt: skip
-    seal(tmp_path, manifest)
+    seal(bundle, manifest)
 
     def checked(width: int, layers: int) -> None:
-        fine_tune = {"bundle": str(tmp_path), "layers": layers, "frozen": False}
+        fine_tune = {"bundle": str(bundle), "layers": layers, "frozen": False}
         check(load(train={"fine_tune": fine_tune}, depth=2, width=width), schema)
 
     checked(width=8, layers=2)

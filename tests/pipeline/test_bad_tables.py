@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -207,6 +208,7 @@ def test_a_store_without_credentials_is_told(folder: Path, monkeypatch) -> None:
         monkeypatch.setenv(name, str(folder / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    s3fs.S3FileSystem.clear_instance_cache()  # or another test's credentials are used again
     with pytest.raises(UserError) as refused:
         read_source(Source(source="s3://clinic/rows.csv", target="y"))
     told = "s3://clinic/rows.csv cannot be read without the store's credentials: Unable to locate credentials"

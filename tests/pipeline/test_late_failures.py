@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from contracts.bundle import check_bundle, seal
 from contracts.settings.load import load_params
 from pipeline.environment import prepare_environment
 from pipeline.paths import Paths
@@ -29,8 +30,10 @@ def tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     prepare_environment()
     paths = Paths("tickets", tmp_path)
     make_bundle(TICKETS, paths.bundle)
+    manifest = check_bundle(paths.bundle)
     rates = {name: np.linspace(2, 1, 3) for name in ("loss", "log_loss", "val_loss", "val_log_loss")}
     pd.DataFrame({"epoch": [1, 2, 3], **rates}).to_csv(paths.bundle / "history.csv", index=False)
+    seal(paths.bundle, manifest)
     paths.prepared.mkdir(parents=True)
     rows = pd.DataFrame([TICKETS.sample] * 30).assign(**{TARGET: list(TICKETS.classes) * 10})
     write_rows(paths.prepared / "test.parquet", pa.Table.from_pandas(rows, preserve_index=False))

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from contracts.encoding import encode
 from contracts.errors import UserError
+from contracts.files import md5
 from contracts.schema import CategoricalFeature, NumericFeature, Schema, load_schema
 from contracts.settings.load import load_params
 from contracts.settings.source import Source
@@ -55,6 +56,7 @@ def test_a_query_becomes_a_dataset(folder: Path, database: Path) -> None:
     assert schema.sample["day"].startswith("2024-01-")
     assert schema.classes == ("0", "1")
     origin = json.loads((folder / "data/raw/visits/source.json").read_text())
+    assert origin.pop("contract") == md5(folder / "catalog/contracts/visits.yaml")
     assert origin == {"source": query, "md5": None, "database": "VISITS"}
 
 
