@@ -37,7 +37,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._end_long_wait()
         if len(self.connections) > self.max_connections:
             waiting = [other for other in self.connections if other is not self and other._is_waiting()]  # type: ignore[union-attr]
-            longest = min(waiting, key=lambda other: other._since, default=self)  # type: ignore[union-attr]
+            longest = min(waiting, key=lambda other: other._since, default=self)
             self.connections.discard(longest)
             longest.transport.abort()  # type: ignore[union-attr]
 
