@@ -68,11 +68,10 @@ def predict_file(bundle: Path, source: Path, target: Path) -> tuple[int, int]:
     if any(path.exists() and path.samefile(source) for path in (target, unfinished_path(target))):
         raise ValueError(f"OUT: expected another file than IN, received {target}")
     n_rows = n_warnings = 0
-    with write_atomically(target) as unfinished:
-        with unfinished.open("wb") as file, writers[target.suffix](file, _columns(schema)) as writer:
-            for rows in readers[source.suffix](validator, source):
-                n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + len(rows.warnings)
-                writer.write_table(_table(schema, predictor.predict(rows.encoded)))
+    with write_atomically(target) as unfinished, writers[target.suffix](unfinished, _columns(schema)) as writer:
+        for rows in readers[source.suffix](validator, source):
+            n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + len(rows.warnings)
+            writer.write_table(_table(schema, predictor.predict(rows.encoded)))
     return n_rows, n_warnings
 
 

@@ -79,3 +79,16 @@ def test_a_file_that_is_not_a_table_of_the_features_is_refused(
 
 def test_a_model_of_images_is_refused(bundles: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "a model of images" in refusal(capsys, bundles / "tiles", "rows.csv", "out.csv")
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "unfinished-out.csv"])
+def test_the_input_is_never_written_over(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    source = tmp_path / name
+    source.write_text("port,age,fare paid,deck\nAtlantis,22,7.25,\n")
+    target = tmp_path / ("out.csv" if name.startswith("unfinished") else name)
+    assert refusal(capsys, bundle, source, target) == (
+        f"predict-file: OUT: expected another file than IN, received {target}\n"
+    )
+    assert source.read_text().startswith("port,")
