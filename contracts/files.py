@@ -8,11 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+def unfinished_path(path: Path) -> Path:
+    """Where `write_atomically` writes before the file has its name."""
+    return path.with_name(f"unfinished-{path.name}")
+
+
 @contextlib.contextmanager
 def write_atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and rename it to `path` after the block, once its content is on disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"unfinished-{path.name}")
+    unfinished = unfinished_path(path)
     try:
         yield unfinished
         with unfinished.open("rb+") as file:

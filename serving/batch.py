@@ -23,6 +23,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from contracts.bundle import BundleDamaged
+from contracts.files import unfinished_path, write_atomically
 from contracts.schema import Schema
 from serving.errors import MAX_LISTED, Problem
 from serving.predictor import Predictor
@@ -58,7 +59,7 @@ def predict_file(bundle: Path, source: Path, target: Path) -> tuple[int, int]:
 
     Raises:
         Problem: the errors of the first chunk that has any, with line and column.
-        ValueError: the file is neither CSV nor Parquet, or the model is one of images.
+        ValueError: the file is neither CSV nor Parquet, or both are one file, or the model is one of images.
     """
     predictor = Predictor(bundle, bulk_threads=0)
     schema = predictor.schema
@@ -70,16 +71,13 @@ def predict_file(bundle: Path, source: Path, target: Path) -> tuple[int, int]:
     kind = Path(source.name.removesuffix(".gz")).suffix
     if kind not in readers or target.suffix not in writers or source.name.endswith(".parquet.gz"):
         raise ValueError(f"expected .csv or .parquet, received {source.name} and {target.name}")
-    part = target.with_name(target.name + ".part")
+    if any(path.exists() and path.samefile(source) for path in (target, unfinished_path(target))):
+        raise ValueError(f"OUT: expected another file than IN, received {target}")
     n_rows = n_warnings = 0
-    try:
-        with part.open("wb") as file, writers[target.suffix](file, _columns(schema)) as writer:
-            for rows in readers[kind](validator, source):
-                n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + len(rows.warnings)
-                writer.write_table(_table(schema, predictor.predict(rows.encoded)))
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with write_atomically(target) as unfinished, writers[target.suffix](unfinished, _columns(schema)) as writer:
+        for rows in readers[kind](validator, source):
+            n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + len(rows.warnings)
+            writer.write_table(_table(schema, predictor.predict(rows.encoded)))
     return n_rows, n_warnings
 
 

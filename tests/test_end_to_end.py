@@ -1,6 +1,7 @@
 """From a clone to an HTTP prediction, with every real part: DVC, MLflow, Optuna, Keras, BentoML."""
 
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,6 +181,24 @@ def test_a_port_in_use_and_a_port_that_is_none_are_told_in_one_message(project, 
     done = project.run(*COMMANDS, "serve", "iris", "--port", "99999", check=False)
     assert done.returncode == 2
     assert "Invalid value for '--port'" in done.stderr
+
+
+def test_a_damaged_bento_and_one_of_another_dataset_are_refused(project) -> None:
+    own = project.folder / "artifacts/iris/iris.bento"
+    other = project.folder / "artifacts/wine/wine.bento"
+    other.parent.mkdir(exist_ok=True)
+    for content, expected in (
+        (own.read_bytes(), "expected a model of wine, received one of iris"),
+        (own.read_bytes()[:20_000], "is damaged"),
+        (b"no archive", "is damaged"),
+    ):
+        other.write_bytes(content)
+        done = project.run(*COMMANDS, "serve", "wine", "--port", "0", check=False)
+        assert done.returncode == 2
+        assert done.stderr.startswith("serve: artifacts/wine/wine.bento")
+        assert expected in done.stderr
+        assert "Traceback" not in done.stderr
+    shutil.rmtree(other.parent)
 
 
 def test_serve_without_a_bento_says_what_makes_one(project) -> None:

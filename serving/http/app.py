@@ -26,7 +26,7 @@ from serving.settings import Settings
 
 THREADS = 2  # large bodies in work at once: one runs Python, one may be in the model; more only take memory
 BULK_PIXELS = 2**22  # of the pictures of a request that do not keep others waiting: 60 ms
-MAX_PIXELS = 2**28  # of a request in all: 16 pictures of 4096 by 4096, or one in 16 scans; 5 s
+MAX_PIXELS = 2**29  # of a request in all: 32 pictures of 4096 by 4096, or one in 32 scans; 10 s
 
 
 def make_app(model: ServedModel, settings: Settings, swagger: Path) -> ASGIApp:

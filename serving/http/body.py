@@ -12,6 +12,7 @@ from serving.errors import CLOSE_CONNECTION, Problem
 from serving.settings import Settings
 
 BODY_RECEIVED = "serving.body_received"  # the ASGI extension that `serving.http.connections` sets
+PIECE_BYTES = 256 * 1024  # decompressed at once
 WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
@@ -59,15 +60,19 @@ def decompress(body: bytes, window_bits: int, settings: Settings) -> bytes:
         Problem: 413 over the size limit, 400 if it cannot be decompressed.
     """
     stream = zlib.decompressobj(window_bits)
+    pieces, size = [], 0
     try:
-        content = stream.decompress(body, settings.max_body_bytes + 1)
+        while not stream.eof and (piece := stream.decompress(body, PIECE_BYTES)):  # a bomb is never put together
+            size += len(piece)
+            if size > settings.max_body_bytes:
+                raise _too_large(settings)
+            pieces.append(piece)
+            body = stream.unconsumed_tail
     except zlib.error:
         raise Problem(400, "the body is not compressed as content-encoding says") from None
-    if len(content) > settings.max_body_bytes:
-        raise _too_large(settings)
     if not stream.eof or stream.unused_data:
         raise Problem(400, "the compressed body is truncated, or something follows it")
-    return content
+    return b"".join(pieces)
 
 
 async def _receive(receive: Receive, settings: Settings) -> bytes:

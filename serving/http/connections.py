@@ -7,10 +7,10 @@ docs/decisions/0020-request-path.md says which of uvicorn's own limits were trie
 import resource
 import sys
 from asyncio import TimerHandle, Transport
-from typing import Any
+from typing import Any, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from serving.http.body import BODY_RECEIVED
 from serving.settings import Settings
@@ -27,6 +27,7 @@ class LimitedProtocol(HttpToolsProtocol):
     drain_seconds = 30.0  # from SIGTERM to the end of every connection
     max_connections = 1024  # a further one ends the one that has kept the service waiting longest
     _timer: TimerHandle | None = None
+    _running: RequestResponseCycle | None = None
     _since = 0.0  # when the present wait began
     _unparsed_bytes = 0  # since the last end of a head or piece of a body: a head, trailers, or the head of a chunk
     _data = _upgraded = b""
@@ -36,14 +37,16 @@ class LimitedProtocol(HttpToolsProtocol):
         self._since = self.loop.time()
         self._end_long_wait()
         if len(self.connections) > self.max_connections:
-            waiting = [other for other in self.connections if other is not self and other._is_waiting()]  # type: ignore[union-attr]
-            longest = min(waiting, key=lambda other: other._since, default=self)  # type: ignore[union-attr]
+            others = cast(set[LimitedProtocol], self.connections) - {self}
+            waiting = [other for other in others if other._is_waiting()]
+            longest = min(waiting, key=lambda other: other._since, default=self)
             self.connections.discard(longest)
-            longest.transport.abort()
+            longest._abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self._end_response()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -53,7 +56,7 @@ class LimitedProtocol(HttpToolsProtocol):
             super().data_received(data)
             data = self._upgraded
         if self._unparsed_bytes > MAX_HEAD_BYTES:
-            self.transport.abort()
+            self._abort()
 
     def on_headers_complete(self) -> None:
         self._unparsed_bytes = 0
@@ -77,7 +80,22 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         super().shutdown()
-        self.loop.call_later(self.drain_seconds, self.transport.abort)
+        self.loop.call_later(self.drain_seconds, self._abort)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _abort(self) -> None:
+        self._end_response()
+        self.transport.abort()
+
+    def _end_response(self) -> None:
+        """Let the task of the running request end in peace; uvicorn tells only the last one of a pipeline."""
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
+        self.flow.resume_writing()
 
     def _is_waiting(self) -> bool:
         """For the next head, or for the client to read."""
@@ -86,7 +104,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def _end_long_wait(self) -> None:
         """Look at the clock again and again: a timer for each request would cost more."""
         if self._is_waiting() and self.loop.time() - self._since > self.timeout:
-            self.transport.abort()  # `close` would wait for the client to read
+            self._abort()  # `close` would wait for the client to read
         else:
             self._timer = self.loop.call_later(min(1, self.timeout / 4), self._end_long_wait)
 

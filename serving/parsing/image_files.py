@@ -13,6 +13,7 @@ from contracts.schema import ImageFeature
 
 if TYPE_CHECKING:
     from PIL import Image
+    from PIL.ImageFile import ImageFile
 
 START_OF_SCAN = b"\xff\xda"
 MAX_SIDE = 4096  # pixels; larger images are refused before decoding
@@ -82,7 +83,7 @@ def _count_pixels(n_pixels: int) -> None:
         _thread.pixels = left - n_pixels
 
 
-def _grey(picture: "Image.Image") -> "Image.Image":
+def _grey(picture: "ImageFile") -> "Image.Image":
     """8 bits of grey, transparent pixels black. Of 16 bits the upper 8 count, as Pillow reads colours of 16 bits."""
     from PIL import Image
 

@@ -115,3 +115,16 @@ def test_a_number_that_is_none_is_told_as_it_is_written(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(";".join(COLUMNS) + "\n1;22;7,2,5;Queenstown;A;first\n")
     with pytest.raises(Problem, match=r"line 2, column 'fare paid': expected a number, received a string"):
         predict_file(tmp_path / "own", tmp_path / "rows.csv", tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "unfinished-out.csv"])
+def test_the_input_is_never_written_over(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    source = tmp_path / name
+    source.write_text("port,age,fare paid,deck\nAtlantis,22,7.25,\n")
+    target = tmp_path / ("out.csv" if name.startswith("unfinished") else name)
+    assert refusal(capsys, bundle, source, target) == (
+        f"predict-file: OUT: expected another file than IN, received {target}\n"
+    )
+    assert source.read_text().startswith("port,")
