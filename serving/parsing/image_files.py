@@ -87,7 +87,7 @@ def _grey(picture: "ImageFile") -> "Image.Image":
     """8 bits of grey, transparent pixels black. Of 16 bits the upper 8 count, as Pillow reads colours of 16 bits."""
     from PIL import Image
 
-    has_16_bits = "16" in str(picture.tile[0].args)  # type: ignore[attr-defined]
+    has_16_bits = "16" in str(picture.tile[0].args)
     picture.load()
     transparent = picture.info.get("transparency")
     if picture.mode.startswith("I"):  # Pillow would clip 16 bits of grey
