@@ -73,7 +73,15 @@ repro: $(READY)  ## data → trained → selected → packaged [DATASETS="mnist 
 
 .PHONY: add-data
 add-data: $(READY)  ## make data of yours a dataset: NAME=churn SOURCE=../churn.csv [TARGET=Churn] [DATABASE=variable, for a query]
-	@python -m pipeline.commands add-data $(call needed,NAME,churn) $(call needed,SOURCE,../churn.csv) $(call option,,TARGET) $(call option,--database ,DATABASE)
+	@python -m pipeline.commands add-data $(call needed,NAME,churn) $(call needed,SOURCE,../churn.csv) $(call option,,TARGET) $(call option,--database,DATABASE)
+
+.PHONY: contract
+contract: $(READY)  ## write what later data of DATASET must be, once: catalog/contracts/<dataset>.yaml
+	$(RUN) contract $(call quoted,DATASET)
+
+.PHONY: check-data
+check-data: $(READY)  ## data against the contract of DATASET: its source, or DATA=new.csv
+	$(RUN) check-data $(call quoted,DATASET) $(call option,,DATA)
 
 .PHONY: ui
 ui: $(READY)  ## MLflow's UI over the tracked runs [UI_PORT=5000]
@@ -168,6 +176,10 @@ bench-train: $(READY)  ## plain Keras fit beside ours, in turns [SYSTEM=S5]; nee
 .PHONY: report
 report: $(READY)  ## the material's networks beside its figures, then the best of each dataset [PART=material]
 	python -m bench.report $(PART)
+
+.PHONY: bench-tables
+bench-tables: $(READY)  ## own tables beside boosted trees [TABLES=<folder>, else $$DATA_MIRROR/tables]
+	python -m bench.tables $(TABLES)
 
 PEER := var/keras_tuner/.ready
 $(PEER): $(READY) bench/peers/keras_tuner.txt

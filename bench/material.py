@@ -9,7 +9,6 @@ import keras
 import numpy as np
 import pyarrow as pa
 
-from contracts.encoding import encode, encode_target
 from contracts.metrics import BY_NAME
 from contracts.schema import Schema
 from contracts.settings.load import load_params
@@ -18,9 +17,10 @@ from models.network import build
 from models.training.data import Split
 from models.training.fit import compile_trainer, shuffled_row_indices
 from pipeline.data.schema_inference import infer_schema
+from pipeline.data.splits import encode_rows
 from pipeline.paths import var
 from pipeline.sources.readers import load_raw
-from pipeline.tables import IMAGE, IS_TEST, TARGET, column_to_images
+from pipeline.tables import IS_TEST
 
 Rows = dict[str, np.ndarray]  # row numbers by the name of the part
 
@@ -47,15 +47,7 @@ def parts(dataset: str, divide: Callable[[pa.Table], Rows]) -> tuple[Schema, dic
         table = table.drop_columns([IS_TEST])
     source = load_params(Path("params.yaml"), dataset).source
     schema = infer_schema(dataset, source, table.take(rows["train"]), "")
-
-    def split(part: pa.Table) -> Split:
-        target = encode_target(schema, part[TARGET].to_pylist())
-        if schema.image is not None:
-            pixels = column_to_images(part[IMAGE], schema.image.height, schema.image.width)
-            return Split(encode(schema, {IMAGE: pixels}), target)
-        return Split(encode(schema, part.drop_columns([TARGET]).to_pandas()), target)
-
-    return schema, {name: split(table.take(of_part)) for name, of_part in rows.items()}
+    return schema, {part: Split(*encode_rows(table.take(of_part), schema)) for part, of_part in rows.items()}
 
 
 def train(spec: Spec, schema: Schema, train: Split, watched: Split, epochs: int, seed: int) -> keras.Model:

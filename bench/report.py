@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench import best, results, systems
+from bench.machine import machine
 
 RESULTS = Path("bench/results/report.json")
 PAGE = Path("docs/reference/report.md")
@@ -45,7 +46,7 @@ def main(chosen: list[str]) -> None:
         for row in measured(PARTS[part]):
             rows.append(asdict(row))
             print(f"{row.system}: {row.what}: {row.here} ({part}: {row.figure}), {row.seconds:.0f} s", flush=True)
-        report |= {part: rows, "machine": results.machine()}
+        report |= {part: rows, "machine": machine()}
         results.write(RESULTS, report)
     tables = [[Row(**row) for row in report.get(part, [])] for part in PARTS]
     PAGE.write_text(page(*tables), encoding="utf-8")

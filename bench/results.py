@@ -1,25 +1,10 @@
-"""The files of figures, with the machine on which they are measured."""
+"""The files of figures in `bench/results`."""
 
 import json
-import os
-import platform
 from pathlib import Path
 from typing import Any
 
 from contracts.files import write_atomically
-from pipeline.tracking import provenance
-
-
-def machine(*packages: str) -> dict[str, Any]:
-    """Cores, load, and versions of Python and of packages; by default the packages that train."""
-    packages = packages or ("tensorflow", "keras", "numpy", "scikit-learn")
-    return {
-        "cores": provenance.cores(),
-        "processor": platform.machine(),
-        "load": round(os.getloadavg()[0], 1),
-        "python": platform.python_version(),
-        **provenance.versions(*packages),
-    }
 
 
 def read(path: Path) -> dict[str, Any]:

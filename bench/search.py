@@ -25,6 +25,7 @@ import optuna
 from ruamel.yaml import YAML
 
 from bench import results, search_functions
+from bench.machine import machine
 from contracts.errors import UserError
 from contracts.schema import load_schema
 from pipeline.data.training_data import write_training_data
@@ -51,7 +52,7 @@ def main() -> None:
     chosen = parser.parse_args()
     known = results.read(RESULTS)
     report = {
-        "machine": {**results.machine("tensorflow", "keras", "optuna", "numpy"), "keras-tuner": "1.4.8"},
+        "machine": {**machine("tensorflow", "keras", "optuna", "numpy"), "keras-tuner": "1.4.8"},
         "seconds": chosen.seconds,
         "epochs": EPOCHS,
         "searches": known["searches"] if known.get("seconds") == chosen.seconds else {},  # a measurement in pieces

@@ -18,10 +18,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tritonclient.http as tritonclient
+
 from bench import results
+from bench.machine import machine
 from bench.serve_checks import checks_seconds
 from bench.serve_servers import PEERS, Running, bento, installed_mb, mlflow, start_bare, wrk
-from bench.serve_tensor import as_tensor
 
 RESULTS = Path("bench/results/serve.json")
 CONNECTIONS = (1, 16, 64)
@@ -40,7 +43,7 @@ def main() -> None:
         sys.exit("bench-serve needs the peers: `make bench-serve` installs them, or pass --no-mlflow")
     with tempfile.TemporaryDirectory() as folder:
         report = {
-            "machine": results.machine(*DISTRIBUTIONS),
+            "machine": machine(*DISTRIBUTIONS),
             "models": {name: _compare(name, Path(folder), arguments) for name in ("fashion_mnist", "iris")},
         }  # fmt: skip
     results.write(RESULTS, report)
@@ -112,9 +115,14 @@ def _in_bulk(ours: Running, model: str, row: Any, names: list[str], send: Callab
         forms["json"][n] = partial(send, ours.url, body)
         forms["compact json"][n] = partial(send, ours.url, _compact(body))  # as a browser writes it
         if not names:
-            tensor, headers = as_tensor(row, n)
+            pixels = np.tile(np.array(row, dtype=np.uint8), (n, 1, 1))
+            tensor = tritonclient.InferInput("image", pixels.shape, "UINT8").set_data_from_numpy(pixels)
+            body, head_length = tritonclient.InferenceServerClient.generate_request_body([tensor])
+            headers = {
+                "Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(head_length)
+            }  # fmt: skip
             url = f"http://127.0.0.1:{ours.port}/v2/models/{model}/infer"
-            forms["binary tensor"][n] = partial(send, url, tensor, headers=headers)
+            forms["binary tensor"][n] = partial(send, url, body, headers=headers)
     ratios = {}
     for form, sends in forms.items():
         for connections in (1, 16) if sends else ():

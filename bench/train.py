@@ -22,6 +22,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from bench import results, systems
+from bench.machine import machine
 from bench.material import Rows, parts
 from contracts.errors import UserError
 from contracts.schema import Schema
@@ -80,7 +81,7 @@ def main() -> None:
         if not chosen or system.name in chosen:
             known[system.name] = measure(system)
             print(json.dumps({system.name: known[system.name]}, indent=2), flush=True)
-            results.write(RESULTS, {"machine": results.machine(), "systems": known})
+            results.write(RESULTS, {"machine": machine(), "systems": known})
 
 
 def measure(system: System) -> dict:
@@ -133,9 +134,10 @@ def _keras(system: System, schema: Schema, train: Split, validation: Split, seed
     network = build.build(system.spec, schema)
     steps = -(-len(train.target) // system.spec.batch_size)
     loss: Callable = heads.loss(system.spec, schema)
-    if (units := heads.loss_units(schema)) is not None:
+    if schema.task == "regression":
+        scale = heads.loss_scale(system.spec, schema)
         # Plain Keras also learns the standardised target, so both sides solve the same problem.
-        loss = lambda a, b: tf.reduce_mean(tf.square((a - b) / units))  # noqa: E731
+        loss = lambda a, b: tf.reduce_mean(tf.square(scale(a) - scale(b)))  # noqa: E731
     network.compile(optimizers.optimizer(system.spec, steps, system.trained), loss, metrics=heads.metrics(schema))
     y, y_validation = (heads.labels(schema, part.target) for part in (train, validation))
     return partial(
@@ -162,7 +164,7 @@ def _scikit_learn(system: System, schema: Schema, train: Split) -> float:
     kind = MLPRegressor if schema.task == "regression" else MLPClassifier
     solver = "adam" if system.spec.optimizer == "adam" else "sgd"
     model = kind(
-        system.spec.widths, solver=solver, learning_rate_init=system.spec.learning_rate,
+        hidden_layer_sizes=system.spec.widths, solver=solver, learning_rate_init=system.spec.learning_rate,
         batch_size=min(system.spec.batch_size, len(train.target)),
     )  # fmt: skip
     classes = {} if schema.task == "regression" else {"classes": np.unique(train.target)}

@@ -76,19 +76,43 @@ Feature = Annotated[NumericFeature | CategoricalFeature | DateFeature | ImageFea
 
 
 class ClassTarget(_Frozen):
-    """Two or more classes; class i has the code i. `frequencies` are those of the train split."""
+    """Two or more classes; class i has the code i. `frequencies` are those of the train split.
+
+    `classes` are texts; `kind` is what they were in the data, and are again in an answer.
+    """
 
     name: str
     classes: tuple[str, ...]
     frequencies: tuple[float, ...]
+    kind: Literal["text", "integer", "boolean"] = "text"
+
+    @property
+    def labels(self) -> tuple[str | int | bool, ...]:
+        """The classes as they were in the data, in the order of their codes."""
+        if self.kind == "integer":
+            return tuple(int(name) for name in self.classes)
+        return tuple(name.lower() == "true" for name in self.classes) if self.kind == "boolean" else self.classes
+
+
+class LogScale(_Frozen):
+    """The logarithm of a number plus `offset`, which is 0 where all are above 0, with statistics of the train split."""
+
+    offset: float
+    mean: float
+    std: float
 
 
 class NumericTarget(_Frozen):
-    """A number, with statistics of the train split."""
+    """A number, with statistics of the train split.
+
+    `log` is None where a train value is below 0. `skewed` is whether a search tries the logarithm.
+    """
 
     name: str
     mean: float
     std: float
+    log: LogScale | None = None
+    skewed: bool = False
 
 
 class LabelsTarget(_Frozen):
@@ -123,11 +147,20 @@ class SplitUsed(_Frozen):
     notes: tuple[str, ...] = ()
 
 
+class TextForm(_Frozen):
+    """How the text files of the data are written: what later files of the same kind are read by."""
+
+    encoding: str = "utf-8"
+    delimiter: str = ","
+    decimal: str = "."
+    missing: tuple[str, ...] = ("",)
+
+
 class Schema(_Frozen):
     """The features of a row in order, its target, and a sample row.
 
-    `raw_md5` is the hash of the raw data; `weight` names the column of sample weights, if there is one. A row may hold
-    the columns of `dropped`, which are ignored.
+    `raw_md5` is the hash of the raw data; `weight` names the column of sample weights, if there is one. `text` is None
+    where the data is no text. `missing_elsewhere` names features that rows of the data lack, though no train row does.
     """
 
     dataset: str
@@ -138,6 +171,8 @@ class Schema(_Frozen):
     sample: dict[str, Any]
     weight: str | None = None
     dropped: tuple[DroppedColumn, ...] = ()
+    text: TextForm | None = None
+    missing_elsewhere: tuple[str, ...] = ()
     split: SplitUsed | None = None  # None in schemas of older bundles
 
     @property
@@ -162,9 +197,28 @@ class Schema(_Frozen):
         return self.target.classes if isinstance(self.target, ClassTarget | LabelsTarget) else ()
 
     @property
+    def ignored(self) -> dict[str, str]:
+        """The columns of the data that a row may hold although no prediction depends on them, and why."""
+        columns = {column.name: "no network learns from it" for column in self.dropped}
+        targets = self.outputs if isinstance(self.target, LabelsTarget | NumericTargets) else (self.target.name,)
+        return columns | dict.fromkeys(targets, "it is predicted")
+
+    @property
+    def labels(self) -> tuple[str | int | bool, ...]:
+        """What a prediction names: the classes as they were in the data; empty for labels and regression."""
+        return self.target.labels if isinstance(self.target, ClassTarget) else ()
+
+    @property
     def picks_one(self) -> bool:
         """Whether a row has exactly one class, so that the most probable class is the prediction."""
         return isinstance(self.target, ClassTarget)
+
+    @property
+    def numbers(self) -> tuple[NumericTarget, ...]:
+        """The numbers that a regression predicts; empty for classes and labels."""
+        if isinstance(self.target, NumericTargets):
+            return self.target.targets
+        return (self.target,) if isinstance(self.target, NumericTarget) else ()
 
     @property
     def outputs(self) -> tuple[str, ...]:

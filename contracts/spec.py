@@ -1,5 +1,6 @@
 """A network and its training as data. This module does not import TensorFlow."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -63,6 +64,7 @@ class Spec(BaseModel):
     wide: Names | None = None
     deep: Names | None = None
     auxiliary_weight: Fraction = 0.0
+    target_scale: Literal["plain", "log"] = "plain"
     output: Literal["auto", "linear", "relu", "softplus", "sigmoid", "tanh", "softmax"] = "auto"
     bounds: Annotated[tuple[float, float], Field(strict=False)] | None = None
 
@@ -90,7 +92,7 @@ class Spec(BaseModel):
     decay: Positive | None = None
     plateau_patience: Annotated[int, Field(ge=1)] | None = None
     warmup: NotNegative = 0.0
-    batch_size: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)] = 32
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
 
     @property
@@ -100,32 +102,32 @@ class Spec(BaseModel):
 
     @model_validator(mode="after")
     def is_consistent(self) -> "Spec":
-        if problems := _inconsistencies(self):
-            raise ValueError(problems[0])
+        for problem in _inconsistencies(self):
+            raise ValueError(problem)
         return self
 
 
-def _inconsistencies(spec: Spec) -> list[str]:
+def _inconsistencies(spec: Spec) -> Iterator[str]:
     """Hyperparameters that contradict each other, as `name: expected …, received …`."""
-    problems = []
     if len(spec.widths) != spec.depth:
-        problems.append(f"width: expected {spec.depth} widths, one for each of depth, received {len(spec.widths)}")
+        yield f"width: expected {spec.depth} widths, one for each of depth, received {len(spec.widths)}"
     for name in SCHEDULE_PARAMETERS[spec.schedule]:
         if getattr(spec, name) is None:
-            problems.append(f"{name}: expected a number for schedule: {spec.schedule}, received nothing")
+            yield f"{name}: expected a number for schedule: {spec.schedule}, received nothing"
     if spec.schedule == "plateau" and spec.decay is not None and spec.decay >= 1:
-        problems.append(f"decay: expected a factor below 1 for schedule: plateau, received {spec.decay:g}")
+        yield f"decay: expected a factor below 1 for schedule: plateau, received {spec.decay:g}"
     if spec.bounds is not None and not spec.bounds[0] < spec.bounds[1]:
-        problems.append(f"bounds: expected low below high, received {list(spec.bounds)}")
+        yield f"bounds: expected low below high, received {list(spec.bounds)}"
+    if spec.target_scale == "log" and spec.output not in ("auto", "linear"):
+        yield f"output: expected linear for target_scale: log, received {spec.output!r}"
     if (spec.wide is None) != (spec.deep is None):
         missing = "wide" if spec.wide is None else "deep"
-        problems.append(f"{missing}: expected a list of features, because the other path has one, received nothing")
+        yield f"{missing}: expected a list of features, because the other path has one, received nothing"
     if (spec.wide or spec.auxiliary_weight) and spec.family != "wide_deep":
         which = "wide" if spec.wide else "auxiliary_weight"
-        problems.append(f"{which}: expected only with family: wide_deep, received family: {spec.family}")
+        yield f"{which}: expected only with family: wide_deep, received family: {spec.family}"
     if spec.flip and spec.family == "wide_deep" and spec.wide:
-        problems.append("flip: expected false with paths over named features, received true")
-    return problems
+        yield "flip: expected false with paths over named features, received true"
 
 
 def task_problems(spec: Spec, task: str) -> list[str]:
@@ -137,6 +139,8 @@ def task_problems(spec: Spec, task: str) -> list[str]:
         problems.append(f"loss: expected {_alternatives(LOSSES[task])} for {task}, received {spec.loss!r}")
     if spec.label_smoothing and task == "regression":
         problems.append(f"label_smoothing: expected 0 for regression, received {spec.label_smoothing:g}")
+    if spec.target_scale == "log" and task != "regression":
+        problems.append(f"target_scale: expected plain for {task}, received 'log'")
     if task == "regression" and spec.output in ("sigmoid", "tanh") and spec.bounds is None:
         problems.append(f"bounds: expected [low, high] for output: {spec.output}, received nothing")
     return problems

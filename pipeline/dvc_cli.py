@@ -19,7 +19,7 @@ def working_copy() -> contextlib.AbstractContextManager[None]:
 
 
 def run_dvc(datasets: list[str], *arguments: str) -> int:
-    """Run a command of DVC as if `datasets` of `params.yaml` listed these as well; its exit code.
+    """Run a command of DVC as if `datasets` of `params.yaml` listed these as well; 0, or 1 where it failed.
 
     SIGTERM ends the stage that runs, as Ctrl-C does, and with it DVC.
     """
@@ -28,7 +28,7 @@ def run_dvc(datasets: list[str], *arguments: str) -> int:
     before = signal.signal(signal.SIGTERM, _end_stage)
     try:
         with _listed_as_well(datasets):
-            return main(list(arguments))
+            return int(main(list(arguments)) != 0)
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -18,6 +18,11 @@ class Paths:
     root: Path = Path()
 
     @property
+    def contract(self) -> Path:
+        """What later data must be: the user's file, which may be absent."""
+        return self.root / "catalog/contracts" / f"{self.dataset}.yaml"
+
+    @property
     def raw(self) -> Path:
         return self.root / "data/raw" / self.dataset
 

@@ -7,9 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.files import write_atomically
+from contracts.schema import TextForm
 from contracts.settings.source import Task
 
 DATE_FORMAT = b"date_format"
+INTEGER_CLASSES = b"integer_classes"
+TEXT_FORM = b"text_form"
 IMAGE = "image"
 TARGET = "__target__"
 IS_TEST = "__is_test__"  # marks the rows that a source declares as test
@@ -33,16 +36,37 @@ def write_rows(path: Path, table: pa.Table) -> None:
 
 
 def infer_task(table: pa.Table) -> Task:
-    """What the target of a table asks for: text has classes, a number is a regression."""
+    """What the target of a table asks for: text has classes, a number is a regression; so are several, labels aside."""
     target = table[TARGET]
+    if pa.types.is_struct(target.type):
+        return "multilabel" if pa.types.is_boolean(target.type.field(0).type) else "regression"
     if pa.types.is_string(target.type):
         return "binary" if len(target.unique()) == 2 else "multiclass"
     return "regression"
 
 
+def note_text_form(table: pa.Table, form: TextForm) -> pa.Table:
+    """The table with a note of how its text files are written."""
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), TEXT_FORM: form.model_dump_json()})
+
+
+def text_form(table: pa.Table) -> TextForm | None:
+    noted = (table.schema.metadata or {}).get(TEXT_FORM)
+    return None if noted is None else TextForm.model_validate_json(noted)
+
+
 def note_date_format(field: pa.Field, form: str) -> pa.Field:
     """The field of a date column, with the format of the dates in its source."""
     return field.with_metadata({DATE_FORMAT: form.encode()})
+
+
+def note_integer_classes(field: pa.Field) -> pa.Field:
+    """The field of a target whose classes, kept as text, are whole numbers in the data."""
+    return field.with_metadata({INTEGER_CLASSES: b""})
+
+
+def has_integer_classes(table: pa.Table) -> bool:
+    return INTEGER_CLASSES in (table.schema.field(TARGET).metadata or {})
 
 
 def date_format(table: pa.Table, name: str) -> str:

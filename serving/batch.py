@@ -1,12 +1,16 @@
 """`python -m serving.batch BUNDLE IN OUT`: predictions for a file of any size, with the service's validation.
 
-IN is CSV or Parquet with the features as columns, OUT is Parquet or CSV with one row per row of IN. Both are streamed,
-so memory does not grow with the file. If a row is invalid, nothing is left at OUT.
+IN is text, also in gzip, or Parquet, with the features as columns: the file that the model learned from, for example.
+OUT is Parquet or CSV with one row per row of IN. Both are streamed, so memory does not grow with the file. If a row is
+invalid, nothing is left at OUT.
 """
 
 import argparse
+import codecs
 import csv
+import gzip
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -23,10 +27,11 @@ from contracts.files import unfinished_path, write_atomically
 from contracts.schema import Schema
 from serving.errors import MAX_LISTED, Problem
 from serving.predictor import Predictor
-from serving.validation.csv_rows import validate_lines
+from serving.validation.csv_rows import form_of, validate_lines
 from serving.validation.validator import EncodedRows, InputValidator
 
 CHUNK_ROWS = 10_000  # rows in memory
+TEXTS = (".csv", ".tsv", ".txt")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,22 +66,23 @@ def predict_file(bundle: Path, source: Path, target: Path) -> tuple[int, int]:
     if schema.image is not None:
         raise ValueError(f"expected a model of rows, received {schema.dataset}, a model of images")
     validator = InputValidator(schema, CHUNK_ROWS)
-    readers = {".csv": _csv_chunks, ".parquet": _parquet_chunks}
+    readers = dict.fromkeys(TEXTS, _csv_chunks) | {".parquet": _parquet_chunks}
     writers = {".csv": pyarrow.csv.CSVWriter, ".parquet": pyarrow.parquet.ParquetWriter}
-    if source.suffix not in readers or target.suffix not in writers:
+    kind = Path(source.name.removesuffix(".gz")).suffix
+    if kind not in readers or target.suffix not in writers or source.name.endswith(".parquet.gz"):
         raise ValueError(f"expected .csv or .parquet, received {source.name} and {target.name}")
     if any(path.exists() and path.samefile(source) for path in (target, unfinished_path(target))):
         raise ValueError(f"OUT: expected another file than IN, received {target}")
     n_rows = n_warnings = 0
     with write_atomically(target) as unfinished, writers[target.suffix](unfinished, _columns(schema)) as writer:
-        for rows in readers[source.suffix](validator, source):
+        for rows in readers[kind](validator, source):
             n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + len(rows.warnings)
             writer.write_table(_table(schema, predictor.predict(rows.encoded)))
     return n_rows, n_warnings
 
 
 def _columns(schema: Schema) -> pa.Schema:
-    label = [("label", pa.string())] if schema.picks_one else []
+    label = [("label", pa.array(schema.labels).type)] if schema.picks_one else []
     names = [f"P({name})" for name in schema.classes] or schema.outputs
     return pa.schema([*label, *((name, pa.float32()) for name in names)])
 
@@ -84,23 +90,37 @@ def _columns(schema: Schema) -> pa.Schema:
 def _table(schema: Schema, predictions: np.ndarray) -> pa.Table:
     columns: list[Any] = [np.ascontiguousarray(column) for column in predictions.reshape(-1, len(schema.outputs)).T]
     if schema.picks_one:
-        columns.insert(0, pa.array(schema.classes).take(pa.array(predictions.argmax(axis=1))))
+        columns.insert(0, pa.array(schema.labels).take(pa.array(predictions.argmax(axis=1))))
     return pa.table(columns, schema=_columns(schema))
 
 
 def _csv_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file, strict=True)
+    opened, lines = gzip.open if path.suffix == ".gz" else open, None
+    with opened(path, "rt", encoding=_encoding(validator.schema, path), newline="") as file:
         try:
+            form = form_of(validator, file.readline())
+            file.seek(0)
+            lines = csv.reader(file, strict=True, delimiter=form.delimiter)
             header = next(lines, [])
             lines_before = 1
             while chunk := list(islice(lines, CHUNK_ROWS)):
-                yield validate_lines(validator, [header, *chunk], lines_before)
+                yield validate_lines(validator, [header, *chunk], form, lines_before)
                 lines_before += len(chunk)
             if lines_before == 1:  # no rows: the header is still checked
-                validate_lines(validator, [header])
-        except (csv.Error, UnicodeDecodeError) as error:
-            raise Problem(400, f"{path}: after line {lines.line_num}: {error}") from None
+                validate_lines(validator, [header], form)
+        except (csv.Error, UnicodeDecodeError, EOFError, zlib.error) as error:
+            raise Problem(400, f"{path}: after line {lines.line_num if lines else 0}: {error}") from None
+
+
+def _encoding(schema: Schema, path: Path) -> str:
+    """UTF-8, or the encoding of the data's files where the file's begin is something else."""
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        begin = file.read(2**20)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(begin)
+    except UnicodeDecodeError:
+        return "utf-8-sig" if schema.text is None else schema.text.encoding
+    return "utf-8-sig"
 
 
 def _parquet_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:

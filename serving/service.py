@@ -20,7 +20,7 @@ from serving.settings import SettingsError, read_packaged, read_settings
 
 BENTO = Path(__file__).parent.parent  # the folder with the packages, the bundle and settings.json
 # Only this machine, unless --host says otherwise; a container is reached at its own address.
-HOST = "0.0.0.0" if os.environ.get("BENTOML_CONTAINERIZED") else "127.0.0.1"
+HOST = "0.0.0.0" if os.environ.get("BENTOML_CONTAINERIZED") else "127.0.0.1"  # noqa: S104
 # By default glibc returns freed memory over 128 KiB to the system, and each large body pays for new pages. Requests per
 # second of 1,000 images: 47 with these settings, 28 without (docs/decisions/0020-request-path.md).
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67108864", "MALLOC_ARENA_MAX": "1"}

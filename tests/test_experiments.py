@@ -200,7 +200,7 @@ def test_tune_continues_the_study_and_runs_the_stages_after_it(project, experime
 def test_a_mistake_in_params_ends_a_stage_and_a_run_without_a_stack_trace(project, command: str) -> None:
     path = project.folder / "params.yaml"
     text = path.read_text()
-    arguments = ("train", "iris") if command == "stages" else ("repro",)
+    arguments = ("train", "--dataset", "iris") if command == "stages" else ("repro",)
     try:
         path.write_text(text.replace("  patience:", "  patiense:"))
         done = project.run("python", "-m", f"pipeline.{command}", *arguments, check=False)

@@ -30,7 +30,7 @@ def make_scheduler(project: Project, port: int) -> tuple[str, ...]:
     """What `make scheduler` runs, at another port."""
     recipe = re.search(r"^scheduler:.*\n\t@(.+)$", (project.folder / "Makefile").read_text(), re.MULTILINE)
     assert recipe is not None
-    return "bash", "-c", recipe[1].replace("$(or $(HOST),127.0.0.1)", "127.0.0.1").replace("8786", str(port))
+    return "bash", "-c", recipe[1].replace("$(call quoted,HOST,127.0.0.1)", "127.0.0.1").replace("8786", str(port))
 
 
 def end(process: Process) -> None:

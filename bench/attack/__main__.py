@@ -4,12 +4,12 @@ Bounded, on loopback, against processes of its own; exits with 1 if a case did n
 """
 
 import importlib
-import json
 import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
 
+from bench import results
 from bench.attack.rows import Row
 from bench.results import machine
 
@@ -32,9 +32,8 @@ def main() -> None:
     print(f"\n{sum(row.cases for row in rows)} cases, {len(failures)} failures, {time.monotonic() - started:.0f} s")
     for failure in failures:
         print(f"  {failure}")
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
     report = {"machine": machine("uvicorn", "bentoml", "pillow"), "rows": [row._asdict() for row in rows]}
-    RESULTS.write_text(json.dumps(report, indent=2) + "\n")
+    results.write(RESULTS, report)
     print(f"written to {RESULTS}")
     sys.exit(1 if failures else 0)
 

@@ -21,6 +21,7 @@ import tempfile
 import time
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,7 +153,7 @@ def _read_housing(folder: Path, kind: str, content: bytes) -> None:
     content = gzip.compress(content) if kind == "tar" else content
     (path := folder / "housing.tgz").write_bytes(content)
     digest = "0" * 64
-    with contextlib.suppress(ValueError, OSError, EOFError):  # what a download is tried for, not what it ends with
+    with contextlib.suppress(ValueError, OSError, EOFError, zlib.error):  # no digest
         digest = housing_digest(path)
     _load(folder, {"housing.tgz": content}, {"housing.tgz": digest}, source="statlib_housing", task="regression")
 
@@ -171,6 +172,7 @@ def body_cases(folder: Path) -> dict[str, Case]:
     from starlette.datastructures import Headers
 
     from serving.errors import Problem
+    from serving.parsing.media_type import parse_media_type
     from serving.protocols.routes import predict_routes
 
     picture = io.BytesIO()
@@ -201,7 +203,7 @@ def body_cases(folder: Path) -> dict[str, Case]:
         more = (Headers(headers),) if route.takes_headers else ()
 
         def answer(content: bytes, route=route, model=model, media_type=media_type, more=more) -> None:  # type: ignore[no-untyped-def]
-            route.handler(model, content, media_type, *more)
+            route.handler(model, content, parse_media_type(media_type.encode()), *more)
 
         answer(body)
         cases[f"{path} {media_type} {len(cases)}"] = (answer, body, Problem)

@@ -16,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -142,7 +144,7 @@ def judge(code: int, message: str, file: str) -> str | None:
     """What is wrong with an exit code and a message about a broken file."""
     if code == 0:
         return f"valid, but said {message[:300]}" if message else None
-    first, *problems = message.splitlines()
+    first, *problems = message.splitlines() or [""]
     if code not in (1, 2) or not re.fullmatch(r"\w+: the settings have \d+ problems?, nothing was run:", first):
         return f"exit {code}: {message[:300]}"
     if any(not re.match(r"  (params|spaces|catalog/\w+)\.yaml: ", problem) for problem in problems):
@@ -154,12 +156,17 @@ def judge(code: int, message: str, file: str) -> str | None:
 
 def run(count: int = 500, seed: int = 1) -> list[Row]:
     """Attack each file, and give some of the mutations to real processes of `repro`."""
-    watch, rows = Watch(), []
-    for path in [ROOT / "params.yaml", ROOT / "spaces.yaml", *sorted((ROOT / "catalog").iterdir())]:
-        file = path.relative_to(ROOT).as_posix()
-        rows.append(Row(f"settings: {file}", count, attack(file, count, seed, watch)))
+    paths = [ROOT / "params.yaml", ROOT / "spaces.yaml", *sorted((ROOT / "catalog").glob("*.yaml"))]
+    files = [path.relative_to(ROOT).as_posix() for path in paths]
+    with ProcessPoolExecutor() as pool:
+        found = pool.map(_attack_alone, files, repeat(count), repeat(seed))
+        rows = [Row(f"settings: {file}", count, failures) for file, failures in zip(files, found, strict=True)]
     failures = [problem for number, content in enumerate(REFUSED) if (problem := _repro(content, number))]
     return [*rows, Row("settings: processes", len(REFUSED), failures, "exit 2, one message, nothing written beside")]
+
+
+def _attack_alone(file: str, count: int, seed: int) -> list[str]:
+    return attack(file, count, seed, Watch())
 
 
 def _repro(content: bytes, number: int) -> str | None:

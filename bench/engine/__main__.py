@@ -22,6 +22,7 @@ import psutil
 
 from bench import results
 from bench.instant import Instant
+from bench.machine import machine
 from contracts.files import md5
 from contracts.metrics import BY_NAME
 from contracts.settings.load import load_params
@@ -68,7 +69,7 @@ def main() -> None:
     paths = Paths(DATASET)
     if not (paths.prepared / "schema.json").exists():
         sys.exit(f"{paths.prepared} is missing: run `dvc repro preprocess@{DATASET}` first")
-    report: dict[str, Any] = {"machine": results.machine("tensorflow", "keras", "optuna")}
+    report: dict[str, Any] = {"machine": machine("tensorflow", "keras", "optuna")}
 
     def note(name: str, figures: dict[str, Any]) -> None:
         report[name] = figures

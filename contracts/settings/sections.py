@@ -36,7 +36,7 @@ class Preprocess(Section):
     test_fraction: Fraction
     validation_fraction: Fraction
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    bins: Annotated[int, Field(ge=0, le=256)]
+    bins: Literal["auto"] | Annotated[int, Field(ge=0, le=256)]
 
     @model_validator(mode="after")
     def leaves_rows_to_train_on(self) -> "Preprocess":
@@ -56,7 +56,7 @@ class FineTune(Section):
 class Train(Section):
     """train fits each trial of the search."""
 
-    epochs: PositiveInt
+    epochs: Literal["auto"] | PositiveInt
     patience: PositiveInt
     restarts: PositiveInt
     class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
@@ -122,9 +122,7 @@ class Search(Section):
 
     @model_validator(mode="after")
     def is_complete(self) -> "Search":
-        missing = [
-            name for name in required_hyperparameters() if name not in self.space and f"{name}_1" not in self.space
-        ]
+        missing = [n for n in required_hyperparameters() if n not in self.space and f"{n}_1" not in self.space]
         if missing:
             raise ValueError(
                 f"a distribution or a value for each hyperparameter without a default, missing {', '.join(missing)}"
@@ -171,6 +169,13 @@ class Params(Settings):
 
     dataset: str
     source: Source = Field(alias="data")
+
+    def bins_for(self, n_rows: int) -> int:
+        """The intervals that are fitted for each number of so many train rows."""
+        numeric = self.search.space.get("numeric")
+        asked = {"quantile", "piecewise"} & set(getattr(numeric, "choices", (numeric,)))
+        auto = 48 if asked or n_rows >= 1000 else 0  # with fewer rows an interval has a handful of them
+        return auto if self.preprocess.bins == "auto" else self.preprocess.bins
 
     @field_validator("source")
     @classmethod

@@ -23,6 +23,8 @@ SCIKIT_LEARN: dict[str, tuple[Task, ...]] = {
 # The values of an ordered category, the lowest first.
 Order = Annotated[tuple[str | int | float, ...], Field(strict=False, min_length=2)]
 
+Targets = Annotated[tuple[str, ...], Field(strict=False, min_length=2)]
+
 
 class Image(Section):
     """The size of an image and the value of its brightest pixel."""
@@ -56,8 +58,11 @@ class Source(Section):
     or csv."""
     task: Task | None = None
     """What is predicted: one class of several or of two, several labels at once, or a number; null = by the target."""
-    target: str | None = None
-    """The column to predict; needed for a file, a query and csv."""
+    target: str | Targets | None = None
+    """The column to predict, or a list of columns that one network predicts together: numbers, or labels that are true
+    or false; needed for a file, a query and csv."""
+    separator: Annotated[str, Field(min_length=1)] | None = None
+    """The sign between the labels of a target that holds several in one text, such as `|`; null = one value."""
     columns: dict[str, Literal["number", "category", "drop"] | Order] = Field(default={})
     """What a column is, where it is not what it looks like, by its name: number, category, drop, or the list of an
     ordered category's values, the lowest first; an identifier can be learned from so."""
@@ -95,6 +100,11 @@ class Source(Section):
         return self.source not in READERS
 
     @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict; none for pictures by class and for readers that name it themselves."""
+        return self.target if isinstance(self.target, tuple) else () if self.target is None else (self.target,)
+
+    @property
     def orders(self) -> dict[str, tuple[str, ...]]:
         """The values of each ordered category, as texts."""
         return {name: tuple(map(str, role)) for name, role in self.columns.items() if isinstance(role, tuple)}
@@ -111,8 +121,11 @@ class Source(Section):
         if self.weight in self.columns:
             raise ValueError(f"no role under columns for the column of weights, received one for {self.weight}")
         if self.is_file:
-            if self.task == "multilabel":
-                raise ValueError("task: binary, multiclass or regression for a file, received 'multilabel'")
+            several = self.separator is not None or len(self.targets) > 1
+            if several and (self.task in ("binary", "multiclass") or (self.separator and len(self.targets) > 1)):
+                raise ValueError("one column without separator for classes; a separator for one column only")
+            if self.task == "multilabel" and not several:
+                raise ValueError("a list of columns as target, or a separator, for task: multilabel")
             if self.target is None and self.image is None:
                 raise ValueError("target: the name of the column to predict; or image, for a folder of images by class")
             if self.database is not None and self.test_source is not None:

@@ -9,7 +9,6 @@ from models.network.encoders import encode
 from models.network.ensemble import Ensemble
 from models.network.heads import activate, n_outputs
 
-INITIALIZERS = {"uniform": "random_uniform", "normal": "random_normal", "zero": "zeros"}
 MAIN, AUXILIARY = "prediction", "auxiliary"  # names of the outputs
 
 
@@ -79,7 +78,7 @@ def head(spec: Spec, schema: Schema, name: str, values: keras.KerasTensor) -> ke
     """The output layer with its activation: (n_rows, n_hidden) → (n_rows, n_outputs)."""
     # Always in float32: a softmax in 16 bits loses digits that the loss needs.
     dense = keras.layers.Dense(
-        n_outputs(schema), kernel_initializer=_initializer(spec), dtype="float32", name=f"{name}_raw"
+        n_outputs(schema), kernel_initializer=spec.initializer, dtype="float32", name=f"{name}_raw"
     )
     return activate(spec, schema, name, dense(values))
 
@@ -97,19 +96,14 @@ def _wide_deep(spec: Spec, schema: Schema, rows: keras.KerasTensor) -> keras.Mod
         outputs = _outputs(spec, schema, wide, deep)
         return keras.Model(rows, outputs, name=schema.dataset)
     owners = [feature.name for feature in schema.features for _ in columns_of(feature)]
-    paths = {"wide": spec.wide, "deep": spec.deep}
-    columns = {
-        path: [i for name in chosen for i, owner in enumerate(owners) if owner == name]
-        for path, chosen in paths.items()
-    }
-    inputs = {path: keras.Input((len(chosen),), name=path) for path, chosen in columns.items()}
-    encoded = {
-        path: encode(spec, schema, inputs[path], tuple(schema.inputs[i] for i in chosen))
-        for path, chosen in columns.items()
-    }
+    inputs, encoded, selected = {}, {}, {}
+    for path, chosen in {"wide": spec.wide, "deep": spec.deep}.items():
+        columns = [i for name in chosen for i, owner in enumerate(owners) if owner == name]
+        inputs[path] = keras.Input((len(columns),), name=path)
+        encoded[path] = encode(spec, schema, inputs[path], tuple(schema.inputs[i] for i in columns))
+        selected[path] = layers.Columns(columns, name=f"{path}_columns")(rows)
     outputs = _outputs(spec, schema, encoded["wide"], hidden_layers(spec, encoded["deep"]))
     inner = keras.Model(inputs, outputs, name="wide_deep")
-    selected = {path: layers.Columns(chosen, name=f"{path}_columns")(rows) for path, chosen in columns.items()}
     return keras.Model(rows, inner(selected), name=schema.dataset)
 
 
@@ -120,13 +114,9 @@ def _outputs(spec: Spec, schema: Schema, wide: keras.KerasTensor, deep: keras.Ke
     return {MAIN: main, AUXILIARY: head(spec, schema, AUXILIARY, deep)}
 
 
-def _initializer(spec: Spec) -> str:
-    return INITIALIZERS.get(spec.initializer, spec.initializer)
-
-
 def _dense_arguments(spec: Spec) -> dict:
     return {
-        "kernel_initializer": _initializer(spec),
+        "kernel_initializer": spec.initializer,
         "kernel_regularizer": keras.regularizers.L2(spec.l2) if spec.l2 else None,
         "kernel_constraint": keras.constraints.MaxNorm(spec.max_norm) if spec.max_norm else None,
     }

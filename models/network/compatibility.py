@@ -17,6 +17,10 @@ def schema_problems(spec: Spec, schema: Schema) -> list[str]:
         problems.append(
             f"{'shift' if spec.shift else 'flip'}: expected only with images, which {schema.dataset} does not have"
         )
+    if spec.target_scale == "log" and (unfit := [target.name for target in schema.numbers if target.log is None]):
+        problems.append(
+            f"target_scale: expected plain, because train values of {', '.join(unfit)} are below 0, received 'log'"
+        )
     numbers = [] if schema.image else [column for column in schema.inputs if isinstance(column, NumericFeature)]
     if schema.image is not None and spec.numeric not in ("auto", "none", "standardise"):
         problems.append(f"numeric: expected auto, none or standardise for images, received {spec.numeric!r}")

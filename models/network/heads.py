@@ -1,11 +1,16 @@
 """Output activation, loss and metrics of each task."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 from keras import ops
 
-from contracts.schema import NumericTarget, NumericTargets, Schema
+from contracts.schema import Schema
 from contracts.spec import LOSSES, OUTPUTS, Spec
+from models.network.layers import Exponential
+
+TINY = float(np.finfo(np.float32).tiny)
 
 
 def n_outputs(schema: Schema) -> int:
@@ -16,13 +21,16 @@ def n_outputs(schema: Schema) -> int:
 def activate(spec: Spec, schema: Schema, name: str, raw: keras.KerasTensor) -> keras.KerasTensor:
     """Probabilities, or values in the unit of the target; the shape (…, n_outputs) stays.
 
-    Regression outputs are scaled inside the network: linear ones by standard deviation and mean of the target, positive
-    ones by its standard deviation, bounded ones to `spec.bounds`.
+    Regression outputs are scaled inside the network: linear ones by standard deviation and mean of the target or of its
+    logarithm, positive ones by its standard deviation, bounded ones to `spec.bounds`.
     """
     kind = OUTPUTS[schema.task][0] if spec.output == "auto" else spec.output
     if schema.task != "regression":
         return keras.layers.Activation(kind, name=name)(raw)
-    targets = _targets(schema)
+    targets = schema.numbers
+    if spec.target_scale == "log":
+        logs = [target.log for target in targets if target.log is not None]
+        return Exponential([t.mean for t in logs], [t.std for t in logs], [t.offset for t in logs], name=name)(raw)
     if kind == "linear":
         return keras.layers.Rescaling([t.std for t in targets], [t.mean for t in targets], name=name)(raw)
     activated = keras.layers.Activation(kind)(raw)
@@ -54,7 +62,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
 
 def loss(spec: Spec, schema: Schema) -> keras.losses.Loss:
-    """The loss of a spec; a regression divides by `loss_units` before it."""
+    """The loss of a spec, for a regression on the scale of `loss_scale`."""
     kind = LOSSES[schema.task][0] if spec.loss == "auto" else spec.loss
     match schema.task, kind:
         case "multiclass", _:
@@ -71,15 +79,19 @@ def loss(spec: Spec, schema: Schema) -> keras.losses.Loss:
             return keras.losses.Huber()
 
 
-def loss_units(schema: Schema) -> np.ndarray | None:
-    """Divisors of targets and predictions before a regression loss, so that learning rates do not depend on the unit.
-
-    Returns:
-        standard deviation of each target, float32 of shape (n_outputs,); None for classification.
+def loss_scale(spec: Spec, schema: Schema) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
+    """What turns targets and predictions of shape (…, n_outputs) into the numbers that a loss compares: those of a
+    regression have a standard deviation of 1, so that learning rates do not depend on the unit.
     """
     if schema.task != "regression":
-        return None
-    return np.array([target.std for target in _targets(schema)], dtype=np.float32)
+        return lambda values: values
+    if spec.target_scale == "plain":
+        stds = np.array([target.std for target in schema.numbers], dtype=np.float32)
+        return lambda values: values / stds
+    logs = [target.log for target in schema.numbers if target.log is not None]
+    offsets, stds = (np.array([getattr(log, name) for log in logs], np.float32) for name in ("offset", "std"))
+    # A value of other rows may lie below those of the train rows.
+    return lambda values: ops.log(ops.maximum(values + offsets, TINY)) / stds
 
 
 def metrics(schema: Schema) -> list[keras.metrics.Metric]:
@@ -94,9 +106,3 @@ def metrics(schema: Schema) -> list[keras.metrics.Metric]:
                 keras.metrics.SparseCategoricalCrossentropy("log_loss"),
                 keras.metrics.SparseCategoricalAccuracy("accuracy"),
             ]
-
-
-def _targets(schema: Schema) -> tuple[NumericTarget, ...]:
-    target = schema.target
-    assert isinstance(target, NumericTarget | NumericTargets)
-    return target.targets if isinstance(target, NumericTargets) else (target,)

@@ -67,6 +67,26 @@ class IsMissing(keras.layers.Layer):
 
 
 @serializable
+class Exponential(keras.layers.Layer):
+    """exp(std · x + mean) - offset of each column: from a standardised logarithm to its number; the shape stays.
+
+    Ten standard deviations are the most in either direction, so that every prediction is finite.
+    """
+
+    def __init__(self, means: list[float], stds: list[float], offsets: list[float], **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**kwargs)
+        self.means, self.stds, self.offsets = means, stds, offsets
+
+    def call(self, values):  # type: ignore[no-untyped-def]
+        # The mean is a factor: a sum with it in the exponent would lose digits.
+        grown = ops.exp(np.array(self.stds, "float32") * ops.clip(values, -10.0, 10.0))
+        return np.exp(self.means).astype("float32") * grown - np.array(self.offsets, "float32")
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "means": self.means, "stds": self.stds, "offsets": self.offsets}
+
+
+@serializable
 class OneHot(keras.layers.Layer):
     """Codes as one-hot vectors: (n_rows, 1) → (n_rows, n_codes)."""
 

@@ -12,8 +12,8 @@ DUPLICATES = "duplicates"  # the number of the trial whose result another one ta
 
 def earlier_trial(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial | None:
     """The first trial with the same hyperparameters that was trained to its end or pruned."""
-    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    return next((other for other in ended if other.params == trial.params), None)
+    ended, params = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)), trial.params
+    return next((other for other in ended if other.params == params), None)
 
 
 def take_over(

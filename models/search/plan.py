@@ -1,5 +1,6 @@
 """A search as it was decided before it starts: settings and data put together, with no `auto` left."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from models.training.data import Data
 MANY_TRIALS = 100  # from here on Hyperband's brackets have enough trials each
 MANY_GENERATIONS = 1000  # trials: twenty of NSGA-II's generations of fifty
 MOST_COUNTED = 100_000  # configurations that are counted, to know when all have been tried
+STEPS, MOST_STEPS = 128, 10_000  # about so many in an epoch; at most so many in a training
+SMALLEST_BATCH, LARGEST_BATCH = 32, 256
+FEWEST_EPOCHS, MOST_EPOCHS = 50, 200
 REPORTS = 20  # a trial reports at most so often: a report costs more than a small epoch
 
 
@@ -46,6 +50,12 @@ class Plan:
         """The names of what is optimised, the metric first."""
         return (self.metric.name, *([] if self.search.second_objective == "none" else [self.search.second_objective]))
 
+    @property
+    def epochs(self) -> int:
+        """The most epochs of a training."""
+        assert self.train.epochs != "auto", "the plan has decided"
+        return self.train.epochs
+
     def seed_of(self, trial: int) -> int:
         """A seed of its own for every trial, the same whenever it is trained again."""
         return self.search.seed + trial
@@ -65,7 +75,7 @@ class Plan:
             monitor=self.metric.name,
             higher_is_better=self.metric.higher_is_better,
             train=self.train,
-            report_every=max(1, self.train.epochs // REPORTS),
+            report_every=max(1, self.epochs // REPORTS),
             threads=threads or self.threads,
             checkpoint=checkpoint,
             folds=self.search.folds,
@@ -75,9 +85,9 @@ class Plan:
 
 
 def plan_search(
-    settings: Params, task: str, metric: Metric, study: str, data_md5: Mapping[str, str], cores: int
+    settings: Params, task: str, metric: Metric, study: str, data_md5: Mapping[str, str], cores: int, n_rows: int = 0
 ) -> Plan:
-    """The plan of one search. `cores` of this machine are shared among its workers."""
+    """The plan of one search for so many train rows. `cores` of this machine are shared among its workers."""
     search = settings.search
     workers = cores if search.workers == "auto" else search.workers
     n_configurations = count_configurations(search.space, search.n_trials or MOST_COUNTED)
@@ -87,15 +97,28 @@ def plan_search(
         study=study,
         task=task,
         source=settings.source,
-        bins=settings.preprocess.bins,
+        bins=settings.bins_for(n_rows),
         data_md5=data_md5,
         metric=metric,
-        train=settings.train,
+        train=settings.train.model_copy(update={"epochs": resolve_epochs(settings.train, n_rows)}),
         search=search.model_copy(update=resolved),
         n_configurations=n_configurations,
         workers=workers,
         threads=max(1, cores // workers),
     )
+
+
+def batch_size_for(n_rows: int) -> int:
+    """The power of two with which an epoch of so many train rows has about `STEPS` steps, within limits."""
+    nearest = 2 ** round(math.log2(max(n_rows, 1) / STEPS))
+    return int(min(max(nearest, SMALLEST_BATCH), LARGEST_BATCH))
+
+
+def resolve_epochs(train: Train, n_rows: int) -> int:
+    """What `auto` stands for: fewer epochs where each has many steps, so that no slow trial holds a search up."""
+    if train.epochs != "auto":
+        return train.epochs
+    return min(MOST_EPOCHS, max(FEWEST_EPOCHS, MOST_STEPS * batch_size_for(n_rows) // max(n_rows, 1)))
 
 
 def resolve_sampler(search: Search, n_configurations: int | None) -> str:

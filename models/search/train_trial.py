@@ -122,6 +122,7 @@ def _best_of_restarts(task: TrialTask, first: int, on_epoch: OnEpoch) -> tuple[F
 def _fit(task: TrialTask, initialisation: int, on_epoch: OnEpoch) -> Fitted:
     schema = load_schema(task.data.schema)
     settings = task.train
+    assert settings.epochs != "auto", "the plan has decided"
 
     def prepare(network: keras.Model) -> None:
         if settings.fine_tune is not None:

@@ -36,7 +36,7 @@ class EpochTrainer(keras.Model):
         self.uses_xla = uses_xla
         self.network = network
         self.loss_of_rows = heads.loss(spec, schema)
-        self.units = heads.loss_units(schema)
+        self.loss_scale = heads.loss_scale(spec, schema)
         self.auxiliary_weight = spec.auxiliary_weight
         self.batch_size = spec.batch_size
         self.data = _to_tensors(schema, train)
@@ -68,9 +68,7 @@ class EpochTrainer(keras.Model):
             target = y
             if len(output.shape) == 3:  # one prediction for each member
                 target = tf.repeat(tf.expand_dims(y, 1), output.shape[1], axis=1)
-            if self.units is not None:
-                target, output = target / self.units, output / self.units
-            loss = self.loss_of_rows(target, output, sample_weight)
+            loss = self.loss_of_rows(self.loss_scale(target), self.loss_scale(output), sample_weight)
             if self.output_losses:
                 self.output_losses[name].update_state(loss)
             total += shares[name] * loss

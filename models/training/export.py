@@ -44,7 +44,10 @@ def export(network: keras.Model, folder: Path, rows: np.ndarray) -> None:
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras' exporter reads an attribute that NumPy deprecates
-        network.export(folder / "model.onnx", format="onnx", verbose=False)
+        try:
+            network.export(folder / "model.onnx", format="onnx", verbose=False)
+        except Exception as error:  # whatever the exporters of Keras and tf2onnx raise
+            raise ExportFailed(f"the network has no ONNX form: {type(error).__name__}: {error}") from error
     try:
         session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
         (received,) = session.run(None, {session.get_inputs()[0].name: rows})

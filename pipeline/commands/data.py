@@ -14,6 +14,7 @@ from contracts.errors import UserError
 from contracts.settings.load import load_params
 from contracts.settings.reading import DATASET_NAME
 from contracts.settings.source import Source
+from pipeline.paths import Paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +42,7 @@ def add_data(
         raise UserError(f"{path} exists already: choose another NAME, or edit that file")
     from pipeline.data.roles import split_hints
     from pipeline.data.target_checks import check_target
+    from pipeline.data_contract.contract import infer_contract, write_contract
     from pipeline.sources.files import absolute
     from pipeline.sources.image_folders import find_size, is_image_folder
     from pipeline.sources.own_table import read_columns, read_source
@@ -75,6 +77,10 @@ def add_data(
         path.unlink()
         raise
     console.print(f"Wrote {path}; its section data.columns overrules the table above, column by column.")
+    if image is None and not (contract := Paths(name).contract).exists():
+        columns = read_columns(wanted)
+        write_contract(contract, name, infer_contract(columns), columns.num_rows)
+        console.print(f"Wrote {contract}, what later data must be: edit it, or remove it for none.")
     console.print(f"Next: [bold]make repro DATASETS={name}[/]")
 
 
@@ -108,8 +114,8 @@ def _entry(source: Source) -> str:
     lines = {"source": _quoted(source.source)}
     if source.database is not None:
         lines["database"] = f"{source.database}  # the environment variable with its address"
-    if source.target is not None:
-        lines["target"] = _quoted(source.target)
+    if source.targets:
+        lines["target"] = _quoted(source.targets[0])
     if source.image is not None:
         lines["image"] = f"{{height: {source.image.height}, width: {source.image.width}, maximum: 255}}"
     return "# yaml-language-server: $schema=../docs/reference/catalog.schema.json\ndata:\n" + "".join(

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts.errors import UserError
+from contracts.files import md5
 from contracts.settings.editing import Scalar, set_keys
 from contracts.settings.load import Search, load_datasets, load_params
 from pipeline.dvc_cli import run_dvc, working_copy
@@ -62,8 +63,8 @@ def summary() -> None:
 
 def _run(datasets: list[str]) -> None:
     for dataset in datasets or load_datasets(PARAMS):
-        if _source_changed(dataset):
-            print(f"{dataset}: its source has changed since it was fetched.", flush=True)
+        if changed := _what_changed(dataset):
+            print(f"{dataset}: its {changed} has changed since it was fetched.", flush=True)
             if code := run_dvc([dataset], "repro", "--single-item", "--force", f"fetch@{dataset}"):
                 raise typer.Exit(code)
     targets = [f"{stage}@{dataset}" for dataset in datasets for stage in ("evaluate", "package")]
@@ -72,15 +73,19 @@ def _run(datasets: list[str]) -> None:
         raise typer.Exit(code)
 
 
-def _source_changed(dataset: str) -> bool:
-    """Whether a file of the user's is not the one that `fetch` has read: DVC tracks the settings, not the file."""
-    source, fetched = load_params(PARAMS, dataset).source, Paths(dataset).raw / "source.json"
-    if not source.is_file or not fetched.exists():
-        return False
+def _what_changed(dataset: str) -> str | None:
+    """What `fetch` has read otherwise, a file of the user's or a contract: DVC tracks the settings alone."""
+    source, paths = load_params(PARAMS, dataset).source, Paths(dataset)
+    origin = paths.raw / "source.json"
+    fetched = json.loads(origin.read_text()) if origin.exists() else {}
+    if paths.raw.exists() and fetched.get("contract") != (md5(paths.contract) if paths.contract.exists() else None):
+        return "contract"
+    if not source.is_file or not fetched:
+        return None
     from pipeline.sources.own_table import local_md5
 
     present = local_md5(source)
-    return present is not None and json.loads(fetched.read_text())["md5"] != present
+    return "source" if present is not None and fetched["md5"] != present else None
 
 
 def budget(dataset: str, trials: str | None, timeout: str | None, search: Search) -> dict[str, Scalar]:

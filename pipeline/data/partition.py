@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contracts.errors import UserError, nearest
 from contracts.settings.sections import Preprocess
@@ -42,8 +43,8 @@ def divide(
         _take(part, VALIDATION, -times, settings.validation_fraction)
     else:
         group = _column_of(table, rule) if rule.by == "group" else None
-        if group is not None and group.null_count:
-            raise UserError(f"{_said(rule)}: expected a group in every row, received {group.null_count} missing")
+        if group is not None:
+            _refuse_missing(group, rule)
         shares = hash_rows(table, _compared(table, rule), settings.seed) / 2.0**64
         _take(part, TEST, shares[:, 0], settings.test_fraction, is_share=True)
         _take(part, VALIDATION, shares[:, 1], settings.validation_fraction, is_share=True)
@@ -74,8 +75,7 @@ def times_of(table: pa.Table, name: str | None) -> np.ndarray:
     column = _column_of(table, rule)
     if not is_numeric(column.type):
         raise UserError(f"{_said(rule)}: expected dates or numbers, received text such as {column[0]}")
-    if column.null_count:
-        raise UserError(f"{_said(rule)}: expected a time in every row, received {column.null_count} missing")
+    _refuse_missing(column, rule)
     return as_numbers(column)
 
 
@@ -162,6 +162,11 @@ def _column_of(table: pa.Table, rule: Split) -> pa.ChunkedArray:
         raise UserError(f"data.split.column: expected a column of the data, received {rule.column!r}"
                         f"{nearest(rule.column, known)}")  # fmt: skip
     return table[rule.column]
+
+
+def _refuse_missing(column: pa.ChunkedArray, rule: Split) -> None:
+    if missing := pc.sum(pc.is_null(column, nan_is_null=True)).as_py():
+        raise UserError(f"{_said(rule)}: expected a {rule.by} in every row, received {missing:,} missing")
 
 
 def _said(rule: Split) -> str:

@@ -8,20 +8,17 @@ import pyarrow as pa
 from contracts.encoding import encode_target
 from contracts.errors import UserError, nearest
 from contracts.schema import (
-    ClassTarget,
     DateFeature,
     DroppedColumn,
     Feature,
-    LabelsTarget,
-    NumericTarget,
-    NumericTargets,
     Schema,
     SplitUsed,
 )
-from contracts.settings.source import Source, Task
+from contracts.settings.source import Source
 from pipeline.data.features import infer_feature, infer_image, with_bins
 from pipeline.data.roles import role_of
-from pipeline.tables import TARGET, date_format
+from pipeline.data.targets import infer_target
+from pipeline.tables import TARGET, date_format, text_form
 
 
 def infer_schema(
@@ -39,7 +36,7 @@ def infer_schema(
     """
     task = source.task
     assert task is not None
-    target = _target(source, task, train)
+    target = infer_target(source, task, train)
     split = SplitUsed(by=source.splits_by.by, column=source.splits_by.column, notes=split_notes)
     if source.image is not None:
         feature, sample = infer_image(source.image, train)
@@ -67,6 +64,7 @@ def infer_schema(
         sample=_sample(frame, features),
         weight=source.weight,
         dropped=dropped,
+        text=text_form(train),
         split=split,
     )
     if not bins:
@@ -120,45 +118,3 @@ def _check_weights(frame: pd.DataFrame, name: str) -> None:
     weights = frame[name]
     if not pd.api.types.is_numeric_dtype(weights) or not (weights >= 0).all() or not weights.sum() > 0:
         raise UserError(f"column {name!r}: expected weights, none missing or below 0 and not all 0")
-
-
-def _target(source: Source, task: Task, train: pa.Table) -> ClassTarget | LabelsTarget | NumericTarget | NumericTargets:
-    if pa.types.is_struct(train.schema.field(TARGET).type):
-        return _several(source, task, pd.DataFrame(train[TARGET].to_pylist()))
-    values = train[TARGET].to_pandas()
-    name = source.target or TARGET
-    if values.isna().any():
-        raise UserError(f"target {name!r}: expected a value in every row, received {int(values.isna().sum())} missing")
-    if task == "regression":
-        if not pd.api.types.is_numeric_dtype(values):
-            raise UserError(f"target {name!r}: expected numbers for a regression, received {values.iloc[0]!r}")
-        return NumericTarget(name=name, mean=float(values.mean()), std=float(values.std(ddof=0)) or 1.0)
-    counts = values.astype(str).value_counts()
-    classes = source.classes or tuple(sorted(counts.index))
-    if (task == "binary" and len(classes) != 2) or len(classes) < 2:
-        raise UserError(
-            f"target {name!r}: expected {'2 classes' if task == 'binary' else '2 classes or more'}"
-            f" for the task {task}, received {len(classes)}"
-        )
-    return ClassTarget(
-        name=name, classes=classes, frequencies=tuple(float(counts.get(c, 0)) / len(values) for c in classes)
-    )
-
-
-def _several(source: Source, task: Task, values: pd.DataFrame) -> LabelsTarget | NumericTargets:
-    """A target with a column for each label or number."""
-    name = source.target or TARGET
-    if task not in ("multilabel", "regression"):
-        raise UserError(f"target {name!r}: expected one class per row for {task}, received several columns")
-    if values.isna().any(axis=None):
-        raise UserError(f"target {name!r}: expected a value in every row and column, received missing ones")
-    if task == "multilabel":
-        shares = values.mean().to_dict()
-        return LabelsTarget(
-            name=name, classes=tuple(map(str, shares)), frequencies=tuple(map(float, shares.values())), multilabel=True
-        )
-    numbers = [
-        NumericTarget(name=str(column), mean=float(values[column].mean()), std=float(values[column].std(ddof=0)) or 1.0)
-        for column in values
-    ]
-    return NumericTargets(name=name, targets=tuple(numbers))

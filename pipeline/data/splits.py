@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.encoding import encode, encode_target
@@ -14,7 +15,11 @@ def read_part(path: Path, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
     """The encoded features of a part, (n_rows, input_width), and its target, (n_rows,), or (n_rows, n_outputs) for
     labels and several numbers.
     """
-    table = pq.read_table(path)
+    return encode_rows(pq.read_table(path), schema)
+
+
+def encode_rows(table: pa.Table, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+    """The same of rows in memory."""
     target = encode_target(schema, table[TARGET].to_pylist())
     if schema.image is not None:
         image = schema.image

@@ -17,7 +17,7 @@ def check_target(table: pa.Table, source: Source, task: Task) -> None:
     Raises:
         UserError: with what was expected of a target, and what this one holds.
     """
-    column, name = table[TARGET], source.target or "the name of the folder"
+    column, name = table[TARGET], " and ".join(source.targets) or "the name of the folder"
     if pa.types.is_nested(column.type):
         return
     if not len(column):

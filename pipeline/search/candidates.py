@@ -1,6 +1,5 @@
 """The best trials of a study as bundles, the table of all trials, and the words for what was chosen."""
 
-import csv
 import shutil
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from models.search.ranking import pareto_front
 from models.search.trial import TrialFiles
 from models.search.workers.pool import Pool
 from models.training.data import Data
+from pipeline.evaluation.plots import read_history
 from pipeline.paths import Paths
 from pipeline.tracking import provenance
 
@@ -117,14 +117,13 @@ def _manifest(plan: Plan, trial: FrozenTrial, history: Path) -> Manifest:
         train_md5=plan.data_md5["train"],
         validation_md5=plan.data_md5["validation"],
         git_revision=provenance.git_revision(),
-        mlflow_run_id=trial.user_attrs["mlflow_run_id"],
+        mlflow_run_id=trial.user_attrs.get("mlflow_run_id", ""),
         versions=provenance.versions("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime"),
     )
 
 
 def _best_epoch(history: Path, metric: Metric) -> tuple[float, int]:
     """The best validation value in a `history.csv`, and its epoch, from 0."""
-    with history.open(newline="", encoding="utf-8") as file:
-        values = [float(row[f"val_{metric.name}"]) for row in csv.DictReader(file)]
+    values = read_history(history)[f"val_{metric.name}"]
     best = max(values) if metric.higher_is_better else min(values)
     return best, values.index(best)

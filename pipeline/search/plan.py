@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from contracts.bundle import BundleDamaged, open_bundle
 from contracts.errors import UserError, nearest
 from contracts.files import md5
@@ -16,6 +18,7 @@ from contracts.spec import NETWORK_VERSION, Spec
 from models.network.compatibility import schema_problems
 from models.search.plan import Plan, plan_search
 from pipeline.paths import Paths
+from pipeline.search.open_choices import complete
 from pipeline.tracking import provenance
 
 PREPARED = {"train": "train.parquet", "validation": "validation.parquet", "schema": "schema.json"}
@@ -31,9 +34,11 @@ def make_plan(params: Params, paths: Paths) -> Plan:
     _check_settings(params, schema)
     data_md5 = _digests(paths)
     metric = BY_NAME[params.metric_for(schema.task)]
-    return plan_search(
-        params, schema.task, metric, study_name(params, metric.name, data_md5), data_md5, provenance.cores()
-    )
+    study = study_name(params, metric.name, data_md5)
+    n_rows = pq.read_metadata(paths.prepared / PREPARED["train"]).num_rows
+    search = params.search.model_copy(update={"space": complete(params.search.space, schema, n_rows)})
+    params = params.model_copy(update={"search": search})
+    return plan_search(params, schema.task, metric, study, data_md5, provenance.cores(), n_rows)
 
 
 def present_study(params: Params, paths: Paths) -> str:

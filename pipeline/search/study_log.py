@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,8 @@ from models.search.trial import TrialResult
 from pipeline.evaluation import plots
 from pipeline.paths import Paths
 from pipeline.search import study_plots
-from pipeline.tracking import runs
+from pipeline.tracking import databases, runs
+from pipeline.tracking.failures import optional
 
 
 class StudyLog:
@@ -60,7 +61,14 @@ class StudyLog:
         runs.abandon_trial(self.client, self.experiment, self.parent, number)
 
     def trial(self, trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
-        """Log a trial that has ended, before the study knows its end, so that the study can name the run."""
+        """Log a trial that has ended, before the study knows its end, so that the study can name the run.
+
+        Where the store does not take it, a warning says so, and the search goes on.
+        """
+        with self._optional_entry(f"trial {trial.number}"):
+            self._log_trial(trial, state, result, reason)
+
+    def _log_trial(self, trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
         metrics = {"seconds": result.seconds, "n_parameters": float(result.n_parameters)} if result else {}
         if result:
             metrics |= {**_spread("restarts", result.values_of_restarts), **_spread("folds", result.values_of_folds)}
@@ -69,7 +77,7 @@ class StudyLog:
             metrics |= {} if result.history else {f"best.val_{self.metric.name}": result.value}
             metrics |= {f"best.{name}": values[result.best_epoch] for name, values in result.history.items()}
         elif state == "duplicate":
-            earlier = self.study.trials[trial.user_attrs[DUPLICATES]]
+            earlier = self.study.get_trials(deepcopy=False)[trial.user_attrs[DUPLICATES]]
             metrics |= {f"best.val_{self.metric.name}": earlier.values[0]} if earlier.values else {}
         elif state == "pruned":
             reported = self.study._storage.get_trial(trial._trial_id).intermediate_values
@@ -102,32 +110,46 @@ class StudyLog:
             if t.values  # Optuna gives a pruned trial the value of its last report
         ]
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        metric, second = self.metric, self.plan.search.second_objective
         pictures = {
-            "trial_history": study_plots.trial_history(values, self.metric),
-            "importance": study_plots.importance(_importance(self.study), self.metric),
-            "parallel_coordinates": study_plots.parallel_coordinates(complete, self.metric),
-            "slices": study_plots.slices(complete, self.metric),
+            "trial_history": lambda: study_plots.trial_history(values, metric),
+            "importance": lambda: study_plots.importance(_importance(self.study), metric),
+            "parallel_coordinates": lambda: study_plots.parallel_coordinates(complete, metric),
+            "slices": lambda: study_plots.slices(complete, metric),
         }
         if len(self.study.directions) > 1:
-            second = self.plan.search.second_objective
-            pictures["front"] = study_plots.front(complete, pareto_front(self.study), best, self.metric, second)
+            front = pareto_front(self.study)
+            pictures["front"] = lambda: study_plots.front(complete, front, best, metric, second)
         folder = self.paths.search_plots
-        files = [plots.save(figure, folder / f"{name}.png") for name, figure in pictures.items()]
-        runs.log_files(self.client, self.parent, files)
+        folder.mkdir(parents=True, exist_ok=True)  # DVC expects it, also where no picture can be drawn
+        files = []
+        for name, draw in pictures.items():
+            with optional(f"the picture {name}"):
+                files.append(plots.save(draw(), folder / f"{name}.png"))
+        with self._optional_entry("the pictures of the search"):
+            runs.log_files(self.client, self.parent, files)
 
     def finish(self, bundles: Mapping[Path, FrozenTrial]) -> None:
         """Log bundles and learning curves of the best trials, pictures and the table of all, and end the parent run."""
         best = list(bundles.values())
         self._log_pictures(best[0])
         for bundle, trial in bundles.items():
-            run = trial.user_attrs["mlflow_run_id"]
-            if not runs.run_exists(self.client, run):
-                continue  # the store has been emptied
-            history = plots.read_history(bundle / "history.csv")
-            figure = plots.learning_curves(history, self.metric.name, open_bundle(bundle)[0].best_epoch)
-            with tempfile.TemporaryDirectory() as folder:
-                runs.log_files(self.client, run, [plots.save(figure, Path(folder) / "learning_curves.png")])
-            runs.log_files(self.client, run, sorted(bundle.iterdir()), "bundle")
+            with self._optional_entry(f"the bundle of trial {trial.number}"):
+                self._log_bundle(bundle, trial)
+        with self._optional_entry("the end of the study"):
+            self._log_end(best)
+
+    def _log_bundle(self, bundle: Path, trial: FrozenTrial) -> None:
+        run = run_of(trial)
+        if not runs.run_exists(self.client, run):
+            return  # the store has been emptied, or did not answer
+        runs.log_files(self.client, run, sorted(bundle.iterdir()), "bundle")
+        history = plots.read_history(bundle / "history.csv")
+        figure = plots.learning_curves(history, self.metric.name, open_bundle(bundle)[0].best_epoch)
+        with tempfile.TemporaryDirectory() as folder:
+            runs.log_files(self.client, run, [plots.save(figure, Path(folder) / "learning_curves.png")])
+
+    def _log_end(self, best: list[FrozenTrial]) -> None:
         files = [self.paths.candidates / "trials.csv", self.paths.data_report]
         runs.log_files(self.client, self.parent, [file for file in files if file.exists()])
         states = [t.state.name.lower() for t in self.study.get_trials(deepcopy=False)]
@@ -138,7 +160,7 @@ class StudyLog:
             {f"best.val_{self.metric.name}": best[0].values[0], **counts},
             {
                 "best.trial": str(best[0].number),
-                "best.run": best[0].user_attrs["mlflow_run_id"],
+                "best.run": run_of(best[0]),
                 "front": ", ".join(str(trial.number) for trial in pareto_front(self.study)),
             },
         )
@@ -147,20 +169,33 @@ class StudyLog:
     def finalists(self, best: list[FrozenTrial]) -> None:
         """Log mean and standard deviation over the seeds of each finalist."""
         for trial in best:
-            if runs.run_exists(self.client, trial.user_attrs["mlflow_run_id"]):
-                values = tuple(values_of_seeds(self.study, trial))
-                runs.log_metrics(self.client, trial.user_attrs["mlflow_run_id"], _spread("seeds", values))
+            with self._optional_entry(f"the seeds of trial {trial.number}"):
+                if runs.run_exists(self.client, run_of(trial)):
+                    values = tuple(values_of_seeds(self.study, trial))
+                    runs.log_metrics(self.client, run_of(trial), _spread("seeds", values))
 
-    def addresses(self, best: list[FrozenTrial]) -> tuple[str, str]:
-        """Where MLflow shows the runs of these trials side by side, and where all trials, the best first."""
-        ids = [trial.user_attrs["mlflow_run_id"] for trial in best]
-        all_trials = runs.share_trials_view(
-            self.client, self.experiment, self.metric.name, self.metric.higher_is_better
-        )
-        return runs.comparison(self.experiment, ids), all_trials
+    def comparison(self, best: list[FrozenTrial]) -> str:
+        """The address at which MLflow shows the runs of these trials side by side."""
+        return runs.comparison(self.experiment, [run_of(trial) for trial in best])
+
+    def share_view(self) -> str:
+        """The address at which MLflow shows all trials, the best first."""
+        return runs.share_trials_view(self.client, self.experiment, self.metric.name, self.metric.higher_is_better)
+
+    @contextlib.contextmanager
+    def _optional_entry(self, what: str) -> Iterator[None]:
+        with optional(f"{what} in MLflow"):
+            if runs.tracking_uri().startswith("http"):  # a server that is gone: MLflow itself tries for minutes
+                databases.check_usable(runs.tracking_uri(), "MLFLOW_TRACKING_URI", table="experiments")
+            yield
 
     def _end(self, status: str) -> None:
         runs.end_study_run(self.client, self.parent, status, seconds_searched(self.study))
+
+
+def run_of(trial: FrozenTrial) -> str:
+    """The run of a trial in MLflow; empty where MLflow did not take it."""
+    return str(trial.user_attrs.get("mlflow_run_id", ""))
 
 
 def _spread(name: str, values: tuple[float, ...]) -> dict[str, float]:

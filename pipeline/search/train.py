@@ -25,6 +25,7 @@ from pipeline.search.progress import SearchProgress
 from pipeline.search.studies import create_storage
 from pipeline.search.study_log import StudyLog
 from pipeline.tracking import databases, runs
+from pipeline.tracking.failures import optional
 from pipeline.tracking.locks import study_lock
 
 if TYPE_CHECKING:
@@ -61,9 +62,9 @@ def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | 
             best = list(bundles.values())
             if plan.search.second_objective != "none":
                 progress.say(describe_choice(plan, study, best[0]))
-            comparison, all_trials = log.addresses(best)
-            progress.end(comparison)
-            progress.say(f"all trials: {all_trials}")
+            progress.end(log.comparison(best))
+            with optional("the view of all trials in MLflow"):
+                progress.say(f"all trials: {log.share_view()}")
         files.keep_only({trial.number for trial in best} | resumable_trials(study))
 
 

@@ -58,7 +58,7 @@ def part_names(path: str) -> list[str]:
 def _read(path: str, source: Source, is_test: bool) -> Part:
     name = path.rsplit("/", 1)[-1]
     received = _bytes(path)
-    digest = hashlib.md5(received).hexdigest()
+    digest = hashlib.md5(received, usedforsecurity=False).hexdigest()
     content = decompress(name, received)
     kind = Path(name.removesuffix(next((ending for ending in ENDINGS if name.endswith(ending)), ""))).suffix.lower()
     if kind in (".parquet", ".pq"):
@@ -96,7 +96,7 @@ def _bytes(path: str) -> bytes:
         raise
     except Exception as error:  # each store raises its own
         if "credential" in str(error).lower():
-            raise UserError(f"{path} cannot be read without credentials: {error}: set them as its store says") from None
+            raise UserError(f"{path} cannot be read without the store's credentials: {error}") from None
         raise UserError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
 
 

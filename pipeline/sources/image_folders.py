@@ -83,4 +83,4 @@ def find_size(folder: Path) -> Image:
 def folder_md5(folder: Path) -> str:
     """A hash of the names and contents of the pictures."""
     listed = "".join(f"{path.relative_to(folder)} {md5(path)}\n" for path in pictures(folder))
-    return hashlib.md5(listed.encode()).hexdigest()
+    return hashlib.md5(listed.encode(), usedforsecurity=False).hexdigest()

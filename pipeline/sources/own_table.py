@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from contracts.errors import UserError
 from contracts.files import md5
+from contracts.schema import TextForm
 from contracts.settings.source import Image, Source
 from pipeline.sources.column_checks import check_columns, describe_rows
 from pipeline.sources.delimited import Dialect
@@ -17,8 +18,8 @@ from pipeline.sources.files import Part, absolute, flat, part_names, read_parts,
 from pipeline.sources.image_folders import folder_md5, read_images
 from pipeline.sources.queries import run_query
 from pipeline.sources.target_column import restore_classes, with_target
-from pipeline.sources.values import MISSING, Conversion, convert
-from pipeline.tables import IS_TEST
+from pipeline.sources.values import MISSING, Conversion, convert, parse_dates
+from pipeline.tables import IS_TEST, note_date_format, note_text_form
 
 
 class Reading(NamedTuple):
@@ -38,7 +39,7 @@ def read_source(source: Source) -> Reading:
     if source.image is not None:
         return _read_pictures(source, source.image)
     if source.database is not None:
-        return Reading(with_target(read_columns(source), source), [], None)
+        return Reading(*with_target(read_columns(source), source), None)
     parts = read_parts(source)
     names = parts[0].table.column_names
     for part in parts:
@@ -49,7 +50,8 @@ def read_source(source: Source) -> Reading:
     if source.test_source is not None:
         is_test = np.repeat([part.is_test for part in parts], [part.table.num_rows for part in parts])
         table = table.append_column(IS_TEST, pa.array(is_test))
-    return Reading(with_target(table, source), notes, _hash_of([part.md5 for part in parts]))
+    table, left_out = with_target(table, source)
+    return Reading(table, [*notes, *left_out], _hash_of([part.md5 for part in parts]))
 
 
 def read_columns(source: Source) -> pa.Table:
@@ -93,7 +95,8 @@ def _read_pictures(source: Source, image: Image) -> Reading:
 
 def _hash_of(parts: list[str]) -> str:
     """The hash of a file; of several, the hash of theirs."""
-    return parts[0] if len(parts) == 1 else hashlib.md5("".join(parts).encode()).hexdigest()
+    together = hashlib.md5("".join(parts).encode(), usedforsecurity=False)
+    return parts[0] if len(parts) == 1 else together.hexdigest()
 
 
 def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
@@ -106,7 +109,11 @@ def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
         as_numbers = {name for name, role in source.columns.items() if role == "number"}
         table, found = convert(texts, source.missing or MISSING, source.decimal, as_text, as_numbers)
         check_columns(table, source, found.no_numbers)
-        return restore_classes(table, texts, source, found), _notes(dialects, found, table)
+        form = TextForm(
+            encoding=dialects[0].encoding, delimiter=dialects[0].delimiter, decimal=found.decimal,
+            missing=source.missing or MISSING,
+        )  # fmt: skip
+        return note_text_form(restore_classes(table, texts, source, found), form), _notes(dialects, found, table)
     typed = [table if part.dialect is None else convert(table)[0] for part, table in zip(parts, tables, strict=True)]
     try:
         return _with_roles(pa.concat_tables(typed, promote_options="permissive"), source), []
@@ -124,6 +131,9 @@ def _with_roles(table: pa.Table, source: Source) -> pa.Table:
             table, no_numbers = table.set_column(position, field.name, numbers[0]), no_numbers | found.no_numbers
         elif role not in ("number", "drop"):
             table = table.set_column(position, field.name, table[field.name].cast(pa.string()))
+        elif pa.types.is_string(field.type) and (dated := parse_dates(table[field.name].combine_chunks())) is not None:
+            form, moments = dated
+            table = table.set_column(position, note_date_format(pa.field(field.name, moments.type), form), moments)
     check_columns(table, source, no_numbers)
     return table
 

@@ -150,6 +150,7 @@ def _csv(path: Path, source: Source) -> pa.Table:
         table = pd.read_csv(path)
     except ValueError as error:  # pandas' own errors too
         raise UserError(f"{path.name} is no CSV: {str(error).strip().splitlines()[0]}") from None
-    if source.target not in table:
-        raise UserError(f"{path.name}: expected a column {source.target!r}, received {', '.join(table.columns)}")
-    return pa.Table.from_pandas(table.rename(columns={source.target: TARGET}), preserve_index=False)
+    (target,) = source.targets
+    if target not in table:
+        raise UserError(f"{path.name}: expected a column {target!r}, received {', '.join(table.columns)}")
+    return pa.Table.from_pandas(table.rename(columns={target: TARGET}), preserve_index=False)

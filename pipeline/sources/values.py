@@ -70,7 +70,7 @@ def convert(
             columns[name] = column
             continue
         columns[name] = _numbers(column, convention, codes=name in as_numbers)
-        if columns[name] is None and (dated := _dates(column)) is not None:
+        if columns[name] is None and (dated := parse_dates(column)) is not None:
             formats[name], columns[name] = dated
         if columns[name] is None:
             columns[name] = column
@@ -107,15 +107,21 @@ def _matches(column: pa.Array, pattern: str) -> bool:
 
 def _numbers(column: pa.Array, convention: str, codes: bool) -> pa.Array | None:
     if _matches(column, INTEGER) and pc.max(pc.utf8_length(column)).as_py() <= 18:
-        return column.cast(pa.int64())
+        return _unsigned(column).cast(pa.int64())
     if (_matches(column, r"^0\d+$") and not codes) or not _matches(column, _number_pattern(convention)):
         return None
     mark, separator = CONVENTIONS[convention]
     plain = pc.replace_substring(pc.replace_substring(column, separator, ""), mark, ".")
-    return plain.cast(pa.float64())
+    return _unsigned(plain).cast(pa.float64())
 
 
-def _dates(column: pa.Array) -> tuple[str, pa.Array] | None:
+def _unsigned(column: pa.Array) -> pa.Array:
+    """Texts of numbers without the plus sign, which PyArrow does not read."""
+    return pc.replace_substring_regex(column, r"^\+", "")
+
+
+def parse_dates(column: pa.Array) -> tuple[str, pa.Array] | None:
+    """The one format that fits every text of a column, and the column as moments; None where no format does."""
     for form, pattern in DATES:
         if _matches(column, pattern):
             parsed = pc.strptime(column, format=form, unit="s", error_is_null=True)

@@ -10,6 +10,7 @@ from pipeline.evaluation import plots
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.paths import Paths
 from pipeline.tracking import runs
+from pipeline.tracking.failures import optional
 from serving.predictor import Predictor
 
 
@@ -37,20 +38,22 @@ def run(params: Params, paths: Paths) -> None:
     paths.metrics.parent.mkdir(parents=True, exist_ok=True)
     paths.metrics.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
-    history = plots.read_history(paths.bundle / "history.csv")
-    curves = plots.learning_curves(history, manifest.metric, manifest.best_epoch)
-    errors = {"regression": plots.residuals, "multilabel": plots.label_errors}.get(schema.task, plots.confusion)
-    pictures = [
-        plots.save(curves, paths.model_plots / "learning_curves.png"),
-        plots.save(errors(schema, y, predictions), paths.model_plots / f"{errors.__name__}.png"),
-    ]
-    client, experiment = runs.connect(params.dataset)
-    run_id = runs.find_or_create_run(client, experiment, manifest.mlflow_run_id, f"trial {manifest.trial}")
-    flat = {f"{part}.{name}": v for part, values in report.items() for name, v in values.items()}
-    runs.log_metrics(client, run_id, flat)
-    runs.log_files(client, run_id, pictures)
-    test_file = paths.prepared / "test.parquet"
-    runs.log_inputs(client, run_id, {"test": (test_file, md5(test_file))})
+    paths.model_plots.mkdir(parents=True, exist_ok=True)  # DVC expects it, also where no picture can be drawn
+    with optional("the picture of the learning curves"):
+        history = plots.read_history(paths.bundle / "history.csv")
+        curves = plots.learning_curves(history, manifest.metric, manifest.best_epoch)
+        plots.save(curves, paths.model_plots / "learning_curves.png")
+    with optional("the picture of the errors"):
+        errors = {"regression": plots.residuals, "multilabel": plots.label_errors}.get(schema.task, plots.confusion)
+        plots.save(errors(schema, y, predictions), paths.model_plots / f"{errors.__name__}.png")
+    with optional("the test metrics in MLflow"):
+        client, experiment = runs.connect(params.dataset)
+        run_id = runs.find_or_create_run(client, experiment, manifest.mlflow_run_id, f"trial {manifest.trial}")
+        flat = {f"{part}.{name}": v for part, values in report.items() for name, v in values.items()}
+        runs.log_metrics(client, run_id, flat)
+        runs.log_files(client, run_id, sorted(paths.model_plots.iterdir()))
+        test_file = paths.prepared / "test.parquet"
+        runs.log_inputs(client, run_id, {"test": (test_file, md5(test_file))})
     first = metrics[0].name
     low, high = intervals[first]
     interval = f"{settings.confidence:.0%} interval {low:.4g} to {high:.4g}"

@@ -1,5 +1,6 @@
 """preprocess: split the rows, and infer the schema from the train split."""
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from contracts.files import md5
@@ -31,7 +32,11 @@ def run(params: Params, paths: Paths) -> None:
     if IS_TEST in table.column_names:
         table = table.drop_columns([IS_TEST])
     notes += split_hints(table, source)
-    schema = infer_schema(params.dataset, source, table.take(parts["train"]), md5(raw), settings.bins, notes)
+    bins = params.bins_for(len(parts["train"]))
+    schema = infer_schema(params.dataset, source, table.take(parts["train"]), md5(raw), bins, notes)
+    names = tuple(f.name for f in schema.features if not getattr(f, "missing", True))
+    gaps = tuple(name for name in names if pc.any(pc.is_null(table[name], nan_is_null=True)).as_py())
+    schema = schema.model_copy(update={"missing_elsewhere": gaps})
     paths.prepared.mkdir(parents=True, exist_ok=True)
     schema.save(paths.prepared / "schema.json")
     tables = {name: table.take(rows) for name, rows in parts.items()}
@@ -46,4 +51,5 @@ def run(params: Params, paths: Paths) -> None:
     findings = write_report(paths.data_report, schema, tables, settings.seed)
     for finding in findings[:PRINTED]:
         print(f"  {params.dataset}: warning, {finding}")
-    print(f"  {params.dataset}: {paths.data_report} describes the data, with {len(findings)} kinds of warnings")
+    warnings = "1 warning" if len(findings) == 1 else f"{len(findings)} warnings"
+    print(f"  {params.dataset}: {paths.data_report} describes the data, {warnings}")

@@ -23,7 +23,7 @@ from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.comparison import compare
 from pipeline.evaluation.selection import Contender, Exclusion
 from pipeline.paths import Paths
-from pipeline.tracking import registry, runs
+from pipeline.tracking import databases, registry, runs
 from serving.predictor import Predictor
 
 
@@ -70,8 +70,9 @@ def run(params: Params, paths: Paths) -> None:
         shutil.copytree(decision.winner.bundle, paths.bundle)
     if decision.is_new:
         trained_on = row_ids(pq.read_table(paths.prepared / "train.parquet"))
-        version = registry.register_bundle(client, params.dataset, paths.bundle, trained_on)
-        registry.set_champion_alias(client, params.dataset, version)
+        with databases.failures_explained():
+            version = registry.register_bundle(client, params.dataset, paths.bundle, trained_on)
+            registry.set_champion_alias(client, params.dataset, version)
     report = selection.report(decision) | {"version": version}
     paths.selection.write_text(json.dumps(_nan_as_null(report), indent=2) + "\n", encoding="utf-8")
     print(f"  {params.dataset}: {decision.winner.name} is served as version {version}: {decision.reason}")

@@ -142,17 +142,37 @@ def failures_explained() -> Iterator[None]:
         raise UserError(f"{explanation}; finished trials are kept, and the same command continues") from None
 
 
-def _explanation(error: BaseException | None) -> str | None:
-    free = shutil.disk_usage(var()).free / 2**20
-    while error is not None:
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error, or one that led to it, comes from a disk without room."""
+    free = _free_megabytes()
+    return any(
         # SQLite reports an I/O error where a full disk has no room for its temporary files.
-        full = DISK_FULL.search(str(error)) or ("disk I/O error" in str(error) and free < 1)
-        if full or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            return f"the disk is full ({free:.1f} MB are left for {var()}): free some space"
-        if type(error).__module__.startswith(("psycopg", "requests")):
-            return f"a server stopped answering ({_first_line(error)}): check that it runs"
-        error = error.__cause__ or error.__context__
+        DISK_FULL.search(str(cause))
+        or ("disk I/O error" in str(cause) and free < 1)
+        or getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        for cause in _causes(error)
+    )
+
+
+def _explanation(error: BaseException) -> str | None:
+    if is_disk_full(error):
+        return f"the disk is full ({_free_megabytes():.1f} MB are left for {var()}): free some space"
+    for cause in _causes(error):
+        if type(cause).__module__.startswith(("psycopg", "requests")):
+            return f"a server stopped answering ({_first_line(cause)}): check that it runs"
+        if "readonly database" in str(cause):
+            return "a database cannot be written to (it is read-only): give this user the right to write its file"
     return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _free_megabytes() -> float:
+    return shutil.disk_usage(var() if var().exists() else var().parent).free / 2**20
 
 
 def _without_password(address: str) -> str:

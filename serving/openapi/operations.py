@@ -49,14 +49,15 @@ def _instance(model: ServedModel) -> Json:
         row = {"type": "array", "minItems": image.width, "maxItems": image.width, "items": pixel}
         return {"type": "array", "minItems": image.height, "maxItems": image.height, "items": row,
                 "description": PIXELS.format(**image.model_dump())}  # fmt: skip
-    features = {feature.name: _feature_schema(feature) for feature in model.schema.features}
-    ignored = {column.name: {"description": "Ignored: no network learns from it."} for column in model.schema.dropped}
+    gaps = model.schema.missing_elsewhere
+    features = {f.name: _feature_schema(f, f.name in gaps) for f in model.schema.features}
+    ignored = {name: {"description": f"Ignored: {why}."} for name, why in model.schema.ignored.items()}
     return _object(features, **ignored)
 
 
-def _feature_schema(feature: Feature) -> Json:
+def _feature_schema(feature: Feature, has_gaps: bool) -> Json:
     assert not isinstance(feature, ImageFeature)
-    null = ["null"] if feature.missing else []
+    null = ["null"] if feature.missing or has_gaps else []
     if isinstance(feature, CategoricalFeature):
         known = ", ".join(feature.categories)
         truth = ["boolean"] if sorted(map(str.lower, feature.categories)) == ["false", "true"] else []

@@ -152,6 +152,11 @@ def output_names(model: ServedModel) -> tuple[str, ...]:
     return ("probabilities",) if model.schema.classes else ("value",)
 
 
+def label_type(model: ServedModel) -> str:
+    """The datatype of a class as it was in the data."""
+    return {int: "INT64", bool: "BOOL"}.get(type(model.schema.labels[0]), "BYTES")
+
+
 def _response(
     model: ServedModel, request_id: str | None, rows: EncodedRows, requested: dict[str, bool]
 ) -> ModelResponse:
@@ -160,7 +165,9 @@ def _response(
     for name, binary in requested.items():
         values: Any = predictions
         if name == "label":
-            values = [model.schema.classes[code] for code in predictions.argmax(axis=1).tolist()]
+            values = [model.schema.labels[code] for code in predictions.argmax(axis=1).tolist()]
+            if label_type(model) != "BYTES":
+                values = np.array(values)
         shape = [len(predictions), 1 if name == "label" else len(model.outputs)]
         entry, content = write_tensor(name, values, shape, binary)
         outputs.append(entry)
@@ -195,7 +202,7 @@ def model_metadata(model: ServedModel) -> dict[str, Any]:
     outputs = [
         {
             "name": name,
-            "datatype": "BYTES" if name == "label" else "FP32",
+            "datatype": label_type(model) if name == "label" else "FP32",
             "shape": [-1, 1 if name == "label" else len(model.outputs)],
         }
         for name in output_names(model)

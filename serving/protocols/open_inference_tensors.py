@@ -12,6 +12,7 @@ from serving.validation.columns import REPORTED
 DTYPES = {"BOOL": "bool", "FP16": "float16", "FP32": "float32", "FP64": "float64"} | {
     f"{sign}INT{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)
 }
+DATATYPES = {name: datatype for datatype, name in DTYPES.items()}
 NONE = type(None)  # null is a missing value, although the protocol has none
 JSON_TYPES: dict[str, set[type]] = {
     "BYTES": {str, NONE}, "BOOL": {bool}, "FP32": {int, float, NONE}, "FP64": {int, float, NONE},
@@ -73,15 +74,15 @@ def write_tensor(
     name: str, values: np.ndarray | list[str], shape: list[int], binary: bool
 ) -> tuple[dict[str, Any], bytes]:
     """An entry of `outputs`, and the bytes that follow the JSON: none unless `binary`."""
-    is_text = isinstance(values, list)
-    entry: dict[str, Any] = {"name": name, "datatype": "BYTES" if is_text else "FP32", "shape": shape}
+    datatype = "BYTES" if isinstance(values, list) else DATATYPES[values.dtype.name]
+    entry: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
     if not binary:
         return {**entry, "data": values if isinstance(values, list) else values.reshape(-1)}, b""
     if isinstance(values, list):
         encoded = [value.encode() for value in values]
         content = b"".join(len(value).to_bytes(4, "little") + value for value in encoded)
     else:
-        content = np.ascontiguousarray(values, dtype="<f4").tobytes()
+        content = np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes()
     return {**entry, "parameters": {"binary_data_size": len(content)}}, content
 
 

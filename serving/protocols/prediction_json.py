@@ -24,10 +24,10 @@ def prediction_objects(schema: Schema, predictions: np.ndarray) -> list[dict[str
         return [
             {"labels": [name for name, p in row.items() if p >= LABEL_THRESHOLD], "probabilities": row} for row in rows
         ]
-    labels = [schema.classes[code] for code in predictions.argmax(axis=1).tolist()]
+    codes = predictions.argmax(axis=1).tolist()
     return [
-        {"label": label, "probability": row[label], "probabilities": row}
-        for label, row in zip(labels, rows, strict=True)
+        {"label": schema.labels[code], "probability": row[schema.classes[code]], "probabilities": row}
+        for code, row in zip(codes, rows, strict=True)
     ]
 
 
@@ -39,7 +39,7 @@ def prediction_schema(schema: Schema) -> dict[str, Any]:
     by_name = _object(dict.fromkeys(schema.outputs, number))
     if not schema.classes:
         return _object({"values": by_name})
-    one_of = {"enum": list(schema.classes)}
+    one_of = {"enum": list(schema.labels or schema.classes)}
     if not schema.picks_one:
         return _object({"labels": {"type": "array", "items": one_of}, "probabilities": by_name})
     return _object({"label": one_of, "probability": number, "probabilities": by_name})

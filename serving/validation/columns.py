@@ -12,7 +12,6 @@ from serving.errors import FieldError, json_type
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 NUMBERS = {int, float}
-TRUTH_VALUES = {bool, np.bool_}
 PathOf = Callable[[int, str], str]  # the path of a value in the request, from its row number and feature name
 ABSENT = object()  # a value that its row does not have
 REPORTED = object()  # a value that is already among the errors
@@ -29,12 +28,9 @@ def check_column(feature: Feature, values: Any, path_of: PathOf, errors: list[Fi
         if array is not None:
             return array
     elif isinstance(feature, CategoricalFeature):
-        types = set(map(type, values))
-        if types & TRUTH_VALUES and (spelling := _spelling_of_truth(feature)):
-            values = [spelling[bool(value)] if type(value) in TRUTH_VALUES else value for value in values]
-            types = set(map(type, values))
-        if types <= _text_types(feature):
+        if set(map(type, values)) <= _text_types(feature):
             return values
+        values = [_as_category(feature, value) for value in values]
     for row, value in enumerate(values):
         mismatch = _mismatch(feature, value)
         if mismatch is not None:
@@ -46,10 +42,18 @@ def _text_types(feature: CategoricalFeature) -> set[type]:
     return {str, type(None)} if feature.missing else {str}
 
 
-def _spelling_of_truth(feature: CategoricalFeature) -> dict[bool, str] | None:
-    """How the categories write true and false; None where they are others."""
-    spelling = {category.lower() == "true": category for category in feature.categories}
-    return spelling if sorted(map(str.lower, feature.categories)) == ["false", "true"] else None
+def _as_category(feature: CategoricalFeature, value: Any) -> Any:
+    """A truth value or a whole number as the category that is written so, where there is one."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if type(value) is float and value != value:
+        return None
+    if type(value) is bool:
+        texts = [str(value), str(value).lower(), str(value).upper()]
+    elif type(value) in NUMBERS and abs(value) < 2**53 and value == int(value):
+        texts = [str(int(value))]
+    else:
+        return value
+    return next((text for text in texts if text in feature.categories), value)
 
 
 def fits_float32(matrix: np.ndarray) -> bool:

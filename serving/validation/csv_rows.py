@@ -1,12 +1,20 @@
-"""Rows of CSV: a header with the features' names in any order; an empty field is a missing value."""
+"""Rows of CSV: a header with the features' names in any order; an empty field is a missing value.
+
+Text that is written as the files of the data, with their delimiter, is read by their decimal mark and their markers of
+missing values too.
+"""
 
 import csv
 import io
+import re
 from collections.abc import Set
 
-from contracts.schema import NumericFeature
+from contracts.schema import NumericFeature, TextForm
 from serving.errors import FieldError, Problem, invalid_request, quote_name
 from serving.validation.validator import EncodedRows, InputValidator
+
+PLAIN = TextForm()
+THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 
 
 def csv_rows(validator: InputValidator, body: bytes) -> EncodedRows:
@@ -16,16 +24,37 @@ def csv_rows(validator: InputValidator, body: bytes) -> EncodedRows:
         Problem: 400 with the line and column of every error.
     """
     try:
-        text = body.decode("utf-8-sig")
-        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        text = _decode(validator, body)
+        form = form_of(validator, text.partition("\n")[0])
+        lines = list(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=form.delimiter))
     except UnicodeDecodeError as error:
         raise Problem(400, f"the CSV is not UTF-8: byte {error.start} cannot be read") from None
     except csv.Error as error:
         raise Problem(400, f"the CSV cannot be read: {error}") from None
-    return validate_lines(validator, lines)
+    return validate_lines(validator, lines, form)
 
 
-def validate_lines(validator: InputValidator, lines: list[list[str]], lines_before: int = 1) -> EncodedRows:
+def _decode(validator: InputValidator, body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        if validator.schema.text is None or validator.schema.text.encoding.startswith("utf-8"):
+            raise
+        return body.decode(validator.schema.text.encoding)
+
+
+def form_of(validator: InputValidator, header: str) -> TextForm:
+    """How a text with this header line is written: as the files of the data, or as plain CSV where commas divide it."""
+    form = validator.schema.text
+    if form is None:
+        return PLAIN
+    by_comma = {name.strip() for name in next(csv.reader([header]), [])}
+    return PLAIN if form.delimiter != "," and by_comma.issuperset(validator.names) else form
+
+
+def validate_lines(
+    validator: InputValidator, lines: list[list[str]], form: TextForm = PLAIN, lines_before: int = 1
+) -> EncodedRows:
     """The encoded rows of a header and the lines after it; empty lines are skipped.
 
     Args:
@@ -47,11 +76,17 @@ def validate_lines(validator: InputValidator, lines: list[list[str]], lines_befo
     if ragged:
         raise invalid_request(*ragged)
     positions = [header.index(name) for name in names]
-    numeric = [isinstance(feature, NumericFeature) for feature in validator.schema.features]
-    table = [
-        [_number(line[p]) if is_number else line[p] or None for p, is_number in zip(positions, numeric, strict=True)]
-        for _, line in numbered
-    ]
+    missing = frozenset(form.missing)
+
+    def text(field: str) -> str | None:
+        plain = field if form is PLAIN else field.strip()
+        return None if plain in missing else plain
+
+    def number(field: str) -> float | str | None:
+        return None if field in missing else _number(field, form)
+
+    readers = [number if isinstance(feature, NumericFeature) else text for feature in validator.schema.features]
+    table = [[read(line[p]) for p, read in zip(positions, readers, strict=True)] for _, line in numbered]
     return validator.validate_table(table, lambda row, name: f"line {numbered[row][0]}, column {name!r}", [])
 
 
@@ -71,11 +106,16 @@ def header_errors(
     return missing + repeated + unknown
 
 
-def _number(text: str) -> float | str | None:
-    """The number in a field, or its text if it is none: the validator then names the error."""
-    if not text or text.isspace():
+def _number(text: str, form: TextForm) -> float | str | None:
+    """The number in a field, None for a marker of a missing one, or its text: the validator then names the error."""
+    plain = text.strip()
+    if plain in form.missing or not plain:
         return None
+    if form.decimal == ",":
+        plain = plain.replace(".", "").replace(",", ".")
+    elif THOUSANDS.fullmatch(plain):
+        plain = plain.replace(",", "")
     try:
-        return float(text) if "_" not in text else text
+        return float(plain) if "_" not in plain else text
     except ValueError:
         return text

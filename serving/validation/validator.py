@@ -52,7 +52,12 @@ class InputValidator:
         # The most nested form of a row in any protocol has a list for each line of an image, or for each value.
         self.max_containers = 1000 + max_rows * ((image.height if image else len(self.names)) + 2)
         self._names = frozenset(self.names)
-        self.ignored = frozenset(column.name for column in schema.dropped)
+        # The graph fills a gap also where no train row has one.
+        self._features = tuple(
+            feature.model_copy(update={"missing": True}) if feature.name in schema.missing_elsewhere else feature
+            for feature in schema.features
+        )
+        self.ignored = frozenset(schema.ignored)
         self._numeric = all(isinstance(feature, NumericFeature) for feature in schema.features)
         # Shapes of one row, or one image, in an array of numbers.
         self._array_shapes: list[tuple[int, ...]] = [(len(self.names),)] if self._numeric else []
@@ -112,8 +117,7 @@ class InputValidator:
             errors: those already found in the request.
         """
         checked = {
-            feature.name: check_column(feature, columns[feature.name], path_of, errors)
-            for feature in self.schema.features
+            feature.name: check_column(feature, columns[feature.name], path_of, errors) for feature in self._features
         }
         if errors:
             raise invalid_request(*errors)

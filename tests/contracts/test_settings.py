@@ -1,5 +1,6 @@
 """The settings: what is right is read, and everything that is wrong is told at once, with its file."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ from contracts.settings.load import load_datasets, load_params
 from tests.settings_files import ROOT, change_yaml, copy_settings
 
 REAL = ROOT / "params.yaml"
+# Each mapping merges the one before it nine times.
+MERGES = "\n".join(
+    f"a{n}: &a{n} {{{'<<: [' + ', '.join([f'*a{n - 1}'] * 9) + ']' if n else 'x: 1'}}}" for n in range(30)
+).encode()
 
 
 def put(path: Path, where: str, value: object) -> None:
@@ -46,7 +51,7 @@ def problems(params: Path, *, dataset: str = "iris") -> list[str]:
 
 
 def test_the_files_of_the_project_are_right_for_every_dataset() -> None:
-    names = [path.stem for path in (ROOT / "catalog").iterdir()]
+    names = [path.stem for path in (ROOT / "catalog").glob("*.yaml")]
     assert len(names) >= 11
     for dataset in names:
         assert load_params(REAL, dataset).dataset == dataset
@@ -54,7 +59,7 @@ def test_the_files_of_the_project_are_right_for_every_dataset() -> None:
 
 
 def test_no_file_of_the_catalog_has_an_empty_section() -> None:
-    for path in (ROOT / "catalog").iterdir():
+    for path in (ROOT / "catalog").glob("*.yaml"):
         assert all(YAML(typ="safe").load(path).values()), path
 
 
@@ -67,7 +72,7 @@ def test_overrides_change_one_dataset_and_no_other() -> None:
     mnist, iris = load_params(REAL, "mnist"), load_params(REAL, "iris")
     assert mnist.train.epochs != iris.train.epochs
     assert mnist.search.space["batch_size"] == 256
-    assert iris.search.space["batch_size"] == 32
+    assert "batch_size" not in iris.search.space
     assert mnist.search.space["activation"] == iris.search.space["activation"]
 
 
@@ -110,7 +115,7 @@ def test_the_metric_follows_the_task_unless_it_is_named() -> None:
          "threshold, wilcoxon, received 'medain'; did you mean 'median'?"),
         ("preprocess.test_fraction", 0.0, "expected greater than 0, received 0.0"),
         ("preprocess.test_fraction", float("nan"), "expected a finite number, received nan"),
-        ("train.epochs", -3, "expected greater than or equal to 1, received -3"),
+        ("train.patience", -3, "expected greater than or equal to 1, received -3"),
         ("train.class_weights", "balancd", "expected one of none, balanced or a valid dictionary, "
          "received 'balancd'; did you mean 'balanced'?"),
         ("fetch.timeout", "30", "expected a valid number, received '30'"),
@@ -137,7 +142,7 @@ def test_a_wrong_value_is_told_once_with_its_file_and_key(params, where: str, va
     assert lines == [f"params.yaml: {where}: {told}"]
 
 
-@pytest.mark.parametrize("where", ["search.n_trials", "train.epochs", "preprocess.bins"])
+@pytest.mark.parametrize("where", ["search.n_trials", "train.patience", "preprocess.seed"])
 def test_a_wrong_value_of_one_dataset_names_that_datasets_file(params, where: str) -> None:
     put(params.parent / "catalog/wine.yaml", where, "many")
     assert problems(params) == [f"catalog/wine.yaml: {where}: expected a valid integer, received 'many'"]
@@ -150,8 +155,6 @@ def test_a_wrong_value_of_one_dataset_names_that_datasets_file(params, where: st
         ("search.sampler", "grid", "search: expected a step for the range of learning_rate, or choices, because "
          "sampler is grid"),
         ("search.metric", "rmse", "search.metric: expected log_loss or accuracy for multiclass, received 'rmse'"),
-        ("search.space.numeric", "quantile", "search.space.numeric: expected preprocess.bins above 0 for quantile, "
-         "received preprocess.bins: 0"),
         ("preprocess.test_fraction", 0.9, "preprocess: expected test_fraction + validation_fraction below 1, so that "
          "rows are left to train on"),
         ("data.task", "multiclas", "data.task: expected one of multiclass, binary, multilabel, regression, "
@@ -163,6 +166,16 @@ def test_a_wrong_value_of_one_dataset_names_that_datasets_file(params, where: st
 def test_what_does_not_fit_together_is_told_for_the_file_that_says_it(params, iris, where, value, told) -> None:
     put(iris, where, value)
     assert problems(params) == [f"catalog/iris.yaml: {told}"]
+
+
+def test_intervals_that_are_used_and_not_fitted_are_told(params, iris) -> None:
+    put(iris, "search.space.numeric", "quantile")
+    assert load_params(params, "iris").bins_for(10) == 48
+    put(iris, "preprocess.bins", 0)
+    assert problems(params) == [
+        "catalog/iris.yaml: search.space.numeric: expected preprocess.bins above 0 for quantile, received "
+        "preprocess.bins: 0"
+    ]
 
 
 def test_what_is_wrong_for_every_dataset_is_told_once(params) -> None:
@@ -297,18 +310,79 @@ def test_a_dataset_asked_for_must_be_in_the_catalog(dataset: str) -> None:
         (b"a: \xff\xfe", "expected UTF-8, received other bytes at position 3"),
         (b"a: \x00", "expected valid YAML, received unacceptable character #x0000: "
          "special characters are not allowed"),
-        (b"a: " + b"[" * 500, "expected a few levels of nesting, received too many"),
+        (b"a: " + b"[" * 5000, "expected a few levels of nesting, received too many"),
+        (b"a: " + b"{b: " * 5000, "expected a few levels of nesting, received too many"),
         (b"a: " + b"9" * 5000, "expected values that can be read, received Exceeds the limit (4300 digits) for integer "
          "string conversion: value has 5000 digits"),
+        (b"0x" + b"f" * 5000 + b": 1", "expected values that can be read, received a number of hundreds of digits"),
         (b"a: 2024-13-45", "expected values that can be read, received month must be in 1..12"),
+        (b"a:\n\t- b", "expected valid YAML, received found character '\\t' that cannot start any token in line 2"),
+        (b"#" * 300_000, "expected at most 256 KiB, received more"),
+        (MERGES, "expected values that can be read, received aliases that make more than 100,000 values"),
     ],
-    ids=["not closed", "a key twice", "a tag", "a list", "empty", "no UTF-8", "a NUL", "deep", "huge", "a date"],
+    ids=["not closed", "a key twice", "a tag", "a list", "empty", "no UTF-8", "a NUL", "deep", "deep maps", "huge",
+         "a huge key", "a date", "a tab", "too large", "merges"],
 )  # fmt: skip
 @pytest.mark.parametrize("file", ["params.yaml", "spaces.yaml", "catalog/iris.yaml"])
 def test_a_file_that_is_no_plain_yaml_mapping_is_refused_in_one_line(params, file: str, content: bytes, told) -> None:
     (params.parent / file).write_bytes(content)
     (line,) = problems(params)
     assert line.startswith(f"{file}: {told}")
+
+
+def test_a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for(params, iris) -> None:
+    iris.unlink()
+    os.mkfifo(iris)
+    assert problems(params) == ["catalog/iris.yaml: expected a file that can be read, received a pipe"]
+
+
+def test_a_key_of_any_length_and_with_any_signs_is_told_in_one_short_line(params, iris) -> None:
+    put(iris, "tr\nain\u2028" + "x" * 10_000, {})
+    (line,) = problems(params)
+    assert line.startswith(r"catalog/iris.yaml: tr\nain\u2028xxx")
+    assert len(line) < 1000
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "told"),
+    [
+        ("train.epochs", 10**30, "train.epochs: expected auto or less than or equal to 1000000, received 10000000"),
+        ("search.timeout", 1e308, "search.timeout: expected less than or equal to 10000000, received 1e+308"),
+        ("search.workers", 100_000, "search.workers: expected auto or less than or equal to 256, received 100000"),
+        ("search.space.dropout", {"type": "float", "low": 0.0, "high": 0.5, "step": 1e-9},
+         "search.space.dropout: expected at most 100,000 steps from low to high, received step 1e-09"),
+        ("search.space.width", {"type": "int", "low": 1, "high": 2**60}, "search.space.width.high: expected less than"),
+        ("search.space.learning_rate", {"type": "float", "low": 0.1}, "search.space.learning_rate.high: expected a "
+         "value, received none"),
+        ("data.files", {"a.csv": "0" * 64}, "data: expected no files and no addresses for source: scikit-learn, "
+         "received ['a.csv']"),
+        ("data.task", "regression", None),
+        ("data.task", "multilabel", "data: expected task: multiclass or regression for iris, received 'multilabel'"),
+        ("data.image", {"height": 8, "width": 8, "maximum": 16.0}, "data: expected image: none for iris, received "
+         "another"),
+    ],
+)  # fmt: skip
+def test_a_value_that_would_fail_later_is_told_before_a_run(params, iris, where, value, told) -> None:
+    put(iris, where, value)
+    if where == "data.task" and told is None:
+        put(iris, "search.metric", "rmse")
+        assert load_params(params, "iris").source.task == "regression"
+    else:
+        assert problems(params)[0].startswith(f"catalog/iris.yaml: {told}")
+
+
+def test_a_range_of_billions_is_read_at_once(params, iris) -> None:
+    put(iris, "search.space.batch_size", {"type": "int", "low": 1, "high": 2**53, "step": 1, "default": 2**52})
+    put(iris, "search.space.momentum", {"type": "float", "low": 0.0, "high": 0.9, "when": {"batch_size": 2**52 + 1}})
+    assert load_params(params, "iris").search.space["batch_size"].default == 2**52
+
+
+def test_a_dataset_that_scikit_learn_lacks_and_files_of_another_name_are_told(params) -> None:
+    (params.parent / "catalog/files.yaml").write_text("data: {source: scikit-learn, task: multiclass}\n")
+    change_yaml(params.parent / "catalog/mnist.yaml", lambda c: c["data"]["files"].update({"more.gz": "0" * 64}))
+    lines = problems(params)
+    assert lines[0].startswith("catalog/files.yaml: data: expected source: a file or an address; scikit-learn has iris")
+    assert lines[1].startswith("catalog/mnist.yaml: data: expected the files train-images-idx3-ubyte.gz, ")
 
 
 @pytest.mark.parametrize("file", ["params.yaml", "spaces.yaml", "catalog/iris.yaml"])

@@ -141,6 +141,11 @@ def activated(spec, schema, raw):
         return values
     target = schema.target
     targets = [target] if isinstance(target, NumericTarget) else target.targets
+    if spec.target_scale == "log":
+        values = np.clip(values, -10, 10)
+        return np.exp(values * [t.log.std for t in targets] + [t.log.mean for t in targets]) - [
+            t.log.offset for t in targets
+        ]
     if kind == "linear":
         return values * [t.std for t in targets] + [t.mean for t in targets]
     if kind in ("relu", "softplus"):

@@ -27,6 +27,7 @@ HEADS = {
     "bounded, sigmoid": ("regression", {"output": "sigmoid", "bounds": (30.0, 100.0)}),
     "bounded, tanh": ("regression", {"output": "tanh", "bounds": (30.0, 100.0)}),
     "several numbers": ("several", {}),
+    "logarithms": ("several", {"target_scale": "log"}),
 }
 FAMILIES = {
     "sequential": {},

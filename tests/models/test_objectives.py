@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sqlite3
 import statistics
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from pipeline.paths import Paths
 from pipeline.search.plan import make_plan
 from pipeline.search.train import search_and_export
 from pipeline.stages import fetch, preprocess, select
+from pipeline.tracking import runs
 from tests.models.instant import plan_of
 from tests.settings_files import copy_settings, override
 
@@ -82,7 +84,7 @@ def searched(pool, folder, monkeypatch, tmp_path):
 
 def fold(params: Params, folder: Path, data: Data) -> None:
     train = Paths("wine", folder).prepared / "train.parquet"
-    write_folds(data, train, params.source, params.preprocess.bins, params.search.folds, params.search.seed)
+    write_folds(data, train, params.source, params.bins_for(0), params.search.folds, params.search.seed)
 
 
 def test_each_train_row_is_held_out_once_and_constants_are_those_of_the_others(folder, load, tmp_path) -> None:
@@ -231,3 +233,24 @@ def test_the_front_of_metric_and_latency_is_in_the_table_the_picture_and_the_run
     assert logged["latency"] == taken.values[1]
     select.run(load(n_trials=3), paths)
     assert open_bundle(paths.bundle)[0].trial == taken.number
+
+
+def test_a_store_that_refuses_entries_and_a_picture_that_fails_do_not_end_a_search(
+    load, searched, tmp_path, monkeypatch, capfd
+) -> None:
+    runs.connect("wine")
+    with sqlite3.connect(tmp_path / "var/mlflow.db") as store:
+        store.execute(
+            "create trigger refused before insert on metrics when new.key like 'best.%' "
+            "begin select raise(abort, 'attempt to write a readonly database'); end"
+        )
+    monkeypatch.setattr("pipeline.search.study_plots.slices", lambda *_: 1 / 0)
+    study, _, paths = searched(load(n_trials=2))
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE"]
+    manifest, _ = open_bundle(paths.candidates / "1")
+    assert manifest.mlflow_run_id == ""
+    assert {path.name for path in paths.search_plots.iterdir()} >= {"trial_history.png", "importance.png"}
+    said = capfd.readouterr().err
+    for missing in ("trial 0 in MLflow", "trial 1 in MLflow", "the picture slices", "the end of the study in MLflow"):
+        assert f"warning: without {missing}: " in said
+    assert "Traceback" not in said

@@ -68,7 +68,7 @@ def test_each_layer_has_its_own_width_where_they_are_not_equal(load, layers, val
     fixed = {"optimizer": "adam", "dropout": 0.0, "learning_rate": 0.01}
     space = load(width={**WIDTH, "layers": layers}, depth={"type": "int", "low": 1, "high": 3}, **fixed).search.space
     assert asked(space, **values) == ({**fixed, "depth": values["depth"], "width": width,
-                                       "activation": "relu", "batch_size": 32}, values)  # fmt: skip
+                                       "activation": "relu"}, values)  # fmt: skip
 
 
 @pytest.mark.parametrize(

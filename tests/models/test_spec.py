@@ -1,5 +1,7 @@
 """What cannot be built is refused before any data is read, by the name of its key."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from contracts.bundle import Manifest, seal
@@ -32,7 +34,7 @@ def check(tmp_path):
         paths.prepared.mkdir(parents=True, exist_ok=True)
         schema.save(paths.prepared / "schema.json")
         for part in ("train", "validation"):
-            (paths.prepared / f"{part}.parquet").touch()
+            pq.write_table(pa.table({}), paths.prepared / f"{part}.parquet")
         make_plan(params, paths)
 
     return planned
@@ -51,7 +53,6 @@ def check(tmp_path):
         ("iris", {"family": "wide_deep", "wide": ["petal width (cm)"]}, "deep: expected a list of features"),
         ("iris", {"auxiliary_weight": 0.1}, "auxiliary_weight: expected only with family: wide_deep"),
         ("iris", {"loss": "mse"}, "loss: expected cross_entropy for multiclass"),
-        ("iris", {"numeric": "piecewise"}, "numeric: expected preprocess.bins above 0"),
         ("diabetes", {"output": "softmax"}, "output: expected linear or relu or softplus"),
         ("diabetes", {"output": "sigmoid"}, "bounds: expected [low, high]"),
         ("diabetes", {"label_smoothing": 0.1}, "label_smoothing: expected 0 for regression"),
@@ -115,16 +116,19 @@ def test_fine_tuning_from_a_bundle_of_another_width_is_refused_and_from_one_of_t
     load, check, data_of, spec_of, tmp_path
 ):
     schema, _ = data_of("multiclass")
-    (tmp_path / "schema.json").write_text(schema.model_dump_json())
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    schema.save(bundle / "schema.json")
+    (bundle / "model.onnx").write_bytes(b"is not read")
     manifest = Manifest(
         dataset="tiny", task="multiclass", metric="log_loss", validation={"log_loss": 1.0},
         hyperparameters=spec_of(width=8).model_dump(), seed=0, threads=1, trial=0, study="s", best_epoch=0,
         n_parameters=1, train_md5="", validation_md5="", git_revision="", mlflow_run_id="", versions={},
     )  # fmt: skip
-    seal(tmp_path, manifest)
+    seal(bundle, manifest)
 
     def checked(width: int, layers: int) -> None:
-        fine_tune = {"bundle": str(tmp_path), "layers": layers, "frozen": False}
+        fine_tune = {"bundle": str(bundle), "layers": layers, "frozen": False}
         check(load(train={"fine_tune": fine_tune}, depth=2, width=width), schema)
 
     checked(width=8, layers=2)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import s3fs
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -198,6 +199,20 @@ def test_an_address_that_leads_nowhere_is_told_without_its_password(folder: Path
         assert str(refused.value).startswith(told.replace("{folder}", str(folder)))
         assert "secret" not in str(refused.value)
     assert not (folder / "none.db").exists()
+
+
+def test_a_store_without_credentials_is_told(folder: Path, monkeypatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(folder / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    s3fs.S3FileSystem.clear_instance_cache()  # or another test's credentials are used again
+    with pytest.raises(UserError) as refused:
+        read_source(Source(source="s3://clinic/rows.csv", target="y"))
+    told = "s3://clinic/rows.csv cannot be read without the store's credentials: Unable to locate credentials"
+    assert str(refused.value) == told
 
 
 def test_pictures_that_are_none_are_named(folder: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from contracts.errors import UserError
 from contracts.settings.load import Fetch, Source, load_params
+from contracts.settings.source import IDX_FILES
 from pipeline.sources.readers import load_raw
 from pipeline.tables import IMAGE, IS_TEST, TARGET, column_to_images
 
@@ -103,7 +104,51 @@ def test_housing_is_verified_by_its_numbers_in_any_format(tmp_path: Path, monkey
     assert (table[1]["Latitude"], table[1]["Longitude"], table[1]["MedInc"]) == (37, -122, 8)
 
 
-def test_an_archive_without_its_member_is_refused(tmp_path: Path, monkeypatch) -> None:
+def archive_of(*members: tuple[str, bytes, bytes | str], mode: str = "w:gz") -> bytes:
+    """An archive with members of a name, a type, and the content or the name that a link leads to."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode=mode) as archive:  # type: ignore[call-overload]
+        for name, kind, content in members:
+            member = tarfile.TarInfo(name)
+            member.type = kind
+            if isinstance(content, bytes):
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+            else:
+                member.linkname = content
+                archive.addfile(member)
+    return packed.getvalue()
+
+
+DATA = "CaliforniaHousing/cal_housing.data"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b"no archive at all",
+        archive_of(("other", tarfile.REGTYPE, b"1,2")),
+        archive_of((DATA, tarfile.SYMTYPE, "cal_housing.data")),
+        archive_of((DATA, tarfile.LNKTYPE, DATA)),
+        archive_of((DATA, tarfile.REGTYPE, b"0," * 10_000_000)),
+        archive_of(("before", tarfile.REGTYPE, bytes(20_000_000)), (DATA, tarfile.REGTYPE, b"1,2")),
+        gzip.compress(archive_of((DATA, tarfile.REGTYPE, b"1,2"))),
+    ],
+    ids=["no archive", "no member", "a link to itself", "a hard link to itself", "a bomb", "a bomb before", "nested"],
+)
+def test_after_a_bad_archive_the_next_address_is_tried(tmp_path: Path, monkeypatch, first: bytes) -> None:
+    numbers = np.arange(18.0).reshape(2, 9) + 1
+    put(tmp_path / "mirror", "homes", "cal_housing.tgz", first)
+    put(tmp_path, "second", "cal_housing.tgz", housing_archive(numbers, "%.4f"))
+    monkeypatch.setenv("DATA_MIRROR", str(tmp_path / "mirror"))
+    source = Source(
+        source="statlib_housing", task="regression", addresses=(str(tmp_path / "second/{file}"),),
+        files={"cal_housing.tgz": sha256(numbers.astype("<f8").tobytes())},
+    )  # fmt: skip
+    assert load_raw("homes", source, FETCH, tmp_path / "downloads").num_rows == 2
+
+
+def test_a_bad_archive_is_refused_where_there_is_no_other_address(tmp_path: Path, monkeypatch) -> None:
     put(tmp_path / "mirror", "homes", "cal_housing.tgz", b"no archive at all")
     monkeypatch.setenv("DATA_MIRROR", str(tmp_path / "mirror"))
     source = Source(
@@ -114,6 +159,26 @@ def test_an_archive_without_its_member_is_refused(tmp_path: Path, monkeypatch) -
     )
     with pytest.raises(UserError, match=r"cal_housing\.tgz could not be fetched"):
         load_raw("homes", source, FETCH, tmp_path / "downloads")
+
+
+@pytest.mark.parametrize("fault", ["a label too many", "a class too many", "another size", "cut off"])
+def test_idx_files_that_do_not_fit_are_refused(tmp_path: Path, fault: str) -> None:
+    images, labels = np.zeros((2, 4, 3), np.uint8), np.zeros(2, np.uint8)
+    bad_labels = np.zeros(3, np.uint8) if fault == "a label too many" else labels + 9 * (fault == "a class too many")
+    bad_images = images.reshape(2, 3, 4) if fault == "another size" else images
+    contents = [idx(bad_images), idx(bad_labels), idx(images), idx(labels)]
+    if fault == "cut off":
+        contents[0] = gzip.compress(gzip.decompress(contents[0])[:-1])
+    for name, content in zip(IDX_FILES, contents, strict=True):
+        put(tmp_path, "clothes", name, content)
+    source = Source(
+        source="idx", task="multiclass", classes=("shirt", "shoe"), image={"height": 4, "width": 3, "maximum": 255.0},
+        addresses=("http://127.0.0.1:1/{file}",),
+        files={name: sha256(gzip.decompress(c)) for name, c in zip(IDX_FILES, contents, strict=True)},
+    )  # fmt: skip
+    told = "labels-idx1-ubyte.gz: expected 2 labels below 2" if "many" in fault else r"in examples of shape \(4, 3\)"
+    with pytest.raises(UserError, match=told):
+        load_raw("clothes", source, FETCH, tmp_path)
 
 
 def csv_source(content: bytes, target: str) -> Source:

@@ -187,6 +187,35 @@ def test_a_mirror_folder_is_a_source(tmp_path: Path, target: Path) -> None:
     assert fetch(target, str(tmp_path / "absent.csv"), str(tmp_path / "mirror.csv")).read_bytes() == CONTENT
 
 
+def test_a_mirror_that_cannot_be_read_is_named_and_the_next_source_is_tried(
+    server: Server, tmp_path: Path, target: Path
+) -> None:
+    (tmp_path / "file").write_bytes(CONTENT)
+    (tmp_path / "loop").symlink_to("loop")
+    inside_a_file, loop, unreadable = str(tmp_path / "file/x.csv"), str(tmp_path / "loop"), "/proc/self/mem"
+    with pytest.raises(UserError) as refusal:
+        fetch(target, inside_a_file, loop, unreadable, attempts=3)
+    assert [line.strip() for line in str(refusal.value).splitlines()[1:4]] == [
+        f"{inside_a_file}: cannot be read (Not a directory)",
+        f"{loop}: cannot be read (Too many levels of symbolic links)",
+        f"{unreadable}: cannot be read (Input/output error)",
+    ]
+    assert fetch(target, unreadable, server.address("good")).read_bytes() == CONTENT
+
+
+def test_a_download_without_an_end_is_ended(server: Server, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.sources.download.MOST_BYTES", 1000)
+    with pytest.raises(UserError, match="expected at most 0 GiB, received more"):
+        fetch(target, server.address("good"))
+    assert left_over(target) == []
+
+
+def test_a_compressed_bomb_is_no_content_and_the_next_source_is_tried(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(70 * 2**20)))
+    target = tmp_path / "data.csv.gz"
+    assert gzip.decompress(fetch(target, str(tmp_path / "bomb.gz"), server.address("good.gz")).read_bytes()) == CONTENT
+
+
 def test_downloads_at_the_same_time_all_get_the_file(server: Server, target: Path) -> None:
     results: list[bytes] = []
     threads = [

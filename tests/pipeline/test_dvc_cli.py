@@ -124,7 +124,7 @@ def test_a_signal_ends_the_stage_and_dvc(folder, start, number: int) -> None:
     else:
         running.send_signal(number)
     said = running.communicate(timeout=20)[0]
-    assert running.returncode == 255
+    assert running.returncode == 1
     assert "failed to reproduce 'make@slow'" in said
     assert not (folder / "data").exists()
 
@@ -138,3 +138,23 @@ def test_a_second_run_in_the_same_working_copy_waits(folder, start) -> None:
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=20)
     assert "made b" in second.communicate(timeout=60)[0]
+
+
+def test_a_run_beside_plain_dvc_says_who_is_busy_and_changes_nothing(folder, start) -> None:
+    (folder / "params.yaml").write_text(PARAMS.replace("- a", "- slow"))
+    plain = subprocess.Popen(
+        ["dvc", "repro"], cwd=folder, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        wait_for(plain, "made slow")
+        late = start("slow")
+        said = late.communicate(timeout=60)[0]
+        assert late.returncode == 1
+        assert "failed to reproduce 'make@slow'" in said
+        assert f"is busy, it is being blocked by:\n  (PID {plain.pid}): " in said
+        assert "Traceback" not in said
+        assert not (folder / "dvc.lock").exists()
+    finally:
+        os.killpg(plain.pid, signal.SIGKILL)
+        plain.wait()

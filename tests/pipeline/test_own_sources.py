@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from contracts.encoding import encode
 from contracts.errors import UserError
+from contracts.files import md5
 from contracts.schema import CategoricalFeature, NumericFeature, Schema, load_schema
 from contracts.settings.load import load_params
 from contracts.settings.source import Source
@@ -51,12 +52,11 @@ def test_a_query_becomes_a_dataset(folder: Path, database: Path) -> None:
     shown = add("visits", query, "again", "--database", "VISITS")
     assert "visits: binary of again, 60 rows" in shown
     schema = prepare("visits")
-    assert [(feature.name, feature.kind) for feature in schema.features][:2] == [
-        ("age", "numeric"),
-        ("paid", "numeric"),
-    ]
+    assert [feature.kind for feature in schema.features] == ["numeric", "numeric", "date"]
+    assert schema.sample["day"].startswith("2024-01-")
     assert schema.classes == ("0", "1")
     origin = json.loads((folder / "data/raw/visits/source.json").read_text())
+    assert origin.pop("contract") == md5(folder / "catalog/contracts/visits.yaml")
     assert origin == {"source": query, "md5": None, "database": "VISITS"}
 
 
@@ -144,11 +144,10 @@ def test_without_a_target_the_columns_are_shown_and_one_is_proposed(folder: Path
     ]  # fmt: skip
 
 
-def ordered(values: list[str | None], **data) -> tuple[pa.Table, Schema]:
+def ordered(values: list[str | None], columns: dict | None = None, **data) -> tuple[pa.Table, Schema]:
     table = pa.table({"size": values, "x": range(len(values)), TARGET: np.arange(len(values)) * 1.0})
-    source = Source(
-        source="rows.csv", target="y", task="regression", columns={"x": "number", **data.pop("columns", {})}, **data
-    )
+    roles = ({} if data.get("weight") else {"x": "number"}) | (columns or {})
+    source = Source(source="rows.csv", target="y", task="regression", columns=roles, **data)
     return table, infer_schema("mine", source, table, "md5", bins=4)
 
 

@@ -1,7 +1,9 @@
 """A person's own file: what is found in it, what is left out, and the message for every mistake."""
 
+import bz2
 import datetime
 import gzip
+import io
 import lzma
 import os
 import zipfile
@@ -18,6 +20,7 @@ from contracts.errors import UserError
 from contracts.schema import DateFeature, Schema
 from contracts.settings.source import Source
 from pipeline.data.schema_inference import infer_schema
+from pipeline.sources.files import flat
 from pipeline.sources.own_table import read_source
 from pipeline.tables import TARGET, infer_task
 from serving.errors import Problem
@@ -233,10 +236,44 @@ def test_what_is_damaged_nested_or_cut_off_is_refused(read, tmp_path: Path) -> N
         read((tmp_path / "n.parquet").read_bytes(), "nested.parquet")
 
 
-def test_a_bomb_is_refused_before_it_fills_the_memory(read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.sources.files.MOST_BYTES", 10_000)
-    with pytest.raises(UserError, match="after decompression, received more"):
-        read(gzip.compress(b"0" * 1_000_000), "rows.csv.gz")
+@pytest.mark.parametrize(
+    ("ending", "compress"),
+    [("gz", gzip.compress), ("xz", lzma.compress), ("bz2", bz2.compress), ("zip", lambda content: zipped(content))],
+)
+def test_a_bomb_is_refused_before_it_fills_the_memory(read, ending: str, compress) -> None:
+    bomb = compress(bytes(70 * 2**20))
+    assert len(bomb) < 100_000
+    with pytest.raises(UserError, match=r"cannot be decompressed: expected at most 64 MiB after decompression, receiv"):
+        read(bomb, f"rows.csv.{ending}")
+
+
+def zipped(*contents: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, content in enumerate(contents):
+            archive.writestr(f"rows{number}.csv", content)
+    return packed.getvalue()
+
+
+def test_an_archive_of_several_files_and_one_with_a_password_are_refused(read) -> None:
+    with pytest.raises(UserError, match=r"rows\.zip cannot be decompressed: expected one file in the archive, re"):
+        read(zipped(b"a,y\n1,0\n", b"a,y\n1,0\n"), "rows.zip")
+    content = bytearray(zipped(b"a,y\n1,0\n"))
+    for flags in (content.index(b"PK\1\2") + 8, 6):
+        content[flags] |= 1  # encrypted
+    with pytest.raises(UserError, match=r"rows\.zip cannot be decompressed: .* is encrypted, password required"):
+        read(bytes(content), "rows.zip")
+
+
+def test_damaged_parquet_and_a_column_twice_are_refused(read, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": range(100), "y": [0, 1] * 50}), tmp_path / "p.parquet")
+    content = bytearray((tmp_path / "p.parquet").read_bytes())
+    content[30:34] = b"\xff" * 4
+    with pytest.raises(UserError, match=r"rows\.parquet cannot be read: "):
+        read(bytes(content), "rows.parquet")
+    twice = pa.Table.from_arrays([pa.array([1]), pa.array([2]), pa.array([0])], names=["a", "a", "y"])
+    with pytest.raises(UserError, match="the query: expected each name once, received more than once: a"):
+        flat("the query", lambda: twice)
 
 
 def test_a_regression_of_text_and_a_column_that_does_not_exist_are_refused(read) -> None:
@@ -247,3 +284,8 @@ def test_a_regression_of_text_and_a_column_that_does_not_exist_are_refused(read)
         schema_of(table, columns={"agge": "drop"})
     with pytest.raises(UserError, match="no column is left to learn from:\n  age: the settings say so"):
         schema_of(table, columns={"age": "drop"})
+
+
+def test_numbers_with_a_plus_sign_are_numbers(read) -> None:
+    table, _ = read("a,b,y\n+1,+1.5,0\n2,-2.5,1\n")
+    assert (table["a"].to_pylist(), table["b"].to_pylist()) == ([1, 2], [1.5, -2.5])

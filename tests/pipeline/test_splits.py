@@ -163,6 +163,8 @@ def test_a_class_of_few_rows_has_train_rows_whatever_their_hashes() -> None:
         ("group", "customer", ["a", "b"], "expected rows in every part, received none for "),
         ("time", "customer", ["a"], "by time of 'customer': expected dates or numbers, received text such as a"),
         ("time", "customer", [1, None], "expected a time in every row, received 50 missing"),
+        ("time", "customer", [1.5, float("nan")], "expected a time in every row, received 50 missing"),
+        ("group", "customer", [1.5, float("nan")], "expected a group in every row, received 50 missing"),
         ("time", "customer", [1], "received none for train and validation (100 rows in all): choose another split or"),
         ("time", "x", [1], "data.split by time of 'x': expected every class in train, received none of c"),
         ("column", "customer", ["train", "dev"], "by column of 'customer': expected train, validation or test in every "

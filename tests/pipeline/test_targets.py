@@ -10,6 +10,8 @@ from contracts.errors import UserError
 from contracts.metrics import BY_NAME
 from contracts.schema import load_schema
 from contracts.settings.load import Source
+from contracts.spec import Spec, task_problems
+from models.network.compatibility import schema_problems
 from pipeline.data import bins
 from pipeline.data.schema_inference import infer_schema
 from pipeline.data.splits import read_part, read_weights
@@ -47,6 +49,38 @@ def test_several_numbers_have_their_own_means(tmp_path):
     assert BY_NAME["r2"].compute(y, y) == 1
     schema.save(tmp_path / "schema.json")
     assert load_schema(tmp_path / "schema.json") == schema
+
+
+@pytest.mark.parametrize(
+    ("values", "offset", "skewed"),
+    [
+        ([1.0, 2.0, 4.0, 100.0], 0, True),
+        ([0.0, 2.0, 4.0, 100.0], 2, True),
+        ([-1.0, 2.0, 4.0, 100.0], None, False),
+        ([1.0, 2.0, 3.0, 4.0], 0, False),
+        ([0.0, 0.0, 0.0, 0.0], None, False),
+    ],
+    ids=["above 0", "from 0 on", "below 0", "symmetric", "constant"],
+)
+def test_a_skewed_number_has_a_logarithm_where_there_is_one(values, offset, skewed) -> None:
+    target = infer_schema("d", source("regression"), table(values), "md5").target
+    assert (target.log and target.log.offset) == offset
+    assert target.skewed == skewed
+    if offset is not None:
+        logs = np.log(np.array(values) + offset)
+        assert (target.log.mean, target.log.std) == pytest.approx((logs.mean(), logs.std()))
+
+
+def test_a_logarithm_that_does_not_exist_is_refused_before_the_search() -> None:
+    schema = infer_schema("d", source("regression"), table([-1.0, 2.0, 4.0, 100.0]), "md5")
+    spec = Spec(depth=1, width=4, activation="relu", dropout=0, optimizer="adam", learning_rate=0.1, batch_size=4,
+                target_scale="log")  # fmt: skip
+    assert schema_problems(spec, schema) == [
+        "target_scale: expected plain, because train values of __target__ are below 0, received 'log'"
+    ]
+    assert task_problems(spec, "binary") == ["target_scale: expected plain for binary, received 'log'"]
+    with pytest.raises(ValueError, match="output: expected linear for target_scale: log, received 'relu'"):
+        Spec(**{**spec.model_dump(), "output": "relu"})
 
 
 def test_metrics_of_labels_are_the_mean_over_the_labels():

@@ -55,7 +55,8 @@ def make_bundle(schema: Schema, folder: Path) -> None:
     folder.mkdir(parents=True)
     random = np.random.default_rng(7)
     outputs = len(schema.outputs)
-    medians = [f.median if isinstance(f, NumericFeature) else 0.0 for f in schema.features]
+    inputs = [] if schema.image else schema.inputs
+    medians = [f.median if isinstance(f, NumericFeature) else 0.0 for f in inputs]
     constants = {
         "medians": np.array([medians if schema.image is None else [0.0] * schema.input_width], dtype=np.float32),
         "weights": (random.normal(size=(schema.input_width, outputs)) / 50).astype(np.float32),

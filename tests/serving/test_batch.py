@@ -1,5 +1,6 @@
 """Predictions for files."""
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,12 @@ import httpx
 import pandas as pd
 import pytest
 from bento_servers import ROOT
+from bundles import TICKETS, make_bundle
 from request_bodies import GOOD
 
+from contracts.schema import DroppedColumn, TextForm
 from serving.batch import main, predict_file
+from serving.errors import Problem
 
 
 @pytest.fixture
@@ -79,6 +83,38 @@ def test_a_file_that_is_not_a_table_of_the_features_is_refused(
 
 def test_a_model_of_images_is_refused(bundles: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "a model of images" in refusal(capsys, bundles / "tiles", "rows.csv", "out.csv")
+
+
+COLUMNS = ["id", "age", "fare paid", "port", "deck", "class"]
+OWN = TICKETS.model_copy(
+    update={
+        "text": TextForm(encoding="cp1252", delimiter=";", decimal=",", missing=("", "NA", "?")),
+        "dropped": (DroppedColumn(name="id", role="identifier", reason="every row has another whole number"),),
+    }
+)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.txt"])
+def test_the_file_that_a_model_learned_from_is_predicted_as_it_is(bundle: Path, tmp_path: Path, name: str) -> None:
+    """Its delimiter, decimal mark, encoding and markers of missing values, its target and its identifiers."""
+    make_bundle(OWN, tmp_path / "own")
+    lines = [";".join(COLUMNS), "1;22;7,25;Queenstown;A;first", "2;NA;1.007,5;Málaga;?;second"]
+    content = "\r\n".join(lines).encode("cp1252")
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert predict_file(tmp_path / "own", tmp_path / name, tmp_path / "out.parquet") == (2, 2)
+    plain = "port,age,fare paid,deck\nQueenstown,22,7.25,A\nMálaga,,1007.5,\n"
+    for folder in ("own", "plain"):  # and text that is written for the service, by the same model and by another one
+        model = tmp_path / "own" if folder == "own" else bundle
+        (tmp_path / "plain.csv").write_text(plain)
+        predict_file(model, tmp_path / "plain.csv", tmp_path / "expected.parquet")
+        assert pd.read_parquet(tmp_path / "out.parquet").equals(pd.read_parquet(tmp_path / "expected.parquet"))
+
+
+def test_a_number_that_is_none_is_told_as_it_is_written(tmp_path: Path) -> None:
+    make_bundle(OWN, tmp_path / "own")
+    (tmp_path / "rows.csv").write_text(";".join(COLUMNS) + "\n1;22;7,2,5;Queenstown;A;first\n")
+    with pytest.raises(Problem, match=r"line 2, column 'fare paid': expected a number, received a string"):
+        predict_file(tmp_path / "own", tmp_path / "rows.csv", tmp_path / "out.parquet")
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "unfinished-out.csv"])

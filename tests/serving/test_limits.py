@@ -35,7 +35,7 @@ def test_settings_come_from_the_environment_and_a_file(tmp_path: Path) -> None:
     environ = {
         "SERVING_API_KEYS": "one, two", "SERVING_API_KEYS_FILE": str(tmp_path / "keys"), "SERVING_MAX_ROWS": "5",
         "SERVING_MAX_BODY_BYTES": "60000", "SERVING_TIMEOUT": "0.5", "SERVING_MAX_CONCURRENCY": "2",
-            "SERVING_DRAIN_SECONDS": "3",
+        "SERVING_DRAIN_SECONDS": "3",
     }  # fmt: skip
     assert read_settings(environ) == Settings(60_000, 5, 0.5, 2, 3, (b"one", b"two", b"of-a-file"))
     assert read_settings({}) == Settings()

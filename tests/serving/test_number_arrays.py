@@ -16,10 +16,12 @@ from test_fuzz import garble, mutate
 
 from serving.errors import Problem
 from serving.model import ServedModel
+from serving.parsing.media_type import parse_media_type
 from serving.parsing.number_arrays import read_number_array
 from serving.protocols import mlflow_scoring, predict, tensorflow_serving
 from serving.validation import validator
 
+JSON = parse_media_type(b"application/json")
 PROTOCOLS = {
     "predict": predict.predict,
     "tensorflow": tensorflow_serving.predict,
@@ -76,7 +78,7 @@ def response_of(monkeypatch: pytest.MonkeyPatch, model: ServedModel, protocol: s
     for read in (read_number_array, lambda *_: None):
         monkeypatch.setattr(validator, "read_number_array", read)
         try:
-            responses.append(PROTOCOLS[protocol](model, body, "application/json").body.decode())
+            responses.append(PROTOCOLS[protocol](model, body, JSON).body.decode())
         except Problem as problem:
             responses.append(f"{problem.status} {problem.detail} {problem.errors}")
     assert responses[0] == responses[1], body[:500]

@@ -10,13 +10,13 @@ from pipeline.data_report.findings.finding import Finding, found
 from pipeline.data_report.groups import by_rank, has_drifted, psi
 
 DRIFT_GROUPS = 10
-STEPS = 100  # to which a number is rounded, in one standard deviation
+STEPS = 1000  # to which a number is rounded, in one standard deviation
 COPIES = 0.02  # share of the rows of a part that have a copy in train
 MORE_THAN_CHANCE = 10.0  # times as many copies as columns that are unrelated would have
 
 
 def copies(columns: Sequence[Column], target: Mapping[str, np.ndarray]) -> list[Finding]:
-    """Rows of the later parts that a train row equals, numbers to a hundredth of a standard deviation, text without
+    """Rows of the later parts that a train row equals, numbers to a thousandth of a standard deviation, text without
     regard to case and blanks. What names a row does not count.
 
     Args:

@@ -51,7 +51,7 @@ function showPrediction(answer) {
     const share = "label" in prediction ? ` with ${percent(prediction.probability)}` : "";
     place.append(make("p", { className: "result", textContent: labels.join(", ") || "no label" }, make("small", { textContent: share })));
     const bars = Object.entries(prediction.probabilities).map(([name, p]) =>
-      make("li", { className: labels.includes(name) ? "best" : "" },
+      make("li", { className: labels.includes(name) || p === prediction.probability ? "best" : "" },
         make("span", { className: "name", textContent: name, title: name }),
         make("meter", { value: p, max: 1, ariaLabel: `${name}: ${percent(p)}` }),
         make("span", { className: "share", textContent: percent(p) })));
@@ -192,7 +192,7 @@ async function predictFile(file) {
   const place = $("file-answer");
   place.replaceChildren(make("p", { className: "muted", textContent: `Predicting ${file.name} …` }));
   try {
-    const answer = await request("predict", { method: "POST", headers: { "content-type": "text/csv" }, body: await file.text() });
+    const answer = await request("predict", { method: "POST", headers: { "content-type": "text/csv" }, body: file });
     const flat = answer.predictions.map(({ values, labels, probabilities, ...rest }) => ({
       ...rest, ...values, ...(labels && { labels: labels.join(" ") }),
       ...Object.fromEntries(Object.entries(probabilities ?? {}).map(([name, p]) => [`P(${name})`, p])),

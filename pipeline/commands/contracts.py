@@ -1,0 +1,49 @@
+"""contract and check-data: write what later data must be, and check data against it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contracts.errors import UserError
+from contracts.settings.load import load_params
+from pipeline.paths import Paths
+
+PARAMS = Path("params.yaml")
+app = typer.Typer()
+
+
+@app.command()
+def contract(dataset: str) -> None:
+    """Write catalog/contracts/<dataset>.yaml, which the present data keeps."""
+    params, path = load_params(PARAMS, dataset), Paths(dataset).contract
+    from pipeline.data_contract.contract import infer_contract, write_contract
+    from pipeline.data_contract.enforcement import raw_columns
+
+    table = raw_columns(params)
+    write_contract(path, dataset, infer_contract(table), table.num_rows)
+    print(f"Wrote {path}: {len(table.column_names)} columns. Read it, and edit what later data may be.")
+
+
+@app.command()
+def check_data(
+    dataset: str,
+    data: Annotated[str | None, typer.Argument(help="a file, folder or address; none: the dataset's source")] = None,
+) -> None:
+    """Check data against the contract of a dataset; ends with 1 where it breaks it."""
+    params, path = load_params(PARAMS, dataset), Paths(dataset).contract
+    if not path.exists():
+        raise UserError(f"{dataset} has no contract {path}: make contract DATASET={dataset} writes one")
+    from pipeline.data_contract.breaks import find_breaks
+    from pipeline.data_contract.contract import read_contract
+    from pipeline.data_contract.enforcement import count, raw_columns
+
+    table = raw_columns(params, data)
+    breaks = find_breaks(table, read_contract(path))
+    name = data or params.source.source
+    for line in breaks:
+        print(f"  {line}")
+    if breaks:
+        print(f"{name}: {count(len(breaks), 'break')} of {path} in {count(table.num_rows, 'row')}")
+        raise typer.Exit(1)
+    print(f"{name}: {count(table.num_rows, 'row')}, all as {path} says")

@@ -1,0 +1,79 @@
+"""What the train rows show of the target: classes, labels or numbers, with what the network needs to know of them."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from contracts.errors import UserError
+from contracts.schema import ClassTarget, LabelsTarget, LogScale, NumericTarget, NumericTargets
+from contracts.settings.source import Source, Task
+from pipeline.tables import TARGET, has_integer_classes
+
+SKEWED = 1.0  # skewness from which on a distribution counts as highly skewed (Bulmer, 1979, Principles of Statistics)
+
+
+def infer_target(
+    source: Source, task: Task, train: pa.Table
+) -> ClassTarget | LabelsTarget | NumericTarget | NumericTargets:
+    """The target of the train rows.
+
+    Raises:
+        UserError: where it does not fit the task.
+    """
+    if pa.types.is_struct(train.schema.field(TARGET).type):
+        return _several(source, task, pd.DataFrame(train[TARGET].to_pylist()))
+    values = train[TARGET].to_pandas()
+    name = " and ".join(source.targets) or TARGET
+    if values.isna().any():
+        raise UserError(f"target {name!r}: expected a value in every row, received {int(values.isna().sum())} missing")
+    if task == "regression":
+        if not pd.api.types.is_numeric_dtype(values):
+            raise UserError(f"target {name!r}: expected numbers for a regression, received {values.iloc[0]!r}")
+        return _number(name, values)
+    counts = values.astype(str).value_counts()
+    integers = has_integer_classes(train)
+    classes = source.classes or tuple(sorted(counts.index, key=int if integers else None))
+    booleans = {c.lower() for c in classes} == {"false", "true"}
+    if (task == "binary" and len(classes) != 2) or len(classes) < 2:
+        raise UserError(
+            f"target {name!r}: expected {'2 classes' if task == 'binary' else '2 classes or more'}"
+            f" for the task {task}, received {len(classes)}"
+        )
+    return ClassTarget(
+        name=name, classes=classes, frequencies=tuple(float(counts.get(c, 0)) / len(values) for c in classes),
+        kind="integer" if integers else "boolean" if booleans else "text",
+    )  # fmt: skip
+
+
+def _several(source: Source, task: Task, values: pd.DataFrame) -> LabelsTarget | NumericTargets:
+    """A target with a column for each label or number."""
+    name = " and ".join(source.targets) or TARGET
+    if task not in ("multilabel", "regression"):
+        raise UserError(f"target {name!r}: expected one class per row for {task}, received several columns")
+    if values.isna().any(axis=None):
+        raise UserError(f"target {name!r}: expected a value in every row and column, received missing ones")
+    if task == "multilabel":
+        shares = values.mean().to_dict()
+        return LabelsTarget(
+            name=name, classes=tuple(map(str, shares)), frequencies=tuple(map(float, shares.values())), multilabel=True
+        )
+    return NumericTargets(name=name, targets=tuple(_number(str(column), values[column]) for column in values))
+
+
+def _number(name: str, column: pd.Series) -> NumericTarget:
+    values = column.to_numpy(np.float64)
+    mean, std, skewness = _moments(values)
+    if values.min() < 0 or values.max() <= 0:
+        return NumericTarget(name=name, mean=mean, std=std)
+    offset = 0.0 if values.min() > 0 else float(values[values > 0].min())
+    log_mean, log_std, log_skewness = _moments(np.log(values + offset))
+    return NumericTarget(
+        name=name, mean=mean, std=std, log=LogScale(offset=offset, mean=log_mean, std=log_std),
+        skewed=skewness > SKEWED and abs(log_skewness) < skewness,
+    )  # fmt: skip
+
+
+def _moments(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean, standard deviation, 1 for a constant, and skewness."""
+    mean, std = float(values.mean()), float(values.std()) or 1.0
+    return mean, std, float(np.mean(((values - mean) / std) ** 3))

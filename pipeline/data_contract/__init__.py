@@ -1,0 +1,1 @@
+"""What later data of a dataset must be: contract → breaks → enforcement."""

@@ -1,0 +1,55 @@
+"""The data of a dataset against its contract, if it has one."""
+
+import pyarrow as pa
+
+from contracts.errors import UserError
+from contracts.settings.load import Params
+from contracts.settings.source import Source
+from pipeline.data_contract.breaks import find_breaks
+from pipeline.data_contract.contract import read_contract
+from pipeline.paths import Paths, var
+from pipeline.sources.own_table import read_columns
+from pipeline.sources.readers import load_raw
+from pipeline.tables import IS_TEST, TARGET
+
+
+def enforce_contract(params: Params, paths: Paths) -> None:
+    """Check the source of a dataset; nothing is checked where there is no contract.
+
+    Raises:
+        UserError: with every break.
+    """
+    if not paths.contract.exists():
+        return
+    table = raw_columns(params)
+    if breaks := find_breaks(table, read_contract(paths.contract)):
+        raise UserError(
+            "\n  ".join([f"{count(len(breaks), 'break')} of {paths.contract}, nothing was changed:", *map(str, breaks)])
+        )
+
+
+def raw_columns(params: Params, source: str | None = None) -> pa.Table:
+    """The columns of a dataset under their own names, or those of a file that is read in the same way.
+
+    Raises:
+        UserError: where the data cannot be read, or is images.
+    """
+    own = params.source
+    if own.image is not None:
+        raise UserError(f"{params.dataset}: expected a table for a contract, received images")
+    if source is not None:
+        settings = {**own.model_dump(), "source": source, "test_source": None, "database": None}
+        return read_columns(Source.model_validate({**settings, "target": own.target or "target"}))
+    if own.is_file:
+        return read_columns(own)
+    table = load_raw(params.dataset, own, params.fetch, var() / "downloads")
+    table = table.drop_columns([name for name in (IS_TEST,) if name in table.column_names])
+    if pa.types.is_struct(table[TARGET].type):
+        table = table.flatten()
+        return table.rename_columns([name.removeprefix(f"{TARGET}.") for name in table.column_names])
+    target = own.target if isinstance(own.target, str) else "target"
+    return table.rename_columns([target if name == TARGET else name for name in table.column_names])
+
+
+def count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n:,} {what}s"

@@ -1,0 +1,32 @@
+"""What a search space leaves open, decided by the data: batch size, encoding of numbers, scale of a skewed target."""
+
+from typing import Any
+
+from contracts.schema import NumericFeature, Schema
+from contracts.settings.space import Choices, SearchSpace
+from models.search.plan import batch_size_for
+
+# Piecewise-linear intervals with a learned layer after them: the MLP of Gorishniy et al. (2022, arXiv 2203.05556) that
+# does best on tables.
+EMBEDDING = 16
+
+
+def complete(space: SearchSpace, schema: Schema, n_rows: int) -> SearchSpace:
+    """The space with what it does not name; what it names stays.
+
+    Args:
+        n_rows: of the train rows.
+    """
+    found: dict[str, Any] = {"batch_size": batch_size_for(n_rows)}
+    numbers = [] if schema.image else [column for column in schema.inputs if isinstance(column, NumericFeature)]
+    if not {"numeric", "numeric_embedding"} & space.keys() and numbers and all(c.tree_bins for c in numbers):
+        found |= {"numeric": _either("piecewise", "standardise"), "numeric_embedding": EMBEDDING}
+    targets = schema.numbers
+    if space.get("output", "auto") in ("auto", "linear") and any(target.skewed for target in targets):
+        found |= {} if any(target.log is None for target in targets) else {"target_scale": _either("log", "plain")}
+    return {**found, **space}
+
+
+def _either(*choices: str) -> Choices:
+    """Searched, the first one first."""
+    return Choices(type="categorical", choices=choices)

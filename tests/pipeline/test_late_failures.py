@@ -1,0 +1,70 @@
+"""What fails after a model is chosen: a picture, a log entry, a report. The run goes on; a full disk ends it."""
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from contracts.bundle import check_bundle, seal
+from contracts.settings.load import load_params
+from pipeline.environment import prepare_environment
+from pipeline.paths import Paths
+from pipeline.stages import evaluate
+from pipeline.tables import TARGET, write_rows
+from pipeline.tracking import runs
+from pipeline.tracking.failures import optional
+from tests.serving.bundles import TICKETS, make_bundle
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Params and paths of a dataset whose bundle is made and whose test rows are prepared."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    prepare_environment()
+    paths = Paths("tickets", tmp_path)
+    make_bundle(TICKETS, paths.bundle)
+    manifest = check_bundle(paths.bundle)
+    rates = {name: np.linspace(2, 1, 3) for name in ("loss", "log_loss", "val_loss", "val_log_loss")}
+    pd.DataFrame({"epoch": [1, 2, 3], **rates}).to_csv(paths.bundle / "history.csv", index=False)
+    seal(paths.bundle, manifest)
+    paths.prepared.mkdir(parents=True)
+    rows = pd.DataFrame([TICKETS.sample] * 30).assign(**{TARGET: list(TICKETS.classes) * 10})
+    write_rows(paths.prepared / "test.parquet", pa.Table.from_pandas(rows, preserve_index=False))
+    settings = load_params(ROOT / "params.yaml", "iris")
+    small = settings.evaluate.model_copy(update={"bootstrap_samples": 5})
+    return settings.model_copy(update={"dataset": "tickets", "evaluate": small}), paths
+
+
+def test_evaluate_goes_on_without_a_picture_and_without_its_store(tested, monkeypatch, capsys) -> None:
+    params, paths = tested
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setattr("pipeline.evaluation.plots.confusion", lambda *_: 1 / 0)
+    evaluate.run(params, paths)
+    said = capsys.readouterr()
+    assert "warning: without the picture of the errors: ZeroDivisionError: division by zero" in said.err
+    assert "warning: without the test metrics in MLflow: UserError: no MLflow server answers" in said.err
+    assert "tickets: test accuracy" in said.out
+    assert set(json.loads(paths.metrics.read_text())["test"]) == {"accuracy", "log_loss", "macro_f1", "roc_auc"}
+    assert [path.name for path in paths.model_plots.iterdir()] == ["learning_curves.png"]
+
+
+def test_evaluate_warns_of_nothing_where_nothing_fails(tested, capsys) -> None:
+    params, paths = tested
+    evaluate.run(params, paths)
+    assert "warning" not in capsys.readouterr().err
+    client, experiment = runs.connect("tickets")
+    (run,) = client.search_runs([experiment])
+    assert "test.accuracy" in run.data.metrics
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"confusion.png", "learning_curves.png"}
+
+
+def test_a_full_disk_is_no_warning() -> None:
+    with pytest.raises(OSError, match="No space left"), optional("a picture"):
+        raise OSError(errno.ENOSPC, "No space left on device")

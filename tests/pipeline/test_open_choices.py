@@ -1,0 +1,90 @@
+"""What the data decides where a search space leaves it open, and what a space decides itself."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from contracts.settings.load import Choices, Source, load_params
+from models.search.plan import resolve_epochs
+from pipeline.data.schema_inference import infer_schema
+from pipeline.paths import Paths
+from pipeline.search.plan import make_plan
+from pipeline.tables import TARGET, write_rows
+
+ROOT = Path(__file__).parents[2]
+SKEWED, EVEN = np.geomspace(1, 1e4, 40), np.linspace(1, 2, 40)
+
+
+@pytest.fixture
+def space_of(tmp_path: Path):
+    """The space that is searched for these targets, with so many intervals for each number."""
+
+    def planned(target: np.ndarray, bins: int = 0, copies: int = 1, **space) -> dict:
+        rows = pa.table({"a": np.tile(np.arange(40.0), copies), TARGET: np.tile(target, copies)})
+        params = load_params(ROOT / "params.yaml", "diabetes")
+        search = params.search.model_copy(update={"space": {**params.search.space, **space}})
+        paths = Paths("diabetes", tmp_path)
+        paths.prepared.mkdir(parents=True)
+        for part in ("train", "validation"):
+            write_rows(paths.prepared / f"{part}.parquet", rows)
+        source = Source(source="scikit-learn", task="regression")
+        infer_schema("diabetes", source, rows, "md5", bins).save(paths.prepared / "schema.json")
+        return make_plan(params.model_copy(update={"search": search}), paths).search.space
+
+    return planned
+
+
+def either(*choices: str) -> Choices:
+    return Choices(type="categorical", choices=choices)
+
+
+@pytest.mark.parametrize(
+    ("target", "space", "searched"),
+    [
+        (SKEWED, {}, either("log", "plain")),
+        (SKEWED, {"target_scale": "plain"}, "plain"),
+        (SKEWED, {"output": "softplus"}, None),
+        (SKEWED - 2, {}, None),
+        (EVEN, {}, None),
+        (EVEN, {"target_scale": "log"}, "log"),
+    ],
+)
+def test_both_scales_of_a_skewed_target_are_searched(space_of, target, space, searched) -> None:
+    assert space_of(target, **space).get("target_scale") == searched
+
+
+def test_numbers_with_intervals_are_searched_in_both_encodings(space_of) -> None:
+    space = space_of(EVEN, bins=8)
+    assert (space["numeric"], space["numeric_embedding"]) == (either("piecewise", "standardise"), 16)
+
+
+@pytest.mark.parametrize("decided", [{"bins": 0}, {"bins": 8, "numeric": "quantile"}])
+def test_an_encoding_is_not_searched_without_intervals_or_against_the_space(space_of, decided) -> None:
+    space = space_of(EVEN, **decided)
+    assert space.get("numeric") == decided.get("numeric")
+    assert "numeric_embedding" not in space
+
+
+@pytest.mark.parametrize(("copies", "size"), [(1, 32), (200, 64), (2000, 256)])
+def test_a_batch_grows_with_the_rows(space_of, copies, size) -> None:
+    assert space_of(EVEN, copies=copies)["batch_size"] == size
+
+
+@pytest.mark.parametrize(("n_rows", "most"), [(96, 200), (4_000, 80), (30_000, 85), (1_000_000, 50)])
+def test_a_training_with_many_steps_has_fewer_epochs(n_rows, most) -> None:
+    train = load_params(ROOT / "params.yaml", "diabetes").train
+    assert resolve_epochs(train, n_rows) == most
+    assert resolve_epochs(train.model_copy(update={"epochs": 7}), n_rows) == 7
+
+
+def test_a_batch_size_of_the_space_stays(space_of) -> None:
+    assert space_of(EVEN, batch_size=7)["batch_size"] == 7
+
+
+def test_intervals_are_fitted_from_a_thousand_rows_on_unless_their_number_is_given() -> None:
+    settings = load_params(ROOT / "params.yaml", "diabetes")
+    assert [settings.bins_for(n) for n in (999, 1000)] == [0, 48]
+    five = settings.preprocess.model_copy(update={"bins": 5})
+    assert settings.model_copy(update={"preprocess": five}).bins_for(10) == 5

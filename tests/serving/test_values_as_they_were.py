@@ -1,0 +1,113 @@
+"""Values are what they were in the data: whole numbers and truth values as classes, and as categories."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from apps import client_of, make_model, make_test_app
+from bundles import PRICES
+
+from contracts.schema import CategoricalFeature, ClassTarget
+from serving.batch import predict_file
+from serving.errors import Problem
+from serving.validation.validator import InputValidator
+
+ROW = PRICES.sample
+KINDS = {"integer": ("0", "7", "12"), "boolean": ("False", "True"), "text": ("no", "yes")}
+DATATYPES = {"integer": "INT64", "boolean": "BOOL", "text": "BYTES"}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def served(request, tmp_path_factory):
+    """The schema, its bundle and a client of its routes."""
+    classes = KINDS[request.param]
+    target = ClassTarget(name="y", classes=classes, frequencies=(1 / len(classes),) * len(classes), kind=request.param)
+    schema = PRICES.model_copy(update={"dataset": request.param, "task": "multiclass", "target": target})
+    folder = tmp_path_factory.mktemp("bundles") / request.param
+    with client_of(make_test_app(make_model(schema, folder))) as client:
+        yield schema, folder, client
+
+
+def test_an_answer_names_the_class_as_it_was(served) -> None:
+    schema, _, client = served
+    (prediction,) = client.post("/predict", json={"instances": [ROW]}).json()["predictions"]
+    assert type(prediction["label"]) is type(schema.labels[0])
+    assert prediction["label"] in schema.labels
+    assert list(prediction["probabilities"]) == list(schema.classes)
+    assert prediction["probability"] == max(prediction["probabilities"].values())
+    described = client.get("/openapi.json").json()
+    assert list(schema.labels) in [part.get("enum") for part in _parts(described)]
+
+
+def _parts(value):
+    if isinstance(value, dict):
+        yield value
+        value = list(value.values())
+    for part in value if isinstance(value, list) else ():
+        yield from _parts(part)
+
+
+def test_a_tensor_of_labels_has_their_datatype(served) -> None:
+    schema, _, client = served
+    name, datatype = schema.dataset, DATATYPES[schema.dataset]
+    outputs = client.get(f"/v2/models/{name}").json()["outputs"]
+    assert {output["name"]: output["datatype"] for output in outputs}["label"] == datatype
+    inputs = [{"name": n, "shape": [2, 1], "datatype": "FP32", "data": [v, v]} for n, v in ROW.items()]
+    (label,) = client.post(f"/v2/models/{name}/infer", json={"inputs": inputs, "outputs": [{"name": "label"}]}).json()[
+        "outputs"
+    ]
+    assert label["datatype"] == datatype
+    assert [type(value) for value in label["data"]] == [type(schema.labels[0])] * 2
+    asked = [{"name": "label", "parameters": {"binary_data": True}}]
+    answer = client.post(f"/v2/models/{name}/infer", json={"inputs": inputs, "outputs": asked})
+    content = answer.content[int(answer.headers["inference-header-content-length"]) :]
+    if datatype != "BYTES":
+        received = np.frombuffer(content, {"INT64": "<i8", "BOOL": "?"}[datatype])
+        assert received.tolist() == label["data"]
+
+
+def test_a_file_of_predictions_has_a_column_of_their_type(served, tmp_path: Path) -> None:
+    schema, folder, _ = served
+    rows, out = tmp_path / "rows.csv", tmp_path / "predictions.parquet"
+    rows.write_text(",".join(ROW) + "\n" + ",".join(str(value) for value in ROW.values()) + "\n")
+    predict_file(folder, rows, out)
+    assert pq.read_table(out)["label"].to_pylist()[0] in schema.labels
+    assert (
+        str(pq.read_table(out).schema.field("label").type)
+        == {"INT64": "int64", "BOOL": "bool", "BYTES": "string"}[DATATYPES[schema.dataset]]
+    )
+
+
+CODES = PRICES.model_copy(
+    update={"features": (
+        CategoricalFeature(name="floor", categories=("-1", "0", "12"), missing=True),
+        CategoricalFeature(name="new", categories=("False", "True"), missing=False),
+    )}
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "codes"),
+    [
+        ([12, True], [3, 2]),
+        ([12.0, "True"], [3, 2]),
+        (["-1", False], [1, 1]),
+        ([None, True], [0, 2]),
+        ([np.int64(0), np.bool_(False)], [2, 1]),
+        ([float("nan"), True], [0, 2]),
+    ],
+)
+def test_a_category_may_be_a_number_or_a_truth_value_as_in_the_data(row, codes) -> None:
+    assert InputValidator(CODES, 10).validate_instances([row], "$").encoded.tolist() == [codes]
+
+
+@pytest.mark.parametrize("row", [[5, True], [1.5, True], [True, True], [10**400, True], ["0", 1], ["0", None]])
+def test_a_number_that_is_no_category_is_refused(row) -> None:
+    with pytest.raises(Problem):
+        InputValidator(CODES, 10).validate_instances([row], "$")
+
+
+def test_a_gap_is_filled_where_the_data_has_some_though_no_train_row_does() -> None:
+    schema = CODES.model_copy(update={"missing_elsewhere": ("new",)})
+    assert InputValidator(schema, 10).validate_instances([["0", None]], "$").encoded.tolist() == [[2, 0]]

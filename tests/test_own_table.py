@@ -1,0 +1,58 @@
+"""Titanic as a file and three lines: from the file to an answer over HTTP, with every real part."""
+
+import csv
+
+import pandas as pd
+import pytest
+import requests
+
+from contracts.bundle import open_bundle
+from tests.conftest import COMMANDS
+from tests.pipeline.titanic import titanic_like
+
+
+@pytest.fixture(scope="module")
+def titanic(project):
+    """A project with a table of Titanic's shape beside it; what `add-data` and `repro` said."""
+    path = project.folder.parent / "titanic.csv"
+    path.write_text(titanic_like(300))
+    added = project.run(*COMMANDS, "add-data", "titanic", "../titanic.csv", "Survived").stdout
+    entry = project.folder / "catalog/titanic.yaml"
+    project.entry = entry.read_text()
+    entry.write_text(project.entry + "search: {n_trials: 2, keep: 1}\ntrain: {epochs: 10}\n")
+    return path, added, project.run(*COMMANDS, "repro", "titanic").stdout
+
+
+def test_a_file_and_three_lines_are_enough(project, titanic) -> None:
+    _, added, ran = titanic
+    assert project.entry.splitlines()[1:] == ["data:", "  source: ../titanic.csv", "  target: Survived"]
+    assert "titanic: binary of Survived, 300 rows" in added
+    assert "make repro DATASETS=titanic" in added
+    for name in ("PassengerId", "Name", "Ticket", "Cabin"):
+        assert f"{name} is left out" in ran
+    assert "make predict DATASET=titanic" in ran
+    manifest, schema = open_bundle(project.folder / "artifacts/titanic/bundle")
+    assert (manifest.task, schema.labels, schema.sample.keys()) == (
+        "binary", (0, 1), {"Pclass", "Sex", "Age", "SibSp", "Parch", "Fare", "Embarked"}
+    )  # fmt: skip
+    assert (project.folder / "metrics/titanic.json").exists()
+
+
+def test_its_rows_get_the_same_answer_over_http_and_from_the_file(project, titanic) -> None:
+    path, _, _ = titanic
+    out = project.folder / "titanic-predictions.csv"
+    project.run(COMMANDS[0], "-m", "serving.batch", "artifacts/titanic/bundle", str(path), str(out))
+    expected = pd.read_csv(out)
+    out.unlink()
+    assert set(expected["label"]) <= {0, 1}
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        for name in ("PassengerId", "Survived", "Pclass", "Age", "SibSp", "Parch", "Fare"):
+            row[name] = float(row[name]) if row[name] else None
+        row.update({name: row[name] or None for name in ("Cabin", "Embarked")})
+    with project.serve("titanic") as address:
+        answer = requests.post(f"{address}/predict", json={"instances": rows[::-1]}, timeout=30).json()
+    received = answer["predictions"][::-1]
+    assert [prediction["label"] for prediction in received] == expected["label"].tolist()
+    assert [prediction["probabilities"]["1"] for prediction in received] == pytest.approx(expected["P(1)"], abs=1e-5)
