@@ -20,7 +20,8 @@ import numpy as np
 import pandas as pd
 import requests
 
-from bench.results import machine, read, write
+from bench.machine import machine
+from bench.results import read, write
 from contracts.errors import UserError
 from contracts.metrics import BY_NAME
 from contracts.schema import CategoricalFeature, DateFeature, NumericTarget, Schema, load_schema

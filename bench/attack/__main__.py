@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench import results
 from bench.attack.rows import Row
-from bench.results import machine
+from bench.machine import machine
 
 MODULES = ("service", "settings", "parsers")
 RESULTS = Path("bench/results/attack.json")
