@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from serving.errors import CLOSE_CONNECTION, Problem, problem_response
 from serving.http.body import decompress, read_body, window_bits
 from serving.model import ModelResponse, ServedModel
-from serving.parsing.image_files import PixelsExceeded, limit_pixels
+from serving.parsing.image_files import PixelsExceeded, limited_pixels
 from serving.parsing.media_type import MediaType, parse_media_type
 from serving.protocols.routes import PredictRoute
 from serving.settings import Settings
@@ -60,11 +60,11 @@ class PredictEndpoint:
         body = await read_body(scope, headers, receive, settings)
 
         def answer(max_pixels: int) -> ModelResponse:
-            limit_pixels(max_pixels)
-            content = body if encoding is None else decompress(body, encoding, settings)
-            if route.takes_headers:
-                return route.handler(self._model, content, media_type, Headers(scope=scope))
-            return route.handler(self._model, content, media_type)
+            with limited_pixels(max_pixels):
+                content = body if encoding is None else decompress(body, encoding, settings)
+                if route.takes_headers:
+                    return route.handler(self._model, content, media_type, Headers(scope=scope))
+                return route.handler(self._model, content, media_type)
 
         if len(body) <= MAX_INLINE_BYTES and encoding is None:
             with contextlib.suppress(PixelsExceeded):

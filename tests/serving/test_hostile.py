@@ -20,6 +20,7 @@ from test_service import copy_of
 from bench.attack import service_cases
 from bench.attack.service_cases import Case
 from contracts.bundle import MANIFEST, BundleDamaged, Manifest, seal
+from serving.parsing.image_files import decode_image
 from serving.predictor import Predictor
 from serving.settings import Settings, SettingsError, read_settings
 
@@ -67,6 +68,13 @@ def test_pictures_are_refused_with_the_limit_that_they_exceed(tiles: httpx.Clien
     assert detail("a PNG that says 65535") == "file 1: expected at most 4096 by 4096 pixels, received a larger picture"
     assert detail("30000 scans") == "file 1: expected a JPEG of at most 100 scans, received more scans"
     assert "at most 536870912 pixels" in detail("40 large PNG")
+
+
+def test_the_limit_of_one_request_does_not_outlive_it(tiles: httpx.Client) -> None:
+    small, large = (picture(np.zeros((side, side), np.uint8)) for side in (8, 1000))
+    assert tiles.post("/predict", content=small, headers={"content-type": "image/png"}).status_code == 200
+    (image,) = TILES.features
+    assert decode_image(large, image).shape == (64,)  # in the thread that has answered the request
 
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%b\r\n"
