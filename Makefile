@@ -146,12 +146,20 @@ var/bench-serve/peers/.ready: bench/peers/serve.lock
 	@touch $@
 
 .PHONY: promote
-promote: $(READY)  ## serve a registered version again: DATASET=iris VERSION=1
-	$(RUN) promote $(call quoted,DATASET) $(call option,,VERSION)
+promote: $(READY)  ## serve a registered version again: DATASET=iris VERSION=1 [NOTE="…"]
+	$(RUN) promote $(call quoted,DATASET) $(call option,,VERSION) $(call option,--note,NOTE) $(if $(FORCE),--force)
+
+.PHONY: approve
+approve: $(READY)  ## make a version the champion, on the record: DATASET=iris VERSION=2 NOTE="why" [FORCE=1]
+	$(RUN) approve $(call quoted,DATASET) $(call option,,VERSION) $(call option,--note,NOTE) $(if $(FORCE),--force)
+
+.PHONY: lineage
+lineage: $(READY)  ## where a version comes from [VERSION=2, else the champion]; or DATA=<md5>: which versions come from it
+	$(RUN) lineage $(call quoted,DATASET) $(call option,,VERSION) $(call option,--data,DATA)
 
 .PHONY: retrain
-retrain: $(READY)  ## train the winner again from its stored settings and compare
-	$(RUN) retrain $(call quoted,DATASET)
+retrain: $(READY)  ## train the winner, or VERSION=2, again from its stored settings and compare
+	$(RUN) retrain $(call quoted,DATASET) $(call option,,VERSION)
 
 .PHONY: lr-range
 lr-range: $(READY)  ## learning rate range test of DATASET: a suggestion and a curve

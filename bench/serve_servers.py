@@ -79,6 +79,7 @@ def bento(name: str, bundle: Path, folder: Path, workers: int = 1) -> Running:
     artifacts = folder / "artifacts" / name
     shutil.copytree(bundle, artifacts / "bundle")
     (artifacts / "selection.json").write_text(json.dumps({"version": "1"}))
+    (artifacts / "report.html").write_text("<style></style>")
     environment = {"BENTOML_HOME": str(folder / "bentoml"), "BENTOML_DO_NOT_TRACK": "true"}
     command = [sys.executable, "-c", PACKAGE, name, str(folder), str(workers)]
     subprocess.run(command, check=True, timeout=120, env={**os.environ, **environment}, stdout=subprocess.DEVNULL)

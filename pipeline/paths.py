@@ -23,6 +23,11 @@ class Paths:
         return self.root / "catalog/contracts" / f"{self.dataset}.yaml"
 
     @property
+    def card(self) -> Path:
+        """What the model is for, and its limits: the team's text, which may be absent."""
+        return self.root / "catalog/cards" / f"{self.dataset}.md"
+
+    @property
     def raw(self) -> Path:
         return self.root / "data/raw" / self.dataset
 
@@ -41,6 +46,14 @@ class Paths:
     @property
     def selection(self) -> Path:
         return self.root / "artifacts" / self.dataset / "selection.json"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "artifacts" / self.dataset / "report.html"
+
+    @property
+    def model_card(self) -> Path:
+        return self.root / "artifacts" / self.dataset / "model_card.md"
 
     @property
     def bento(self) -> Path:

@@ -75,7 +75,7 @@ class AsgiService(bentoml.Service):
             sys.exit(1)
         metrics = RequestMetrics(predictor.schema.dataset, packaged.version, predictor.schema.classes)
         model = ServedModel(predictor, packaged.version, packaged.expected, limited.max_rows, metrics)
-        return make_app(model, limited, Path(server.__file__).parent / "static_content")
+        return make_app(model, limited, Path(server.__file__).parent / "static_content", BENTO / "report.html")
 
 
 def _end_with_supervisor(supervisor: int) -> None:

@@ -33,7 +33,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("data_report",),
         ("evaluation",),
         ("tracking",),
-        ("search",),
+        ("search", "model_report"),
         ("dvc_cli",),
         ("stages", "commands"),
     ),
@@ -203,10 +203,12 @@ def test_only_evaluate_reads_test_rows() -> None:
         for path in modules()
         if "test.parquet" in path.read_text() or '"test"' in path.read_text()
     }
-    # `splits` and `preprocess` make the file; the summary reads the metrics of that name.
+    # `splits` and `preprocess` make the file; the summary and the report show the metrics of that name, and the lineage
+    # the hash of the file.
     assert mentions <= {
         "pipeline/data/partition.py", "pipeline/stages/preprocess.py", "pipeline/stages/evaluate.py",
-        "pipeline/commands/repro.py", "pipeline/tracking/runs.py",
+        "pipeline/commands/repro.py", "pipeline/commands/lineage.py", "pipeline/tracking/runs.py",
+        "pipeline/tracking/lineage.py", "pipeline/model_report/report.py",
     }  # fmt: skip
 
 

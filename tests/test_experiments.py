@@ -159,8 +159,9 @@ def test_an_older_version_is_restored_by_one_command(project, experiment) -> Non
     newest = client.create_model_version("iris", first.source, first.run_id, model_id=first.model_id).version
     client.set_registered_model_alias("iris", "champion", newest)
 
-    said = project.run(*COMMANDS, "promote", "iris", "1").stdout
-    assert f"Version 1 of iris is the champion again (before: {newest})" in said
+    said = project.run(*COMMANDS, "promote", "iris", "1", "--note", "it was better").stdout
+    assert f"Version 1 of iris is the champion (before: {newest}), approved by tests <tests@localhost>: it" in said
+    assert "tests <tests@localhost>: it was better" in project.run(*COMMANDS, "lineage", "iris").stdout
     assert client.get_model_version_by_alias("iris", "champion").version in {1, "1"}
     selection = json.loads((project.folder / "artifacts/iris/selection.json").read_text())
     assert (selection["winner"], selection["version"]) == ("version 1", "1")

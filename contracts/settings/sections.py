@@ -137,6 +137,7 @@ class Select(Section):
     confidence: Fraction
     tolerance: Annotated[float, Field(ge=0, lt=1)]
     incomparable: Literal["replace", "keep"]
+    approval: Literal["automatic", "manual"]
 
 
 class Evaluate(Section):

@@ -25,6 +25,7 @@ def _prepared(dataset: str) -> tuple[Params, Paths]:
 def references(dataset: str) -> None:
     """Train scikit-learn's models on the same split, each as a run of the same experiment."""
     _, paths = _prepared(dataset)
+    from contracts.files import md5
     from pipeline.data.splits import read_part
     from pipeline.evaluation.references import fit_and_score
     from pipeline.evaluation.references import references as reference_models
@@ -33,10 +34,11 @@ def references(dataset: str) -> None:
     schema = load_schema(paths.prepared / "schema.json")
     train, validation = (read_part(paths.prepared / f"{part}.parquet", schema) for part in ("train", "validation"))
     client, experiment = runs.connect(dataset)
+    validation_md5 = md5(paths.prepared / "validation.parquet")
     for name, model in reference_models(schema).items():
         started = int(time.time() * 1000)
         values = fit_and_score(schema, model, train, validation)
-        runs.log_baseline(client, experiment, name, started, values)
+        runs.log_baseline(client, experiment, name, started, values, validation_md5)
         figures = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
         print(f"{dataset}: {name}: {figures}", flush=True)
 

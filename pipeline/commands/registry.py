@@ -1,4 +1,4 @@
-"""promote, export and retrain: what is done with a version of a registered model."""
+"""promote, approve, export and retrain: what is done with a version of a registered model."""
 
 import json
 import shutil
@@ -9,47 +9,74 @@ from typing import Annotated
 
 import typer
 
+from contracts.bundle import BundleDamaged, open_bundle
 from contracts.errors import UserError
 from contracts.settings.load import load_params
 from pipeline.dvc_cli import run_dvc, working_copy
 from pipeline.paths import Paths
 
 PARAMS = Path("params.yaml")
+Note = Annotated[str, typer.Option(help="why, for the record")]
+Force = Annotated[bool, typer.Option("--force", help="although a gate failed; the record says so")]
 app = typer.Typer()
 
 
 @app.command()
-def promote(dataset: str, version: Annotated[str | None, typer.Argument(help="none lists them")] = None) -> None:
+def promote(
+    dataset: str,
+    version: Annotated[str | None, typer.Argument(help="none lists them")] = None,
+    note: Note = "",
+    force: Force = False,
+) -> None:
     """Serve a registered version again: move the alias `champion`, then evaluate and package that version."""
-    from pipeline.tracking import registry, runs
+    _serve(dataset, version, note, force, f"make promote DATASET={dataset} VERSION=1")
+
+
+@app.command()
+def approve(
+    dataset: str,
+    version: Annotated[str | None, typer.Argument(help="none lists them")] = None,
+    note: Note = "",
+    force: Force = False,
+) -> None:
+    """Serve the version that `select.approval: manual` has left as challenger; the note says why."""
+    if not note.strip():
+        raise UserError(f'NOTE: expected why it is approved, received none: make approve DATASET={dataset} NOTE="…"')
+    _serve(dataset, version, note, force, f'make approve DATASET={dataset} VERSION=1 NOTE="…"')
+
+
+def _serve(dataset: str, version: str | None, note: str, force: bool, example: str) -> None:
+    """Approve a version, then leave what `select` would have left, evaluate it and package it."""
+    from pipeline.tracking import approval, databases, registry, runs
 
     load_params(PARAMS, dataset)
     paths = Paths(dataset)
     client, _ = runs.connect(dataset)
-    versions, present = registry.versions(client, dataset), registry.champion(client, dataset)
-    if version not in versions:
-        listed = ", ".join(f"{v} (champion)" if v == present else v for v in versions) or "none yet"
-        raise UserError(
-            f"expected a version of {dataset}, one of: {listed}; received {version!r}: "
-            f"make promote DATASET={dataset} VERSION=1"
-        )
+    present = registry.champion(client, dataset)
+    if version is None or version not in registry.versions(client, dataset):
+        raise UserError(f"{registry.expected_version(client, dataset, version)}: {example}")
     if not paths.selection.exists():
         raise UserError(f"{paths.selection} is missing: run `make repro DATASETS={dataset}` first")
     with working_copy():
         with tempfile.TemporaryDirectory() as scratch:
             bundle = registry.download_bundle(dataset, version, Path(scratch))
+            open_bundle(bundle)
+            with databases.failures_explained():
+                approval.approve(client, dataset, version, present, note, force)
             shutil.rmtree(paths.bundle, ignore_errors=True)
             shutil.copytree(bundle, paths.bundle)
         selection = json.loads(paths.selection.read_text())
+        ((_, record), *_) = approval.approvals(client, dataset, version)[::-1]
         selection |= {
             "winner": f"version {version}",
             "version": version,
+            "challenger": registry.with_alias(client, dataset, registry.CHALLENGER),
             "is_new": False,
-            "reason": f"promoted by hand, in the place of version {present}",
+            "reason": f"approved by {record}",
         }
         paths.selection.write_text(json.dumps(selection, indent=2) + "\n", encoding="utf-8")
-        registry.set_champion_alias(client, dataset, version)
-        print(f"Version {version} of {dataset} is the champion again (before: {present}).", flush=True)
+        before = f"before: {present}" if present else "there was none before"
+        print(f"Version {version} of {dataset} is the champion ({before}), approved by {record}", flush=True)
         # DVC is told that this is what `select` leaves now, and to run no stage before it, which would undo it.
         code = run_dvc([dataset], "commit", "--force", f"select@{dataset}") or run_dvc(
             [dataset], "repro", "--single-item", f"evaluate@{dataset}", f"package@{dataset}"
@@ -63,8 +90,6 @@ def export(
     folder: Annotated[Path | None, typer.Argument(help="a new folder; by default artifacts/<dataset>/export")] = None,
 ) -> None:
     """Write the champion as SavedModel, weights alone and architecture alone."""
-    from contracts.bundle import BundleDamaged, open_bundle
-
     load_params(PARAMS, dataset)
     paths = Paths(dataset)
     folder = folder or paths.bundle.with_name("export")
@@ -81,20 +106,31 @@ def export(
 
 
 @app.command()
-def retrain(dataset: str) -> None:
-    """Train the winner again from its stored settings: the validation figure must be the same."""
+def retrain(
+    dataset: str, version: Annotated[str | None, typer.Argument(help="by default the winner of select")] = None
+) -> None:
+    """Train a winner again from its stored settings: the validation figure must be the same."""
     from models.search.workers.pool import Pool
 
     params, paths = load_params(PARAMS, dataset), Paths(dataset)
     with Pool() as pool, tempfile.TemporaryDirectory() as scratch:
-        from contracts.bundle import BundleDamaged, open_bundle
         from contracts.files import md5
         from contracts.metrics import BY_NAME
         from pipeline.data.training_data import write_training_data
         from pipeline.search.plan import make_plan
 
+        bundle = paths.bundle
+        if version is not None:
+            from pipeline.tracking import registry, runs
+
+            client, _ = runs.connect(dataset)
+            if version not in registry.versions(client, dataset):
+                raise UserError(
+                    f"{registry.expected_version(client, dataset, version)}: make retrain DATASET={dataset} VERSION=1"
+                )
+            bundle = registry.download_bundle(dataset, version, Path(scratch))
         try:
-            manifest, _ = open_bundle(paths.bundle)
+            manifest, _ = open_bundle(bundle)
         except BundleDamaged as error:
             raise UserError(f"{error}; run `make repro DATASETS={dataset}` first") from None
         if manifest.train_md5 != md5(paths.prepared / "train.parquet"):

@@ -5,7 +5,7 @@ import json
 import math
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -17,6 +17,7 @@ from contracts.files import md5
 from contracts.settings.editing import Scalar, set_keys
 from contracts.settings.load import Search, load_datasets, load_params
 from pipeline.dvc_cli import run_dvc, working_copy
+from pipeline.model_report.card import card_mark
 from pipeline.paths import Paths
 
 PARAMS = Path("params.yaml")
@@ -71,6 +72,15 @@ def _run(datasets: list[str]) -> None:
     code = run_dvc(datasets, "repro", *targets)
     if code:
         raise typer.Exit(code)
+    for dataset in datasets or load_datasets(PARAMS):
+        paths = Paths(dataset)
+        if card_mark(paths) not in paths.report.read_text(encoding="utf-8"):
+            print(f"{dataset}: {paths.card} has changed since the report was written.", flush=True)
+            code = run_dvc([dataset], "repro", "--single-item", "--force", f"evaluate@{dataset}") or run_dvc(
+                [dataset], "repro", "--single-item", f"package@{dataset}"
+            )
+            if code:
+                raise typer.Exit(code)
 
 
 def _what_changed(dataset: str) -> str | None:
@@ -148,6 +158,13 @@ def _show(datasets: list[str]) -> None:
         f"Next: [bold]make serve DATASET={first}[/], and in another terminal [bold]make predict DATASET={first}[/]."
     )
     console.print("      [bold]make ui[/] compares the trials in MLflow.")
+    models = [str(Paths(dataset).report) for dataset in datasets if Paths(dataset).report.exists()]
+    if models:
+        console.print(f"      The models, for whoever reviews them: {', '.join(models)}")
+    for dataset in datasets:
+        if challenger := _selection(Paths(dataset)).get("challenger"):
+            command = f'make approve DATASET={dataset} VERSION={challenger} NOTE="…"'
+            console.print(f"      Version {challenger} of {dataset} waits for approval: [bold]{command}[/]")
     reports = [str(Paths(dataset).data_report) for dataset in datasets if Paths(dataset).data_report.exists()]
     if reports:
         console.print(f"      The data, and what to look at in it: {', '.join(reports)}")
@@ -163,9 +180,13 @@ def _row(paths: Paths) -> list[str]:
         f"{metrics['baseline'][name]:.4g}",
         f"{metrics['test'][name]:.4g}",
         f"{metrics['low'][name]:.4g}–{metrics['high'][name]:.4g}",
-        str(json.loads(paths.selection.read_text())["version"]),
+        str(_selection(paths)["version"]),
         *_search(paths.candidates / "trials.csv"),
     ]
+
+
+def _selection(paths: Paths) -> dict[str, Any]:
+    return json.loads(paths.selection.read_text()) if paths.selection.exists() else {}
 
 
 def _search(path: Path) -> list[str]:

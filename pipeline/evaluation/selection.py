@@ -54,6 +54,15 @@ class Decision:
         """Whether the winner replaces the champion."""
         return self.winner is not self.champion
 
+    def served(self, rule: Select) -> Contender | None:
+        """What is served now: the winner, or the champion while a new winner waits for approval; None where there is
+        no champion that the present data could be served with.
+        """
+        if not self.is_new or rule.approval == "automatic":
+            return self.winner
+        is_servable = self.champion is not None and self.champion.exclusion in (None, *SERVABLE)
+        return self.champion if is_servable else None
+
 
 class NothingBeatsBaseline(Exception):
     """No candidate is better than the baseline, and there is no champion to keep."""

@@ -2,14 +2,19 @@
 
 import json
 
+import pyarrow.parquet as pq
+
+from contracts.bundle import Manifest
 from contracts.files import md5
 from contracts.metrics import bootstrap_intervals, task_metrics
 from contracts.settings.load import Params
-from pipeline.data.splits import read_part
+from pipeline.data.splits import encode_rows
 from pipeline.evaluation import plots
 from pipeline.evaluation.baselines import baseline_predictions
+from pipeline.model_report.report import Known, Measured, write_report
 from pipeline.paths import Paths
-from pipeline.tracking import runs
+from pipeline.tracking import lineage, registry, runs
+from pipeline.tracking.approval import count_test_read
 from pipeline.tracking.failures import optional
 from serving.predictor import Predictor
 
@@ -18,7 +23,13 @@ def run(params: Params, paths: Paths) -> None:
     """Write test metrics with their intervals, and plots, to files and to the run of the champion's trial."""
     predictor = Predictor(paths.bundle, bulk_threads=0)
     schema, manifest = predictor.schema, predictor.manifest
-    rows, y = read_part(paths.prepared / "test.parquet", schema)
+    test_file, reads, run_id = paths.prepared / "test.parquet", None, None
+    test_md5 = md5(test_file)
+    with optional("the count of readings of the test rows in MLflow"):
+        client, experiment = runs.connect(params.dataset)
+        reads = count_test_read(client, params.dataset, test_md5)
+    table = pq.read_table(test_file)
+    rows, y = encode_rows(table, schema)
     predictions, settings = predictor.predict(rows), params.evaluate
     metrics = task_metrics(schema.task)
     test = {metric.name: metric.compute(y, predictions) for metric in metrics}
@@ -52,9 +63,29 @@ def run(params: Params, paths: Paths) -> None:
         flat = {f"{part}.{name}": v for part, values in report.items() for name, v in values.items()}
         runs.log_metrics(client, run_id, flat)
         runs.log_files(client, run_id, sorted(paths.model_plots.iterdir()))
-        test_file = paths.prepared / "test.parquet"
-        runs.log_inputs(client, run_id, {"test": (test_file, md5(test_file))})
+        runs.log_inputs(client, run_id, {"test": (test_file, test_md5)})
+    known = Known()
+    with optional("what MLflow knows, in the report"):
+        known = _known(params, paths, manifest, test_md5)
+    measured = Measured(table, y, predictions, report, settings.confidence, reads)
+    write_report(paths, manifest, schema, measured, known, params.preprocess.seed)
+    if run_id is not None:
+        with optional("the report in MLflow"):
+            runs.log_files(client, run_id, [paths.report, paths.model_card])
     first = metrics[0].name
     low, high = intervals[first]
     interval = f"{settings.confidence:.0%} interval {low:.4g} to {high:.4g}"
-    print(f"  {params.dataset}: test {first} {test[first]:.4g} ({interval})")
+    counted = "" if reads is None else f"; these test rows were read {'once' if reads == 1 else f'{reads} times'}"
+    print(f"  {params.dataset}: test {first} {test[first]:.4g} ({interval}){counted}")
+
+
+def _known(params: Params, paths: Paths, manifest: Manifest, test_md5: str) -> Known:
+    """What the registry and other runs know of the version that is served, and of those before it."""
+    client, experiment = runs.connect(params.dataset)
+    selection = json.loads(paths.selection.read_text(encoding="utf-8"))
+    version, last = selection["version"], (selection["champion_before"] or {}).get("name", "").removeprefix("version ")
+    return Known(
+        lineage.of_version(client, params.dataset, version, params.model_dump(mode="json", by_alias=True)),
+        registry.test_figures(client, params.dataset, last, test_md5) if last and last != version else {},
+        lineage.references(client, experiment, manifest.metric, manifest.validation_md5),
+    )

@@ -36,6 +36,7 @@ def run(params: Params, paths: Paths) -> None:
         context = Path(folder)
         copy_modules(CODE, context)
         shutil.copytree(paths.bundle, context / "bundle")
+        shutil.copy(paths.report, context)
         settings = {"workers": params.package.workers, "version": version, "expected": _sample_prediction(context)}
         (context / "settings.json").write_text(json.dumps(settings))
         # BentoML imports the service from the context, which loads the bundle and checks its hashes. Nothing

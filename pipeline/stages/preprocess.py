@@ -1,5 +1,7 @@
 """preprocess: split the rows, and infer the schema from the train split."""
 
+import json
+
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -17,7 +19,7 @@ PRINTED = 5  # warnings, the worst
 
 
 def run(params: Params, paths: Paths) -> None:
-    """Write `train`, `validation` and `test.parquet`, `schema.json` and the data report.
+    """Write `train`, `validation` and `test.parquet`, `schema.json`, and the data report with its warnings.
 
     No constant sees another split than train.
     """
@@ -49,6 +51,8 @@ def run(params: Params, paths: Paths) -> None:
     for column in schema.dropped:
         print(f"  {params.dataset}: {column.name} is left out ({column.role}): {column.reason}")
     findings = write_report(paths.data_report, schema, tables, settings.seed)
+    seen = [{"kind": f.kind, "seen": f.seen, "advice": f.advice} for f in findings]
+    (paths.prepared / "warnings.json").write_text(json.dumps(seen, indent=2) + "\n", encoding="utf-8")
     for finding in findings[:PRINTED]:
         print(f"  {params.dataset}: warning, {finding}")
     warnings = "1 warning" if len(findings) == 1 else f"{len(findings)} warnings"

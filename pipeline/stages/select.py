@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from contracts.bundle import BundleDamaged
+from contracts.bundle import BundleDamaged, open_bundle
 from contracts.errors import UserError
 from contracts.metrics import BY_NAME
 from contracts.schema import Schema, load_schema
@@ -23,7 +23,8 @@ from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.comparison import compare
 from pipeline.evaluation.selection import Contender, Exclusion
 from pipeline.paths import Paths
-from pipeline.tracking import databases, registry, runs
+from pipeline.tracking import approval, databases, registry, runs
+from pipeline.tracking.lineage import version_tags
 from serving.predictor import Predictor
 
 
@@ -66,16 +67,38 @@ def run(params: Params, paths: Paths) -> None:
             decision = selection.decide(metric, candidates, champion, baseline, comparison, params.select)
         except selection.NothingBeatsBaseline as error:
             raise UserError(str(error)) from None
+        winner, served, challenger = decision.winner, decision.served(params.select), None
+        if decision.is_new:
+            with databases.failures_explained():
+                challenger = _register(client, params, paths, winner.bundle)
+                if served is winner:
+                    approval.make_champion(client, params.dataset, challenger, approval.AUTOMATIC, decision.reason)
+                    version, challenger = challenger, None
+                else:
+                    client.set_registered_model_alias(params.dataset, registry.CHALLENGER, challenger)
         shutil.rmtree(paths.bundle, ignore_errors=True)
-        shutil.copytree(decision.winner.bundle, paths.bundle)
-    if decision.is_new:
-        trained_on = row_ids(pq.read_table(paths.prepared / "train.parquet"))
-        with databases.failures_explained():
-            version = registry.register_bundle(client, params.dataset, paths.bundle, trained_on)
-            registry.set_champion_alias(client, params.dataset, version)
-    report = selection.report(decision) | {"version": version}
+        if served is not None:
+            shutil.copytree(served.bundle, paths.bundle)
+    report = selection.report(decision) | {"version": version if served else None, "challenger": challenger}
     paths.selection.write_text(json.dumps(_nan_as_null(report), indent=2) + "\n", encoding="utf-8")
-    print(f"  {params.dataset}: {decision.winner.name} is served as version {version}: {decision.reason}")
+    if challenger is None:
+        print(f"  {params.dataset}: {winner.name} is served as version {version}: {decision.reason}")
+        return
+    command = f'make approve DATASET={params.dataset} VERSION={challenger} NOTE="…"'
+    waits = f"{winner.name} is version {challenger} and waits for approval: {command}: {decision.reason}"
+    if served is None:
+        raise UserError(f"{waits}. Until then nothing can be served.")
+    print(f"  {params.dataset}: {waits}. Version {version} is served meanwhile.")
+
+
+def _register(client: registry.MlflowClient, params: Params, paths: Paths, bundle: Path) -> str:
+    """The version of a bundle: a bundle that is registered already stays the version that it is."""
+    if known := registry.version_of(client, params.dataset, bundle):
+        return known
+    trained_on = row_ids(pq.read_table(paths.prepared / "train.parquet"))
+    settings = params.model_dump_json(by_alias=True, indent=2)
+    tags = version_tags(*open_bundle(bundle), paths)
+    return registry.register_bundle(client, params.dataset, bundle, trained_on, settings, tags)
 
 
 def _contender(

@@ -1,7 +1,9 @@
-"""Registered models in MLflow: a bundle as a new version, and the alias `champion`."""
+"""Registered models in MLflow: a bundle as a new version, and the aliases `champion` and `challenger`."""
 
 import contextlib
+import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,14 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, TensorSpec
 from mlflow.types import Schema as MlflowSchema
 
-from contracts.bundle import open_bundle
-from contracts.files import copy_modules
+from contracts.bundle import MANIFEST, open_bundle
+from contracts.files import copy_modules, sha256
 from contracts.schema import NumericFeature, Schema
 from pipeline.tracking import provenance, runs
 
-CHAMPION = "champion"
-TRAINED_ON = "trained_on.npy"
+CHAMPION, CHALLENGER = "champion", "challenger"
+TRAINED_ON, SETTINGS = "trained_on.npy", "settings.json"
+BUNDLE = "bundle"  # a tag of a version: the sha256 of its bundle's manifest
 CODE = (
     "contracts/__init__.py",
     "contracts/bundle.py",
@@ -35,21 +38,43 @@ REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pydantic")
 
 def champion(client: MlflowClient, dataset: str) -> str | None:
     """The version with the alias `champion`, if there is one."""
+    return with_alias(client, dataset, CHAMPION)
+
+
+def with_alias(client: MlflowClient, dataset: str, alias: str) -> str | None:
+    """The version with an alias, if there is one."""
     try:
-        return str(client.get_model_version_by_alias(dataset, CHAMPION).version)
+        return str(client.get_model_version_by_alias(dataset, alias).version)
     except MlflowException:
         return None
 
 
-def set_champion_alias(client: MlflowClient, dataset: str, version: str) -> None:
-    """Move the alias `champion` to a version; the version that had it stays registered."""
-    client.set_registered_model_alias(dataset, CHAMPION, version)
+def version_of(client: MlflowClient, dataset: str, bundle: Path) -> str | None:
+    """The newest version that holds this very bundle, if there is one."""
+    digest = sha256(bundle / MANIFEST)
+    same = [v for v in client.search_model_versions(f"name='{dataset}'") if v.tags.get(BUNDLE) == digest]
+    return max((str(version.version) for version in same), key=int, default=None)
 
 
 def versions(client: MlflowClient, dataset: str) -> list[str]:
     """The registered versions of a dataset's model, the oldest first."""
     found = client.search_model_versions(f"name='{dataset}'")
     return sorted((str(version.version) for version in found), key=int)
+
+
+def test_figures(client: MlflowClient, dataset: str, version: str, test_md5: str) -> dict[str, float]:
+    """What a version has reached on these very test rows, by metric; empty where it was measured on others."""
+    run = client.get_run(str(client.get_model_version(dataset, version).run_id))
+    if run.inputs is None or test_md5 not in {data.dataset.digest for data in run.inputs.dataset_inputs}:
+        return {}
+    return {key.removeprefix("test."): v for key, v in run.data.metrics.items() if key.startswith("test.")}
+
+
+def expected_version(client: MlflowClient, dataset: str, received: str | None) -> str:
+    """The beginning of a message about a version that does not exist, with those that do."""
+    present = {with_alias(client, dataset, alias): alias for alias in (CHALLENGER, CHAMPION)}
+    listed = ", ".join(f"{v} ({present[v]})" if v in present else v for v in versions(client, dataset)) or "none yet"
+    return f"expected a version of {dataset}, one of: {listed}; received {received!r}"
 
 
 def download_bundle(dataset: str, version: str, folder: Path) -> Path:
@@ -64,10 +89,21 @@ def trained_on(bundle: Path) -> np.ndarray | None:
     return np.load(path) if path.exists() else None
 
 
-def register_bundle(client: MlflowClient, dataset: str, bundle: Path, trained_on: np.ndarray) -> str:
-    """Log a bundle and the ids of its train rows as a model of its trial's run, and register it.
+def register_bundle(
+    client: MlflowClient,
+    dataset: str,
+    bundle: Path,
+    trained_on: np.ndarray,
+    settings: str,
+    tags: Mapping[str, str] = {},
+) -> str:
+    """Log a bundle, the ids of its train rows and the settings as a model of its trial's run, and register it.
 
     Returns the new version.
+
+    Args:
+        settings: the text of `settings.json`.
+        tags: of the version.
 
     The model is Python code over the bundle (`serving/mlflow_model.py`), so that nothing is pickled.
     """
@@ -75,12 +111,15 @@ def register_bundle(client: MlflowClient, dataset: str, bundle: Path, trained_on
     _, experiment = runs.connect(dataset)
     run = runs.find_or_create_run(client, experiment, manifest.mlflow_run_id, f"trial {manifest.trial}")
     with tempfile.TemporaryDirectory() as scratch, runs.reopened(client, run):
-        np.save(Path(scratch) / TRAINED_ON, trained_on)
+        folder = Path(scratch)
+        np.save(folder / TRAINED_ON, trained_on)
+        (folder / SETTINGS).write_text(settings, encoding="utf-8")
+        shutil.copytree(bundle, folder / "bundle")  # under the name that a reader expects
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model="serving/mlflow_model.py",
-            artifacts={"bundle": str(bundle), "trained_on": str(Path(scratch) / TRAINED_ON)},
-            code_paths=[str(path) for path in copy_modules(CODE, Path(scratch))],
+            artifacts={Path(name).stem: str(folder / name) for name in ("bundle", TRAINED_ON, SETTINGS)},
+            code_paths=[str(path) for path in copy_modules(CODE, folder / "code")],
             # Without a list MLflow imports the model once more to guess it.
             pip_requirements=[f"{name}=={version}" for name, version in provenance.versions(*REQUIREMENTS).items()],
             signature=_signature(schema),
@@ -89,7 +128,9 @@ def register_bundle(client: MlflowClient, dataset: str, bundle: Path, trained_on
     with contextlib.suppress(MlflowException):  # it exists
         client.create_registered_model(dataset)
     # `log_model` can register too, but prints about it.
-    return str(client.create_model_version(dataset, info.model_uri, run, model_id=info.model_id).version)
+    tags = {**tags, BUNDLE: sha256(bundle / MANIFEST)}
+    version = client.create_model_version(dataset, info.model_uri, run, dict(tags), model_id=info.model_id)
+    return str(version.version)
 
 
 def _signature(schema: Schema) -> ModelSignature:

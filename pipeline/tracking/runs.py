@@ -204,9 +204,11 @@ def reopened(client: MlflowClient, run_id: str) -> Iterator[None]:
         client.set_terminated(run_id, info.status, info.end_time)
 
 
-def log_baseline(client: MlflowClient, experiment: str, name: str, started: int, metrics: Mapping[str, float]) -> None:
+def log_baseline(
+    client: MlflowClient, experiment: str, name: str, started: int, metrics: Mapping[str, float], validation_md5: str
+) -> None:
     """Log a model that networks are compared with, as a finished run of the same experiment."""
-    tags = {"kind": "baseline", **_source()}
+    tags = {"kind": "baseline", "data.validation": validation_md5, **_source()}
     run = client.create_run(experiment, start_time=started, run_name=f"baseline {name}", tags=tags)
     log_metrics(client, run.info.run_id, metrics)
     client.set_terminated(run.info.run_id)

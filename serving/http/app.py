@@ -29,11 +29,12 @@ BULK_PIXELS = 2**22  # of the pictures of a request that do not keep others wait
 MAX_PIXELS = 2**29  # of a request in all: 32 pictures of 4096 by 4096, or one in 32 scans; 10 s
 
 
-def make_app(model: ServedModel, settings: Settings, swagger: Path) -> ASGIApp:
+def make_app(model: ServedModel, settings: Settings, swagger: Path, report: Path) -> ASGIApp:
     """Every protocol over one model.
 
     Args:
         swagger: the folder with Swagger UI's files.
+        report: the model's report, which may be absent.
     """
     lanes = (Lane(ThreadPoolExecutor(THREADS), BULK_PIXELS), Lane(ThreadPoolExecutor(1), MAX_PIXELS))
     endpoints = {route.path: PredictEndpoint(model, settings, lanes, route) for route in predict_routes(model)}
@@ -41,7 +42,7 @@ def make_app(model: ServedModel, settings: Settings, swagger: Path) -> ASGIApp:
     description = ModelResponse(orjson.dumps(describe(model)))
     description_route = InfoRoute(DESCRIPTION_PATH, "", lambda _: description)
     routes += [Route(route.path, _get_endpoint(model, route)) for route in (*info_routes(model), description_route)]
-    routes += page_routes(model)
+    routes += page_routes(model, report)
     paths = frozenset(route.path for route in routes if isinstance(route, Route))
     routes.append(Mount("/static_content", StaticFiles(directory=swagger)))
     handlers = {Problem: _on_problem, HTTPException: _on_http_exception(model), Exception: _on_failure}

@@ -1,12 +1,13 @@
-"""The page at `/`, and Swagger UI at `/docs`: static files, no build step, nothing loaded from other hosts."""
+"""The page at `/`, the model's report, and Swagger UI: static files, no build step, nothing loaded from other hosts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serving.errors import Problem
 from serving.model import ServedModel
 
 FILES = Path(__file__).parent / "files"
@@ -21,8 +22,12 @@ DOCS = """<!doctype html>
 DOCS_SCRIPT = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#docs", tryItOutEnabled: true})'
 
 
-def page_routes(model: ServedModel) -> list[Route]:
-    """The page with its style and script, and the API's documentation."""
+def page_routes(model: ServedModel, report: Path) -> list[Route]:
+    """The page with its style and script, the API's documentation, and the report.
+
+    Args:
+        report: the file, which a Bento of an older version lacks.
+    """
     contents = {
         "/": ((FILES / "page.html").read_bytes(), "text/html"),
         "/page.css": ((FILES / "page.css").read_bytes(), "text/css"),
@@ -30,7 +35,22 @@ def page_routes(model: ServedModel) -> list[Route]:
         "/docs": (DOCS.format(title=f"{model.name} · predictions").encode(), "text/html"),
         "/docs.js": (DOCS_SCRIPT.encode(), "text/javascript"),
     }
+    if not report.exists():
+        return [Route("/report", _no_report), *_routes(contents)]
+    # The style is a file of its own here, because a browser would not take it from within a page of this service.
+    before, _, rest = report.read_text(encoding="utf-8").partition("<style>")
+    style, _, after = rest.partition("</style>")
+    contents["/report"] = (f'{before}<link rel="stylesheet" href="report.css">{after}'.encode(), "text/html")
+    contents["/report.css"] = (style.encode(), "text/css")
+    return _routes(contents)
+
+
+def _routes(contents: Mapping[str, tuple[bytes, str]]) -> list[Route]:
     return [Route(path, _static(*content)) for path, content in contents.items()]
+
+
+async def _no_report(request: Request) -> Response:
+    raise Problem(404, "this Bento was packaged without a report: package the model again, with `make repro`")
 
 
 def _static(content: bytes, media_type: str) -> Callable:

@@ -15,7 +15,7 @@ from pipeline.environment import prepare_environment
 from pipeline.paths import Paths
 from pipeline.stages import evaluate
 from pipeline.tables import TARGET, write_rows
-from pipeline.tracking import runs
+from pipeline.tracking import registry, runs
 from pipeline.tracking.failures import optional
 from tests.serving.bundles import TICKETS, make_bundle
 
@@ -36,7 +36,12 @@ def tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     seal(paths.bundle, manifest)
     paths.prepared.mkdir(parents=True)
     rows = pd.DataFrame([TICKETS.sample] * 30).assign(**{TARGET: list(TICKETS.classes) * 10})
-    write_rows(paths.prepared / "test.parquet", pa.Table.from_pandas(rows, preserve_index=False))
+    for part in ("train", "validation", "test"):
+        write_rows(paths.prepared / f"{part}.parquet", pa.Table.from_pandas(rows, preserve_index=False))
+    paths.candidates.mkdir()
+    (paths.candidates / "trials.csv").write_text("number,state\n0,COMPLETE\n")
+    selection = {"metric": "log_loss", "candidates": [], "champion_before": None, "baseline": 1.0, "version": "1"}
+    paths.selection.write_text(json.dumps(selection))
     settings = load_params(ROOT / "params.yaml", "iris")
     small = settings.evaluate.model_copy(update={"bootstrap_samples": 5})
     return settings.model_copy(update={"dataset": "tickets", "evaluate": small}), paths
@@ -53,16 +58,20 @@ def test_evaluate_goes_on_without_a_picture_and_without_its_store(tested, monkey
     assert "tickets: test accuracy" in said.out
     assert set(json.loads(paths.metrics.read_text())["test"]) == {"accuracy", "log_loss", "macro_f1", "roc_auc"}
     assert [path.name for path in paths.model_plots.iterdir()] == ["learning_curves.png"]
+    assert "Figures" in paths.report.read_text()
 
 
 def test_evaluate_warns_of_nothing_where_nothing_fails(tested, capsys) -> None:
     params, paths = tested
+    client, _ = runs.connect("tickets")
+    registry.register_bundle(client, "tickets", paths.bundle, np.zeros(1, np.uint64), "{}")
     evaluate.run(params, paths)
     assert "warning" not in capsys.readouterr().err
     client, experiment = runs.connect("tickets")
     (run,) = client.search_runs([experiment])
     assert "test.accuracy" in run.data.metrics
-    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"confusion.png", "learning_curves.png"}
+    logged = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert logged == {"confusion.png", "learning_curves.png", "model_card.md", "report.html"}
 
 
 def test_a_full_disk_is_no_warning() -> None:

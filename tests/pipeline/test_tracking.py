@@ -34,7 +34,7 @@ def log_trial(client, experiment: str, started: int = 1000) -> str:
 
 def register(client, schema: Schema, folder: Path) -> str:
     make_bundle(schema, folder)
-    return registry.register_bundle(client, "tickets", folder, TRAINED_ON)
+    return registry.register_bundle(client, "tickets", folder, TRAINED_ON, "{}")
 
 
 def test_an_experiment_opens_in_the_layout_of_model_training_also_an_older_one(store) -> None:
@@ -101,7 +101,7 @@ def test_the_champion_is_the_version_with_the_alias(store, tmp_path: Path) -> No
     assert registry.champion(client, "tickets") is None
     versions = [register(client, TICKETS, tmp_path / name / "bundle") for name in ("one", "two")]
     for version in versions:
-        registry.set_champion_alias(client, "tickets", version)
+        client.set_registered_model_alias("tickets", registry.CHAMPION, version)
         assert registry.champion(client, "tickets") == version
     assert registry.versions(client, "tickets") == versions == ["1", "2"]
     (tmp_path / "downloaded").mkdir()

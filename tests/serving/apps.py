@@ -41,8 +41,8 @@ def make_model(schema: Schema, folder: Path, max_rows: int = 10_000, error: floa
     return ServedModel(predictor, "7", expected.tolist(), max_rows, metrics)
 
 
-def make_test_app(model: ServedModel, settings: Settings = DEFAULTS) -> ASGIApp:
-    return make_app(model, settings, SWAGGER)
+def make_test_app(model: ServedModel, settings: Settings = DEFAULTS, report: Path = Path("none")) -> ASGIApp:
+    return make_app(model, settings, SWAGGER, report)
 
 
 class InProcessTransport(httpx.BaseTransport):

@@ -21,6 +21,7 @@ from pipeline.stages import package
 for name in sys.argv[2:]:
     paths = Paths(name, Path(sys.argv[1]))
     paths.selection.write_text(json.dumps({"version": "7"}))
+    paths.report.write_text("<title>Report</title><style></style>")
     package.run(SimpleNamespace(dataset=name, package=SimpleNamespace(workers=1)), paths)
 """
 

@@ -1,0 +1,213 @@
+"""The report of a model for whoever reviews it, as one HTML file, and the same as a model card in Markdown."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jinja2 import Environment, FileSystemLoader
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from contracts.bundle import Manifest
+from contracts.files import write_atomically
+from contracts.metrics import BY_NAME, Metric, task_metrics
+from contracts.schema import Schema
+from pipeline.data_report.columns import read_columns
+from pipeline.evaluation.plots import read_history
+from pipeline.model_report import pictures
+from pipeline.model_report.calibration import Calibration, calibration
+from pipeline.model_report.card import card_mark
+from pipeline.model_report.slices import Slice, groups_of, worst
+from pipeline.paths import Paths
+from pipeline.tables import TARGET
+from pipeline.tracking.failures import optional
+
+HERE = Path(__file__).parent
+STYLES = (HERE.parent / "data_report/page.css", HERE / "page.css")
+MOST_CLASSES = 25  # in a picture of confusions
+TASKS = {
+    "regression": "regression",
+    "multilabel": "multilabel classification",
+    "binary": "classification in two classes",
+}
+HUB_TASKS = {"regression": "tabular-regression"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What `evaluate` has measured on the test rows.
+
+    `table` holds the rows as they are in the data, `figures` the content of `metrics/<dataset>.json`; `reads` says how
+    often these rows were read by now.
+    """
+
+    table: pa.Table
+    y: np.ndarray
+    predictions: np.ndarray
+    figures: Mapping[str, Mapping[str, float]]
+    confidence: float
+    reads: int | None
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the registry knows: where the version comes from, what the last champion reached on the same test rows, and
+    what reference models reached on the same validation rows.
+    """
+
+    lineage: Mapping[str, str] = field(default_factory=dict)
+    last_champion: Mapping[str, float] = field(default_factory=dict)
+    references: Mapping[str, float] = field(default_factory=dict)
+
+
+def write_report(paths: Paths, manifest: Manifest, schema: Schema, measured: Measured, known: Known, seed: int) -> None:
+    """Write `report.html` and `model_card.md`. A part that fails is left out with a warning."""
+    facts = _facts(paths, manifest, schema, measured, known, seed)
+    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["figure"] = _figure
+    style = "\n".join(path.read_text(encoding="utf-8") for path in STYLES)
+    page = environment.get_template("page.html").render(style=style, **facts)
+    card = environment.overlay(autoescape=False).get_template("card.md").render(front=_front_matter(facts), **facts)
+    for path, text in ((paths.report, page), (paths.model_card, card)):
+        with write_atomically(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+
+
+def _facts(
+    paths: Paths, manifest: Manifest, schema: Schema, measured: Measured, known: Known, seed: int
+) -> dict[str, Any]:
+    """Everything that the page and the card say, by name."""
+    y, predictions, metrics = measured.y, measured.predictions, task_metrics(schema.task)
+    facts: dict[str, Any] = {
+        "schema": schema, "task": TASKS.get(schema.task, f"classification in {len(schema.classes)} classes"),
+        "target": _named(schema.target.name), "manifest": manifest, "known": known,
+        "confidence": measured.confidence, "reads": measured.reads,
+        "selection": json.loads(paths.selection.read_text(encoding="utf-8")),
+        "rows": {part: _n_rows(paths, part) for part in ("train", "validation")} | {"test": len(y)},
+        "figures": [_row(metric, measured, known) for metric in metrics if metric.name in measured.figures["test"]],
+        "warnings": _read_json(paths.prepared / "warnings.json"),
+        "search": _search(paths.candidates / "trials.csv"),
+        "card": None, "card_path": paths.card, "card_mark": card_mark(paths), "curves": [], "errors": [], "slices": [],
+        "calibration": None, "slice_metric": BY_NAME[manifest.metric],
+    }  # fmt: skip
+    candidates = facts["selection"]["candidates"]
+    facts["gates"] = [(c["name"], gate) for c in candidates for gate in c.get("gates", ())]
+    if paths.card.exists():
+        facts["card_text"] = paths.card.read_text(encoding="utf-8").strip()
+        facts["card"] = Markup(MarkdownIt("commonmark", {"html": False}).render(facts["card_text"]))  # noqa: S704
+    with optional("the learning curves of the report"):
+        history = read_history(paths.bundle / "history.csv")
+        facts["curves"] = pictures.learning_curves(history, manifest.metric, manifest.best_epoch)
+    with optional("the errors of the report"):
+        facts["errors"] = _errors(schema, y, predictions, seed)
+    with optional("the slices of the report"):
+        facts["slices"] = _slices(schema, facts["slice_metric"], measured)
+    with optional("the calibration of the report"):
+        found: Calibration | None = calibration(schema, y, predictions, seed)
+        if found is not None:
+            facts["calibration"] = found
+            facts["reliability"] = pictures.reliability(found.predicted, found.actual, found.spread)
+    return facts
+
+
+def _row(metric: Metric, measured: Measured, known: Known) -> dict[str, Any]:
+    parts = {part: values.get(metric.name) for part, values in measured.figures.items()}
+    return {
+        "name": metric.name,
+        "higher": metric.higher_is_better,
+        **parts,
+        "last": known.last_champion.get(metric.name),
+    }
+
+
+def _errors(schema: Schema, y: np.ndarray, predictions: np.ndarray, seed: int) -> list[tuple[str, Markup]]:
+    """Captions and pictures: confusions of classes and labels, residuals of numbers."""
+    if schema.task == "regression":
+        actual, predicted = (values.reshape(len(y), -1).astype(float) for values in (y, predictions))
+        return [
+            pair
+            for i, name in enumerate(schema.outputs)
+            for pair in (
+                (f"{_named(name)}: predicted against actual", pictures.scatter(actual[:, i], predicted[:, i], seed)),
+                (f"{_named(name)}: errors", pictures.histogram(predicted[:, i] - actual[:, i], "predicted − actual")),
+            )
+        ]
+    if schema.task == "multilabel":
+        return [
+            (name, pictures.confusion(("no", "yes"), _counts(y[:, i] == 1, predictions[:, i] >= 0.5, 2)))
+            for i, name in enumerate(schema.classes[:MOST_CLASSES])
+        ]
+    if len(schema.classes) > MOST_CLASSES:
+        return []
+    counts = _counts(y, predictions.argmax(axis=1), len(schema.classes))
+    return [("Actual class (down) and predicted class (across)", pictures.confusion(schema.classes, counts))]
+
+
+def _counts(actual: np.ndarray, predicted: np.ndarray, size: int) -> np.ndarray:
+    return np.bincount(actual.astype(int) * size + predicted.astype(int), minlength=size * size).reshape(size, size)
+
+
+def _slices(schema: Schema, metric: Metric, measured: Measured) -> list[Slice]:
+    classes = {}
+    if schema.picks_one:
+        classes = {
+            f"{_named(schema.target.name)}: {name}": measured.y == code for code, name in enumerate(schema.classes)
+        }
+    columns = [] if schema.image is not None else read_columns(schema, {"measured": measured.table})
+    return worst(metric, measured.y, measured.predictions, groups_of(columns, classes))
+
+
+def _search(path: Path) -> dict[str, Any]:
+    """How many trials there were, how many of them ended early, and the seconds of all."""
+    with path.open(newline="", encoding="utf-8") as file:
+        trials = list(csv.DictReader(file))
+    ended = [trial for trial in trials if trial.get("datetime_start") and trial.get("datetime_complete")]
+    seconds = sum(
+        (datetime.fromisoformat(t["datetime_complete"]) - datetime.fromisoformat(t["datetime_start"])).total_seconds()
+        for t in ended
+    )
+    states = [trial.get("state", "").lower() for trial in trials]
+    return {"trials": len(trials), "pruned": states.count("pruned"), "failed": states.count("fail"), "seconds": seconds}
+
+
+def _named(target: str) -> str:
+    return "target" if target == TARGET else target
+
+
+def _n_rows(paths: Paths, part: str) -> int:
+    return int(pq.read_metadata(paths.prepared / f"{part}.parquet").num_rows)
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+
+
+def _front_matter(facts: Mapping[str, Any]) -> str:
+    """What model hubs read, as JSON, which is YAML too."""
+    schema, manifest = facts["schema"], facts["manifest"]
+    task = "image-classification" if schema.image is not None else HUB_TASKS.get(schema.task, "tabular-classification")
+    results = {
+        "task": {"type": task},
+        "dataset": {"name": schema.dataset, "type": schema.dataset, "split": "test"},
+        "metrics": [{"type": row["name"], "value": round(row["test"], 6)} for row in facts["figures"]],
+    }
+    content = {
+        "library_name": "keras",
+        "pipeline_tag": task,
+        "tags": ["mlp", "onnx", schema.task],
+        "datasets": [schema.dataset],
+        "metrics": [row["name"] for row in facts["figures"]],
+        "model-index": [{"name": f"{manifest.dataset}-{manifest.trial}", "results": [results]}],
+    }
+    return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items())
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None or value != value else f"{value:.4g}"

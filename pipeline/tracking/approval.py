@@ -1,0 +1,96 @@
+"""Approval: which version is the champion, who made it so, when and why; and how often test rows were read."""
+
+import contextlib
+import getpass
+import subprocess
+from datetime import UTC, datetime
+
+from contracts.errors import UserError
+from pipeline.tracking import registry
+from pipeline.tracking.locks import file_lock
+from pipeline.tracking.registry import CHALLENGER, CHAMPION, MlflowClient, MlflowException
+
+AUTOMATIC = "select (automatic)"
+APPROVED = "approved."  # a tag for each approval of a version: the time, and who approved it and why
+GATES = "gates"  # a tag of a version: `passed`, or `failed: …`
+TEST_READS = "test_reads."  # a tag of a registered model for each md5 of test rows
+LONGEST_NOTE = 1000
+
+
+def make_champion(client: MlflowClient, dataset: str, version: str, who: str, why: str) -> None:
+    """Record an approval as a tag of the version, and move the alias `champion` to it."""
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    client.set_model_version_tag(dataset, version, f"{APPROVED}{now}", f"{who}: {why}"[:4000])
+    client.set_registered_model_alias(dataset, CHAMPION, version)
+    if registry.with_alias(client, dataset, CHALLENGER) == version:
+        client.delete_registered_model_alias(dataset, CHALLENGER)
+
+
+def approve(client: MlflowClient, dataset: str, version: str, present: str | None, note: str, force: bool) -> None:
+    """Make a version the champion in a person's name.
+
+    Args:
+        present: the champion that the person has decided about; another one means that somebody else was faster.
+        force: approve although a gate failed; the record says so.
+
+    Raises:
+        UserError: nothing has moved.
+    """
+    gates = client.get_model_version(dataset, version).tags.get(GATES, "")
+    failed = gates.startswith("failed")
+    if len(note) > LONGEST_NOTE:
+        raise UserError(f"NOTE: expected at most {LONGEST_NOTE} characters, received {len(note)}")
+    if failed and not force:
+        raise UserError(
+            f"version {version} of {dataset} did not pass its gates ({gates}): expected a version that did, or FORCE=1 "
+            "with a NOTE that says why, which is recorded"
+        )
+    if failed and not note.strip():
+        raise UserError('NOTE: FORCE=1 expects a note that says why, received none: NOTE="…"')
+    with file_lock(f"champion-{dataset}", f"the champion of {dataset} is being changed"):
+        now = registry.champion(client, dataset)
+        if now != present:
+            last = approvals(client, dataset, now)[-1:] if now else []
+            by = f" ({' '.join(last[0])})" if last else ""
+            raise UserError(
+                f"the champion of {dataset} has changed from version {present} to version {now}{by} meanwhile: "
+                "nothing was changed now; look at it, and approve again"
+            )
+        why = note.strip() or f"in the place of version {present}"
+        make_champion(client, dataset, version, whoever_runs_this(), f"{why} (FORCE: {gates})" if failed else why)
+
+
+def approvals(client: MlflowClient, dataset: str, version: str) -> list[tuple[str, str]]:
+    """The time of each approval of a version, and who approved it and why; the oldest first."""
+    tags = client.get_model_version(dataset, version).tags
+    return sorted((key.removeprefix(APPROVED), text) for key, text in tags.items() if key.startswith(APPROVED))
+
+
+def count_test_read(client: MlflowClient, dataset: str, test_md5: str) -> int:
+    """Count one more reading of test rows, and return how often they were read by now."""
+    with file_lock(f"champion-{dataset}", f"the champion of {dataset} is being changed"):
+        with contextlib.suppress(MlflowException):  # it exists
+            client.create_registered_model(dataset)
+        n = test_reads(client, dataset, test_md5) + 1
+        client.set_registered_model_tag(dataset, f"{TEST_READS}{test_md5}", str(n))
+    return n
+
+
+def test_reads(client: MlflowClient, dataset: str, test_md5: str) -> int:
+    """How often these test rows were read."""
+    return int(client.get_registered_model(dataset).tags.get(f"{TEST_READS}{test_md5}", 0))
+
+
+def whoever_runs_this() -> str:
+    """The person: as git knows them in this project, else the login name."""
+    parts = [
+        subprocess.run(["git", "config", f"user.{key}"], capture_output=True, text=True, check=False).stdout.strip()
+        for key in ("name", "email")
+    ]
+    named = " ".join(f"<{part}>" if "@" in part else part for part in parts if part)
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without an account
+        return "unknown"
