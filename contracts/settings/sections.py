@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from contracts.settings.gates import Gates
 from contracts.settings.pruners import Pruner
 from contracts.settings.source import SCIKIT_LEARN, Source, Task
 from contracts.settings.space import SearchSpace, Section, continuous
@@ -137,6 +138,7 @@ class Select(Section):
     confidence: Fraction
     tolerance: Annotated[float, Field(ge=0, lt=1)]
     incomparable: Literal["replace", "keep"]
+    gates: Gates = Gates()
 
 
 class Evaluate(Section):

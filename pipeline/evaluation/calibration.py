@@ -1,0 +1,36 @@
+"""How far probabilities are from the frequencies that they promise."""
+
+import numpy as np
+
+BINS = 15
+
+
+def confidences(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What was promised and what happened, each of shape (n,): the probability of the predicted class and whether it
+    is right; of two classes that of the second; of labels that of each.
+
+    Args:
+        y: codes of shape (n_rows,), or 0 and 1 of shape (n_rows, n_labels).
+        p: probabilities of shape (n_rows, n_classes) or (n_rows, n_labels).
+    """
+    if y.ndim == 2:
+        return p.reshape(-1), y.reshape(-1)
+    if p.shape[1] == 2:
+        return p[:, 1], (y == 1).astype(float)
+    return p.max(axis=1), (p.argmax(axis=1) == y).astype(float)
+
+
+def bins_of(promised: np.ndarray) -> np.ndarray:
+    """The bin of each probability, all bins with about as many; at least ten in a bin."""
+    ranks = np.argsort(np.argsort(promised, kind="stable"), kind="stable")
+    return ranks * max(1, min(BINS, len(promised) // 10)) // len(promised)
+
+
+def calibration_error(y: np.ndarray, p: np.ndarray) -> float:
+    """The expected calibration error (Guo et al., 2017, arXiv 1706.04599), with bins of equal numbers of rows, which
+    are less biased than bins of equal width (Nixon et al., 2019, arXiv 1904.01685).
+    """
+    promised, happened = confidences(y, p)
+    bins = bins_of(promised)
+    gaps = np.bincount(bins, weights=promised.astype(np.float64) - happened)
+    return float(np.abs(gaps).sum() / len(promised))
