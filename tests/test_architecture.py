@@ -24,6 +24,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("openapi", "page"),
         ("http",),
         ("service", "predict_sample", "mlflow_model"),
+        ("answer_sample",),
     ),
     "pipeline": (
         ("paths", "tables"),

@@ -33,7 +33,7 @@ __all__ = [
     "Search", "SearchSpace", "Select", "Source", "Task", "Train", "load_datasets", "load_params",
 ]  # fmt: skip
 
-OVERRIDABLE = ("preprocess", "train", "search")
+OVERRIDABLE = ("preprocess", "train", "search", "select")
 
 
 def load_datasets(path: Path) -> list[str]:

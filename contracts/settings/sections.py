@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from contracts.settings.gates import Gates
 from contracts.settings.pruners import Pruner
 from contracts.settings.source import SCIKIT_LEARN, Source, Task
 from contracts.settings.space import SearchSpace, Section, continuous
@@ -138,6 +139,7 @@ class Select(Section):
     tolerance: Annotated[float, Field(ge=0, lt=1)]
     incomparable: Literal["replace", "keep"]
     approval: Literal["automatic", "manual"]
+    gates: Gates = Gates()
 
 
 class Evaluate(Section):

@@ -153,6 +153,10 @@ def _show(datasets: list[str]) -> None:
     if not console.is_terminal:
         console.width = 100  # a log has no width that could be too small
     console.print(table)
+    for dataset in datasets:
+        if (selection := Paths(dataset).selection).exists():
+            for line in json.loads(selection.read_text()).get("held_back", []):
+                console.print(f"{dataset}: {line}", markup=False)
     first = datasets[0]
     console.print(
         f"Next: [bold]make serve DATASET={first}[/], and in another terminal [bold]make predict DATASET={first}[/]."

@@ -8,6 +8,7 @@ from typing import Any
 from contracts.metrics import Metric
 from contracts.settings.sections import Select
 from pipeline.evaluation.comparison import Comparison
+from pipeline.evaluation.gates.judge import Verdict
 
 
 class Exclusion(Enum):
@@ -25,7 +26,10 @@ SERVABLE = (Exclusion.TRAINED_ON, Exclusion.UNKNOWN_ROWS)  # such a champion ans
 
 @dataclass(frozen=True)
 class Contender:
-    """A bundle and its validation metric, NaN where there is none. `detail` completes the text of `exclusion`."""
+    """A bundle and its validation metric, NaN where there is none. `detail` completes the text of `exclusion`.
+
+    `verdicts` are those of the gates on a candidate.
+    """
 
     name: str
     bundle: Path
@@ -34,6 +38,12 @@ class Contender:
     trial: int
     exclusion: Exclusion | None = None
     detail: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def failed(self) -> list[str]:
+        """The gates that hold the candidate back, with their figures."""
+        return [str(verdict) for verdict in self.verdicts if not verdict.passed]
 
 
 @dataclass(frozen=True)
@@ -68,9 +78,19 @@ class NothingBeatsBaseline(Exception):
     """No candidate is better than the baseline, and there is no champion to keep."""
 
 
+class NothingPassesGates(Exception):
+    """Every candidate fails a gate, and there is no champion to keep."""
+
+
 def challenger(metric: Metric, candidates: tuple[Contender, ...], baseline: float) -> Contender:
-    """The first candidate that beats the baseline, else the first."""
-    return next((c for c in candidates if metric.better(c.value, baseline)), candidates[0])
+    """The first candidate that passes its gates and beats the baseline, else the first that passes, else the first."""
+    passing = [candidate for candidate in candidates if not candidate.failed] or candidates
+    return next((c for c in passing if metric.better(c.value, baseline)), passing[0])
+
+
+def held_back(candidates: tuple[Contender, ...]) -> list[str]:
+    """A line for each candidate and each gate that it fails."""
+    return [f"{candidate.name} fails {failed}" for candidate in candidates for failed in candidate.failed]
 
 
 def decide(
@@ -85,7 +105,7 @@ def decide(
         comparison: of the challenger with the champion; None where no fair one is possible.
 
     Raises:
-        NothingBeatsBaseline: when neither a candidate nor the champion can be served.
+        NothingBeatsBaseline, NothingPassesGates: when neither a candidate nor the champion can be served.
     """
     best, name = challenger(metric, candidates, baseline), metric.name
 
@@ -94,9 +114,17 @@ def decide(
 
     beats_baseline = metric.better(best.value, baseline)
     servable = champion is not None and champion.exclusion in (None, *SERVABLE)
+    if best.failed:
+        if champion is not None and servable:
+            return decision(champion, "the champion stays: no candidate passes its gates")
+        first = "no candidate passes the gates of select.gates, and there is no champion that can stay:"
+        raise NothingPassesGates("\n  ".join([first, *held_back(candidates)]))
     if not beats_baseline:
         if champion is not None and servable:
-            return decision(champion, f"the champion stays: no candidate beats the baseline's {name} {baseline:.4g}")
+            passes = " that passes its gates" if best.verdicts else ""
+            return decision(
+                champion, f"the champion stays: no candidate{passes} beats the baseline's {name} {baseline:.4g}"
+            )
         raise NothingBeatsBaseline(
             f"no candidate is better than the baseline ({name} {baseline:.4g}): the best, {best.name}, "
             f"has {best.value:.4g}. Give the search more trials or another space, or look at the data."
@@ -140,13 +168,16 @@ def report(decision: Decision) -> dict[str, Any]:
         "winner": decision.winner.name,
         "comparison": vars(decision.comparison) if decision.comparison else None,
         "reason": decision.reason,
+        "held_back": held_back(decision.candidates),
         "is_new": decision.is_new,
     }
 
 
 def _entry(contender: Contender) -> dict[str, Any]:
     names = ("name", "value", "n_parameters", "trial")
-    return {**{name: getattr(contender, name) for name in names}, "excluded": _exclusion(contender) or None}
+    values = {name: getattr(contender, name) for name in names}
+    verdicts = [vars(verdict) for verdict in contender.verdicts]
+    return {**values, "excluded": _exclusion(contender) or None, "gates": verdicts}
 
 
 def _exclusion(contender: Contender) -> str:

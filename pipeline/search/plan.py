@@ -17,6 +17,7 @@ from contracts.settings.space_problems import corner_specs
 from contracts.spec import NETWORK_VERSION, Spec
 from models.network.compatibility import schema_problems
 from models.search.plan import Plan, plan_search
+from pipeline.evaluation.gates.problems import gate_problems
 from pipeline.paths import Paths
 from pipeline.search.open_choices import complete
 from pipeline.tracking import provenance
@@ -31,7 +32,7 @@ def make_plan(params: Params, paths: Paths) -> Plan:
         UserError: with every setting that does not fit the dataset, each as `section.key: expected …, received …`.
     """
     schema = load_schema(paths.prepared / "schema.json")
-    _check_settings(params, schema)
+    _check_settings(params, schema, paths.prepared / PREPARED["validation"])
     data_md5 = _digests(paths)
     metric = BY_NAME[params.metric_for(schema.task)]
     study = study_name(params, metric.name, data_md5)
@@ -68,13 +69,14 @@ def _digests(paths: Paths) -> dict[str, str]:
     return {part: md5(paths.prepared / name) for part, name in PREPARED.items()}
 
 
-def _check_settings(params: Params, schema: Schema) -> None:
+def _check_settings(params: Params, schema: Schema, validation: Path) -> None:
     misfits = [str(mistake) for mistake in task_misfits(params, schema.task)]
     if misfits:
         raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *misfits]))
     specs = corner_specs(params.search.space)
     problems = [f"search.space.{problem}" for spec in specs for problem in schema_problems(spec, schema)]
     problems += _class_weight_problems(params.train.class_weights, schema)
+    problems += map(str, gate_problems(params.select.gates, schema, validation))
     if params.train.fine_tune is not None:
         problems += _fine_tune_problems(params.train.fine_tune, specs, schema)
     if problems:

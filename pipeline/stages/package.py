@@ -1,13 +1,16 @@
 """package: the bundle, with the code that serves it, as a Bento."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import bentoml
+import numpy as np
 
 from contracts.bundle import check_bundle
 from contracts.errors import UserError
@@ -26,6 +29,7 @@ REQUIREMENTS = (
     "bentoml", "httptools", "numpy", "onnxruntime", "orjson", "pillow", "prometheus-client", "pydantic",
     "pysimdjson", "python-multipart", "starlette", "uvicorn", "uvloop",
 )  # fmt: skip
+TOLERANCE = 1e-5  # of the answer of the packaged service to the sample, relative if it is larger than 1
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -37,7 +41,8 @@ def run(params: Params, paths: Paths) -> None:
         copy_modules(CODE, context)
         shutil.copytree(paths.bundle, context / "bundle")
         shutil.copy(paths.report, context)
-        settings = {"workers": params.package.workers, "version": version, "expected": _sample_prediction(context)}
+        expected = _run("serving.predict_sample", "bundle", folder=context)
+        settings = {"workers": params.package.workers, "version": version, "expected": expected}
         (context / "settings.json").write_text(json.dumps(settings))
         # BentoML imports the service from the context, which loads the bundle and checks its hashes. Nothing
         # of `serving` may be imported here before, or the project's own copy would be found instead.
@@ -56,15 +61,31 @@ def run(params: Params, paths: Paths) -> None:
             },
             build_ctx=folder,
         )
+        try:
+            _check_answer(Path(bento.path) / "src", expected)
+        except UserError:
+            bentoml.bentos.delete(bento.tag)
+            raise
         paths.bento.unlink(missing_ok=True)
         bento.export(str(paths.bento.absolute()))
     print(f"  {params.dataset}: packaged as {bento.tag}")
 
 
-def _sample_prediction(context: Path) -> list[float]:
-    """The prediction of the packaged code for the schema's sample, with which the service compares its own."""
-    command = [sys.executable, "-m", "serving.predict_sample", "bundle"]
-    done = subprocess.run(command, cwd=context, check=False, capture_output=True, text=True, timeout=60)
+def _check_answer(source: Path, expected: list[float]) -> None:
+    """Ask the packaged service itself for the sample's prediction (infra validation, as TFX calls it)."""
+    answer = _run("serving.answer_sample", folder=source)
+    received = answer.get("predictions", [[]])[0]
+    if np.shape(received) != np.shape(expected) or not np.allclose(received, expected, TOLERANCE, TOLERANCE):
+        what = answer.get("detail", received)
+        raise UserError(f"the packaged service's answer to the schema's sample: expected {expected}, received {what}")
+
+
+def _run(module: str, *arguments: str, folder: Path) -> Any:
+    """What a module of the packed code prints as JSON, in a process of its own without settings of the service."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=folder, check=False, capture_output=True, text=True, timeout=60,
+        env={name: value for name, value in os.environ.items() if not name.startswith(("SERVING_", "PYTHONPATH"))},
+    )  # fmt: skip
     if done.returncode:
-        raise UserError(done.stderr.strip())
+        raise UserError(done.stderr.strip().rpartition("\n")[2])
     return json.loads(done.stdout)

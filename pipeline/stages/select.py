@@ -17,13 +17,17 @@ from contracts.metrics import BY_NAME
 from contracts.schema import Schema, load_schema
 from contracts.settings.load import Params
 from pipeline.data.row_ids import row_ids
-from pipeline.data.splits import read_part
+from pipeline.data.splits import encode_rows, read_part
 from pipeline.evaluation import selection
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.comparison import compare
+from pipeline.evaluation.gates.judge import Validation, Verdict, judge
+from pipeline.evaluation.gates.problems import gate_problems
 from pipeline.evaluation.selection import Contender, Exclusion
 from pipeline.paths import Paths
+from pipeline.tables import TARGET
 from pipeline.tracking import approval, databases, registry, runs
+from pipeline.tracking.failures import optional
 from pipeline.tracking.lineage import version_tags
 from serving.predictor import Predictor
 
@@ -32,16 +36,36 @@ def run(params: Params, paths: Paths) -> None:
     """Write the winner's `bundle/` and `selection.json`; register it if it is a new champion."""
     schema = load_schema(paths.prepared / "schema.json")
     metric = BY_NAME[params.metric_for(schema.task)]
-    rows, y = read_part(paths.prepared / "validation.parquet", schema)
+    if problems := gate_problems(params.select.gates, schema, paths.prepared / "validation.parquet"):
+        raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *map(str, problems)]))
+    table = pq.read_table(paths.prepared / "validation.parquet")
+    rows, y = encode_rows(table, schema)
     folders = sorted((path for path in paths.candidates.iterdir() if path.is_dir()), key=lambda path: int(path.name))
     predictors = [Predictor(folder) for folder in folders]
     predictions = [predictor.predict(rows) for predictor in predictors]
+    verdicts: list[tuple[Verdict, ...]] = [()] * len(folders)
+    if params.select.gates.model_fields_set:
+        frame = table.drop_columns([TARGET, *([schema.image.name] if schema.image else [])]).to_pandas()
+        others = _references(params, schema, paths, (rows, y)) if params.select.gates.references else {}
+        verdicts = [
+            judge(
+                params.select.gates, folder, predictor, predicted, Validation(frame, rows, y), metric, others,
+                params.select.confidence, params.preprocess.seed,
+            )
+            for folder, predictor, predicted in zip(folders, predictors, predictions, strict=True)
+        ]  # fmt: skip
     candidates = tuple(
-        _contender(f"candidate {folder.name}", folder, predictor, metric.compute(y, predicted))
-        for folder, predictor, predicted in zip(folders, predictors, predictions, strict=True)
+        replace(_contender(f"candidate {folder.name}", folder, predictor, metric.compute(y, predicted)), verdicts=found)
+        for folder, predictor, predicted, found in zip(folders, predictors, predictions, verdicts, strict=True)
     )
     baseline = metric.compute(y, baseline_predictions(schema, len(y)))
     client, _ = runs.connect(params.dataset)
+    for candidate, predictor in zip(candidates, predictors, strict=True):
+        if candidate.verdicts:
+            with optional(f"the gates of {candidate.name} in MLflow"):
+                tags = {"gates": "failed" if candidate.failed else "passed"}
+                tags |= {f"gates.{verdict.gate}"[:250]: verdict.figure[:5000] for verdict in candidate.verdicts}
+                runs.log_metrics(client, predictor.manifest.mlflow_run_id, {}, tags)
     version = registry.champion(client, params.dataset)
     with tempfile.TemporaryDirectory() as scratch:
         champion = comparison = None
@@ -65,7 +89,7 @@ def run(params: Params, paths: Paths) -> None:
                     )  # fmt: skip
         try:
             decision = selection.decide(metric, candidates, champion, baseline, comparison, params.select)
-        except selection.NothingBeatsBaseline as error:
+        except (selection.NothingBeatsBaseline, selection.NothingPassesGates) as error:
             raise UserError(str(error)) from None
         winner, served, challenger = decision.winner, decision.served(params.select), None
         if decision.is_new:
@@ -81,6 +105,8 @@ def run(params: Params, paths: Paths) -> None:
             shutil.copytree(served.bundle, paths.bundle)
     report = selection.report(decision) | {"version": version if served else None, "challenger": challenger}
     paths.selection.write_text(json.dumps(_nan_as_null(report), indent=2) + "\n", encoding="utf-8")
+    for line in report["held_back"]:
+        print(f"  {params.dataset}: {line}")
     if challenger is None:
         print(f"  {params.dataset}: {winner.name} is served as version {version}: {decision.reason}")
         return
@@ -106,6 +132,17 @@ def _contender(
 ) -> Contender:
     manifest = predictor.manifest
     return Contender(name, bundle, value, manifest.n_parameters, manifest.trial, exclusion)
+
+
+def _references(
+    params: Params, schema: Schema, paths: Paths, validation: tuple[np.ndarray, np.ndarray]
+) -> dict[str, float]:
+    """The validation metric of each of scikit-learn's models, trained on the same rows; NaN where it has none."""
+    from pipeline.evaluation.references import fit_and_score, references
+
+    metric, train = params.metric_for(schema.task), read_part(paths.prepared / "train.parquet", schema)
+    fitted = {name: fit_and_score(schema, model, train, validation) for name, model in references(schema).items()}
+    return {name: values[f"val_{metric}"] for name, values in fitted.items() if f"val_{metric}" in values}
 
 
 def _n_trainings(params: Params, paths: Paths) -> int:

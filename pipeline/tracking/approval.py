@@ -6,13 +6,13 @@ import subprocess
 from datetime import UTC, datetime
 
 from contracts.errors import UserError
-from pipeline.tracking import registry
+from pipeline.tracking import registry, runs
 from pipeline.tracking.locks import file_lock
 from pipeline.tracking.registry import CHALLENGER, CHAMPION, MlflowClient, MlflowException
 
 AUTOMATIC = "select (automatic)"
 APPROVED = "approved."  # a tag for each approval of a version: the time, and who approved it and why
-GATES = "gates"  # a tag of a version: `passed`, or `failed: …`
+GATES = "gates"  # a tag of a version's run, or of the version: `passed`, or what begins with `failed`
 TEST_READS = "test_reads."  # a tag of a registered model for each md5 of test rows
 LONGEST_NOTE = 1000
 
@@ -36,7 +36,7 @@ def approve(client: MlflowClient, dataset: str, version: str, present: str | Non
     Raises:
         UserError: nothing has moved.
     """
-    gates = client.get_model_version(dataset, version).tags.get(GATES, "")
+    gates = verdict(client, dataset, version)
     failed = gates.startswith("failed")
     if len(note) > LONGEST_NOTE:
         raise UserError(f"NOTE: expected at most {LONGEST_NOTE} characters, received {len(note)}")
@@ -58,6 +58,13 @@ def approve(client: MlflowClient, dataset: str, version: str, present: str | Non
             )
         why = note.strip() or f"in the place of version {present}"
         make_champion(client, dataset, version, whoever_runs_this(), f"{why} (FORCE: {gates})" if failed else why)
+
+
+def verdict(client: MlflowClient, dataset: str, version: str) -> str:
+    """What the gates said of a version the last time; empty where no gate was set."""
+    found = client.get_model_version(dataset, version)
+    run = client.get_run(found.run_id).data.tags if found.run_id and runs.run_exists(client, found.run_id) else {}
+    return str(run.get(GATES) or found.tags.get(GATES, ""))
 
 
 def approvals(client: MlflowClient, dataset: str, version: str) -> list[tuple[str, str]]:

@@ -64,7 +64,7 @@ def of_version(client: MlflowClient, dataset: str, version: str, settings_now: M
         "environment": "; ".join(part for part in (tags.get("environment"), versions) if part),
         "validation": ", ".join(f"{name} {value:.4g}" for name, value in manifest.validation.items()),
         "test": _test_figures(figures) or "not measured",
-        "gates": tags.get(approval.GATES, "none"),
+        "gates": approval.verdict(client, dataset, version) or "none",
         "approved": "; ".join(record) or "not recorded",
         "proof": f"make retrain DATASET={dataset}" + ("" if is_present else f" VERSION={version}"),
     }  # fmt: skip

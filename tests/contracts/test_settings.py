@@ -208,7 +208,7 @@ def test_an_unknown_key_is_told_with_its_file_and_the_nearest_known_one(params, 
 def test_an_override_of_a_section_that_has_none_is_told_with_those_that_have(params, iris) -> None:
     put(iris, "package", {"workers": 2})
     assert problems(params) == [
-        "catalog/iris.yaml: package: expected one of data, preprocess, search, train, received 'package'"
+        "catalog/iris.yaml: package: expected one of data, preprocess, search, select, train, received 'package'"
     ]
 
 
