@@ -4,6 +4,7 @@ model.onnx      for inference
 model.keras     for fine-tuning and another export
 schema.json     the frozen schema
 history.csv     losses and metrics of every epoch
+background.npy  a few encoded train rows, with which a row is compared to explain its prediction; tables only
 manifest.json   provenance, validation metrics, and the sha256 of every other file
 """
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from contracts.schema import Schema
 
 MANIFEST = "manifest.json"
+BACKGROUND = "background.npy"  # absent in older bundles and for images
 REQUIRED = ("model.onnx", "schema.json")  # without which a bundle gives no prediction
 
 

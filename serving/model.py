@@ -1,15 +1,18 @@
 """The model that all protocols share: validated rows in, finite predictions out, everything counted."""
 
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from contracts.encoding import encode
 from serving.errors import MAX_LISTED, Problem
+from serving.explanation import explain, features_of_columns, occlusion
 from serving.metrics import RequestMetrics
 from serving.predictor import Predictor
 from serving.validation.validator import EncodedRows, InputValidator
 
+MOST_EXPLAINED = 10  # rows in one request
 TOLERANCE = 1e-4  # of the sample's prediction, relative if it is larger than 1
 
 
@@ -27,17 +30,19 @@ class ServedModel:
     Args:
         expected: the prediction for the schema's sample when the bundle was packaged, shape (n_outputs,).
         max_rows: rows in one request.
+        timeout: seconds for the explanations of one request.
     """
 
     def __init__(
-        self, predictor: Predictor, version: str, expected: list[float], max_rows: int, metrics: RequestMetrics
-    ) -> None:
+        self, predictor: Predictor, version: str, expected: list[float], max_rows: int, metrics: RequestMetrics,
+        timeout: float = 30.0,
+    ) -> None:  # fmt: skip
         self.schema, self.manifest = predictor.schema, predictor.manifest
         self.name, self.version = self.schema.dataset, version
         self.validator = InputValidator(self.schema, max_rows)
         self.outputs = self.schema.outputs
         self.metrics = metrics
-        self._predictor = predictor
+        self._predictor, self._timeout = predictor, timeout
         self.not_ready_reason = self._check_sample(expected)
 
     def predict(self, rows: EncodedRows) -> np.ndarray:
@@ -56,6 +61,48 @@ class ServedModel:
         classes = predictions.argmax(axis=1) if self.schema.picks_one else None
         self.metrics.count_predictions(len(predictions), classes, rows.warnings)
         return predictions
+
+    def explain(self, rows: EncodedRows, predictions: np.ndarray) -> list[dict[str, Any]]:
+        """For each row and each output that the answer is about: the mean prediction and what each feature adds to it;
+        of an image by how much the prediction falls if a tile is grey.
+
+        Raises:
+            Problem: 400 for too many rows, or a bundle that lacks what it takes; 504 past the time of a request.
+        """
+        if len(rows.encoded) > MOST_EXPLAINED:
+            raise Problem(400, f"?explain: expected at most {MOST_EXPLAINED} rows, received {len(rows.encoded)}")
+        image, background = self.schema.image, self._predictor.background
+        if image is None and background is None:
+            raise Problem(400, "?explain: this model was trained before explanations: train and package it again")
+        end = time.monotonic() + self._timeout
+
+        def predict(encoded: np.ndarray) -> np.ndarray:
+            if time.monotonic() > end:
+                raise Problem(504, f"no explanation within {self._timeout:g} seconds", headers={"Retry-After": "1"})
+            return self._predictor.predict(encoded).reshape(-1, len(self.outputs))
+
+        explained = []
+        for row, answer in zip(rows.encoded, predictions, strict=True):
+            shown = [int(answer.argmax())] if self.schema.picks_one else range(len(self.outputs))
+            if image is not None:
+                falls = occlusion(predict, row, image.height, image.width, image.mean or 0.0)
+                explained.append({self.outputs[i]: {"occlusion": falls[:, :, i].tolist()} for i in shown})
+                continue
+            assert background is not None
+            found = explain(predict, row, background, features_of_columns(self.schema))
+            if not np.isfinite(found.values).all():
+                raise Problem(400, f"row {len(explained)} is too far from training to be explained")
+            names = [feature.name for feature in self.schema.features]
+            explained.append(
+                {
+                    self.outputs[i]: {
+                        "mean": float(found.mean[i]),
+                        "contributions": dict(zip(names, found.values[:, i].tolist(), strict=True)),
+                    }
+                    for i in shown
+                }
+            )
+        return explained
 
     def check_ready(self) -> None:
         """Refuse with 503 if the model failed its sample."""

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from contracts.bundle import BundleDamaged, Manifest, open_bundle
+from contracts.bundle import BACKGROUND, BundleDamaged, Manifest, open_bundle
 from contracts.schema import NumericTarget, Schema
 
 BULK_ROWS = 256  # from this number of rows on, a second thread is worth waking
 
 
 class Predictor:
-    """A bundle, verified and loaded.
+    """A bundle, verified and loaded. `background` has encoded train rows, None where the bundle has none.
 
     Args:
         bulk_threads: cores for a prediction of BULK_ROWS rows or more, 0 for all; fewer rows are fastest on one core.
@@ -28,6 +28,7 @@ class Predictor:
         self._session = self._bulk_session = _session(folder, 1)
         if bulk_threads != 1:
             self._bulk_session = _session(folder, bulk_threads)
+        self.background = _background(folder, self.schema) if BACKGROUND in self.manifest.files else None
         self._input = self._session.get_inputs()[0].name
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
@@ -45,6 +46,17 @@ class Predictor:
         if self.schema.task == "binary":
             return np.concatenate([1 - output, output], axis=1)
         return output
+
+
+def _background(folder: Path, schema: Schema) -> np.ndarray:
+    try:
+        rows = np.load(folder / BACKGROUND)
+    except ValueError as error:
+        raise BundleDamaged(f"{folder / BACKGROUND} cannot be read: {error}") from None
+    if rows.ndim != 2 or rows.shape[1] != schema.input_width or not len(rows):
+        expected = f"rows of {schema.input_width} numbers"
+        raise BundleDamaged(f"{folder / BACKGROUND}: expected {expected}, received shape {rows.shape}")
+    return rows
 
 
 def _session(folder: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -74,7 +74,8 @@ class AsgiService(bentoml.Service):
                 os.kill(supervisor, signal.SIGUSR2)
             sys.exit(1)
         metrics = RequestMetrics(predictor.schema.dataset, packaged.version, predictor.schema.classes)
-        model = ServedModel(predictor, packaged.version, packaged.expected, limited.max_rows, metrics)
+        version, expected = packaged.version, packaged.expected
+        model = ServedModel(predictor, version, expected, limited.max_rows, metrics, limited.timeout)
         return make_app(model, limited, Path(server.__file__).parent / "static_content", BENTO / "report.html")
 
 

@@ -15,7 +15,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
     "": (("contracts",), ("models", "serving"), ("pipeline",)),
     "models": (("network",), ("training",), ("search",)),
     "serving": (
-        ("errors", "settings", "predictor"),
+        ("errors", "settings", "predictor", "explanation"),
         ("parsing",),
         ("validation",),
         ("metrics", "batch"),

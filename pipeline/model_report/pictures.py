@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
-from pipeline.data_report.charts import short
+from pipeline.data_report.charts import LINES, short
 
 WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 380, 230, 52, 34, 10, 10
 MOST_POINTS = 1500  # of a scatter
@@ -27,7 +27,7 @@ class Axes:
         across, up = (x - self.x[0]) / (self.x[1] - self.x[0]), (y - self.y[0]) / (self.y[1] - self.y[0])
         return f"{LEFT + across * (WIDTH - LEFT - RIGHT):.1f},{HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM):.1f}"
 
-    def draw(self, parts: Sequence[str], x_label: str, y_label: str) -> Markup:
+    def draw(self, parts: Sequence[str], x_label: str, y_label: str, scale_of_x: bool = True) -> Markup:
         """The picture, with three numbers on each axis."""
         frame = [f'<path class="axis" d="M{self.at(self.x[0], self.y[1])} L{self.at(self.x[0], self.y[0])} '
                  f'L{self.at(self.x[1], self.y[0])}"/>']  # fmt: skip
@@ -35,7 +35,8 @@ class Axes:
             x, y = (low + share * (high - low) for low, high in (self.x, self.y))
             across, down = self.at(x, self.y[0]).split(",")
             anchor = "end" if share == 1 else "middle" if share else "start"
-            frame.append(_scale(short(x), float(across), float(down) + 12, anchor))
+            if scale_of_x:
+                frame.append(_scale(short(x), float(across), float(down) + 12, anchor))
             frame.append(_scale(short(y), LEFT - 5, float(self.at(self.x[0], y).split(",")[1]) + 4, "end"))
         frame.append(_scale(x_label, (LEFT + WIDTH) / 2, HEIGHT - 4))
         turned = f'transform="translate(10 {HEIGHT / 2 - 10}) rotate(-90)"'
@@ -146,6 +147,30 @@ def bars(names: Sequence[str], values: np.ndarray, low: np.ndarray, high: np.nda
     return svg(parts, 2 * WIDTH, len(names) * BAR_HEIGHT)
 
 
+def curves(x: Sequence[float] | Sequence[str], y: np.ndarray, label: str, every_y: np.ndarray) -> Markup:
+    """A line for each column of `y` (n_values, n_lines); over names instead of numbers, dots.
+
+    Args:
+        every_y: what all pictures show that a person compares with this one.
+    """
+    numbers = np.array([float(value) for value in x] if not isinstance(x[0], str) else range(len(x)), dtype=float)
+    room = (numbers[-1] - numbers[0]) * 0.04
+    axes = Axes((float(numbers[0] - room), float(numbers[-1] + room)), _wide(every_y))
+    parts = []
+    for line, values in enumerate(y.T[:LINES]):
+        if not isinstance(x[0], str):
+            parts.append(_line(axes, numbers, values, f"line l{line}"))
+        for at, value in zip(numbers, values, strict=True):
+            across, down = axes.at(float(at), float(value)).split(",")
+            parts.append(f'<circle class="dot l{line}" cx="{across}" cy="{down}" r="{2 if len(x) > 8 else 3}"/>')
+    if not isinstance(x[0], str):
+        return axes.draw(parts, label, "mean prediction")
+    for at, name in zip(numbers, x, strict=True):
+        place = float(axes.at(float(at), axes.y[0]).split(",")[0])
+        parts.append(_scale(_short_name(str(name), max(4, 56 // len(x))), place, HEIGHT - BOTTOM + 12))
+    return axes.draw(parts, label, "mean prediction", scale_of_x=False)
+
+
 def _scale(text: str, x: float, y: float, anchor: str = "middle") -> str:
     return f'<text class="scale" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
@@ -161,4 +186,8 @@ def _wide(values: np.ndarray) -> tuple[float, float]:
 
 
 def _cut(name: str, length: int) -> Markup:
-    return escape(name if len(name) <= length else name[: length - 1] + "…")
+    return escape(_short_name(name, length))
+
+
+def _short_name(name: str, length: int) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +19,14 @@ from contracts.bundle import Manifest
 from contracts.files import write_atomically
 from contracts.metrics import BY_NAME, Metric, task_metrics
 from contracts.schema import Schema
+from pipeline.data.splits import read_part
+from pipeline.data_report.charts import LINES
 from pipeline.data_report.columns import read_columns
 from pipeline.evaluation.plots import read_history
 from pipeline.model_report import pictures
 from pipeline.model_report.calibration import Calibration, calibration
 from pipeline.model_report.card import card_mark
+from pipeline.model_report.importance import partial_dependence, permutation_importance
 from pipeline.model_report.slices import Slice, groups_of, worst
 from pipeline.paths import Paths
 from pipeline.tables import TARGET
@@ -31,6 +34,7 @@ from pipeline.tracking.failures import optional
 
 HERE = Path(__file__).parent
 STYLES = (HERE.parent / "data_report/page.css", HERE / "page.css")
+MOST_FEATURES, MOST_CURVES = 20, 6
 MOST_CLASSES = 25  # in a picture of confusions
 TASKS = {
     "regression": "regression",
@@ -42,12 +46,13 @@ HUB_TASKS = {"regression": "tabular-regression"}
 
 @dataclass(frozen=True)
 class Measured:
-    """What `evaluate` has measured on the test rows.
+    """What `evaluate` has measured on the test rows, and the model that it has measured.
 
     `table` holds the rows as they are in the data, `figures` the content of `metrics/<dataset>.json`; `reads` says how
     often these rows were read by now.
     """
 
+    predict: Callable[[np.ndarray], np.ndarray]
     table: pa.Table
     y: np.ndarray
     predictions: np.ndarray
@@ -109,6 +114,9 @@ def _facts(
         facts["errors"] = _errors(schema, y, predictions, seed)
     with optional("the slices of the report"):
         facts["slices"] = _slices(schema, facts["slice_metric"], measured)
+    if schema.image is None:
+        with optional("the importance of features in the report"):
+            facts |= _importance(paths, schema, measured, facts["slice_metric"], seed)
     with optional("the calibration of the report"):
         found: Calibration | None = calibration(schema, y, predictions, seed)
         if found is not None:
@@ -162,6 +170,26 @@ def _slices(schema: Schema, metric: Metric, measured: Measured) -> list[Slice]:
         }
     columns = [] if schema.image is not None else read_columns(schema, {"measured": measured.table})
     return worst(metric, measured.y, measured.predictions, groups_of(columns, classes))
+
+
+def _importance(paths: Paths, schema: Schema, measured: Measured, metric: Metric, seed: int) -> dict[str, Any]:
+    """Which features the model uses, and the curves of the most important ones, on validation rows."""
+    rows, y = read_part(paths.prepared / "validation.parquet", schema)
+    found = permutation_importance(schema, measured.predict, metric, rows, y, seed)
+    shown = found[:MOST_FEATURES]
+    names, *values = zip(*((entry.name, entry.value, entry.low, entry.high) for entry in shown), strict=True)
+    outputs = [1] if schema.task == "binary" else list(range(min(len(schema.outputs), LINES)))
+    tried = [partial_dependence(schema, measured.predict, rows, entry.name) for entry in shown[:MOST_CURVES]]
+    curves = [(d.name, d.x, d.y[:, outputs]) for d in tried if d is not None]
+    return {
+        "importance": shown,
+        "importance_picture": pictures.bars(names, *(np.array(column) for column in values)),
+        "dependence_of": [_named(schema.outputs[i]) for i in outputs],
+        "dependence": [
+            (name, pictures.curves(x, y, name, np.concatenate([other for _, _, other in curves])))
+            for name, x, y in curves
+        ],
+    }
 
 
 def _search(path: Path) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def run(params: Params, paths: Paths) -> None:
     known = Known()
     with optional("what MLflow knows, in the report"):
         known = _known(params, paths, manifest, test_md5)
-    measured = Measured(table, y, predictions, report, settings.confidence, reads)
+    measured = Measured(predictor.predict, table, y, predictions, report, settings.confidence, reads)
     write_report(paths, manifest, schema, measured, known, params.preprocess.seed)
     if run_id is not None:
         with optional("the report in MLflow"):

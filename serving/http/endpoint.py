@@ -58,26 +58,30 @@ class PredictEndpoint:
         _check_media_type(media_type, route.content_types)
         encoding = window_bits(headers)
         body = await read_body(scope, headers, receive, settings)
+        query = scope["query_string"] if route.takes_query else b""
 
         def answer(max_pixels: int) -> ModelResponse:
             with limited_pixels(max_pixels):
                 content = body if encoding is None else decompress(body, encoding, settings)
                 if route.takes_headers:
                     return route.handler(self._model, content, media_type, Headers(scope=scope))
+                if query:
+                    return route.handler(self._model, content, media_type, query)
                 return route.handler(self._model, content, media_type)
 
-        if len(body) <= MAX_INLINE_BYTES and encoding is None:
+        if len(body) <= MAX_INLINE_BYTES and encoding is None and not query:
             with contextlib.suppress(PixelsExceeded):
                 return answer(MAX_INLINE_PIXELS)
         try:
             async with asyncio.timeout(settings.timeout):
-                return await self._answer_in_thread(answer)
+                # Options may take long: they wait for each other, and nobody else does.
+                return await self._answer_in_thread(answer, self._lanes[-1:] if query else self._lanes)
         except TimeoutError:
             detail = f"no answer within {settings.timeout:g} seconds"
             raise Problem(504, detail, headers={"Retry-After": "1"}) from None
 
-    async def _answer_in_thread(self, answer: Callable[[int], ModelResponse]) -> ModelResponse:
-        for lane in self._lanes:
+    async def _answer_in_thread(self, answer: Callable[[int], ModelResponse], lanes: Sequence[Lane]) -> ModelResponse:
+        for lane in lanes:
             with contextlib.suppress(PixelsExceeded):
                 return await asyncio.get_running_loop().run_in_executor(lane.threads, answer, lane.max_pixels)
         limit = f"at most {self._lanes[-1].max_pixels} pixels, times the scans of a JPEG, in a request"

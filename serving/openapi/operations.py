@@ -16,6 +16,10 @@ BINARY_HEADER = {
     "name": "Inference-Header-Content-Length", "in": "header", "required": False,
     "description": "Where the JSON ends, for the binary extension", "schema": {"type": "integer", "minimum": 1},
 }  # fmt: skip
+EXPLAIN = {
+    "name": "explain", "in": "query", "required": False, "schema": {"type": "boolean"},
+    "description": "Add to each prediction what each feature contributes to it; for few rows",
+}  # fmt: skip
 PIXELS = "{height} rows of {width} numbers from 0 to {maximum:g}; or a PNG or JPEG in base64"
 
 
@@ -80,7 +84,8 @@ def _predict(model: ServedModel) -> Json:
         content |= {"image/png": {}, "image/jpeg": {}, "multipart/form-data": {"schema": _object({"file": file})}}
     predictions, identity = _list_of(prediction_schema(model.schema)), _object({"name": TEXT, "version": TEXT})
     response = _object({"predictions": predictions, "model": identity}, warnings=_ref("Warnings"))
-    return _operation(f"Predict {model.schema.target.name} for any number of instances", content, response)
+    summary = f"Predict {model.schema.target.name} for any number of instances"
+    return {**_operation(summary, content, response), "parameters": [EXPLAIN]}
 
 
 def _tensorflow_serving(model: ServedModel) -> Json:

@@ -32,7 +32,16 @@ def prediction_objects(schema: Schema, predictions: np.ndarray) -> list[dict[str
 
 
 def prediction_schema(schema: Schema) -> dict[str, Any]:
-    """The JSON Schema of one such object."""
+    """The JSON Schema of one such object, which may also hold its explanation."""
+    described = _prediction_schema(schema)
+    described["properties"]["explanation"] = {
+        "type": "object",
+        "description": "With ?explain=true, by output: the mean and what each feature adds, or the tiles of an image.",
+    }
+    return described
+
+
+def _prediction_schema(schema: Schema) -> dict[str, Any]:
     number = {"type": "number"}
     if isinstance(schema.target, NumericTarget):
         return _object({"value": number})

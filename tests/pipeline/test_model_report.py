@@ -11,33 +11,36 @@ import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
-from contracts.bundle import open_bundle
+from contracts.bundle import check_bundle, seal
+from contracts.encoding import encode_target
 from contracts.metrics import BY_NAME, task_metrics
-from contracts.schema import ClassTarget, Schema
+from contracts.schema import Schema
 from pipeline.data_report.columns import read_columns
 from pipeline.model_report.card import card_mark
+from pipeline.model_report.importance import partial_dependence, permutation_importance
 from pipeline.model_report.report import Known, Measured, write_report
 from pipeline.model_report.slices import groups_of, worst
 from pipeline.paths import Paths
+from serving.predictor import Predictor
 from tests.serving.bundles import PRICES, TICKETS, TILES, make_bundle
 
 SIZE = 240
+HISTORY = "epoch,loss,val_loss,log_loss,val_log_loss,rmse,val_rmse\n1,2,3,2,3,2,3\n2,1,2,1,2,1,2\n"
 NOTHING = Known()
 HOSTILE = "<script>alert(1)</script>"
 
 
 def table_of(schema: Schema) -> pa.Table:
+    """Random rows, as each part of a dataset holds them."""
     random = np.random.default_rng(0)
-    if schema.image is not None:
-        return pa.table({"__target__": ["0"] * SIZE})
-    columns = {
-        f.name: random.choice(f.categories, SIZE).tolist()
-        if f.kind == "categorical"
-        else random.normal(size=SIZE).tolist()
-        for f in schema.features
-        if f.kind in ("categorical", "numeric")
-    }
-    return pa.table({**columns, "__target__": ["?"] * SIZE})
+    target = random.choice(schema.classes, SIZE).tolist() if schema.classes else random.normal(20, 5, SIZE).tolist()
+    columns = {}
+    for feature in () if schema.image is not None else schema.features:
+        if feature.kind == "categorical":
+            columns[feature.name] = random.choice(feature.categories, SIZE).tolist()
+        else:
+            columns[feature.name] = random.normal(5, 3, SIZE).tolist()
+    return pa.table({**columns, "__target__": target})
 
 
 @pytest.fixture
@@ -48,11 +51,14 @@ def write(tmp_path: Path) -> Callable[..., tuple[str, str]]:
         paths = Paths(schema.dataset, tmp_path)
         if not paths.bundle.exists():
             make_bundle(schema, paths.bundle)
-        (paths.bundle / "history.csv").write_text("epoch,loss,val_loss,log_loss,val_log_loss\n1,2,3,2,3\n2,1,2,1,2\n")
+            manifest = check_bundle(paths.bundle)
+            (paths.bundle / "history.csv").write_text(HISTORY)
+            seal(paths.bundle, manifest)
         for folder in (paths.prepared, paths.candidates, paths.card.parent):
             folder.mkdir(parents=True, exist_ok=True)
+        table = table_of(schema)
         for part in ("train", "validation"):
-            pq.write_table(pa.table({"a": [1, 2]}), paths.prepared / f"{part}.parquet")
+            pq.write_table(table, paths.prepared / f"{part}.parquet")
         warning = {"kind": "leakage", "seen": [[HOSTILE, "explains 99 %"]], "advice": "look"}
         (paths.prepared / "warnings.json").write_text(json.dumps([warning]))
         (paths.candidates / "trials.csv").write_text(
@@ -67,32 +73,18 @@ def write(tmp_path: Path) -> Callable[..., tuple[str, str]]:
         paths.selection.write_text(json.dumps(selection | selected))
         if card:
             paths.card.write_text(card)
-        random = np.random.default_rng(1)
-        if isinstance(schema.target, ClassTarget):
-            y = random.integers(0, len(schema.classes), SIZE)
-            predictions = 0.7 * np.eye(len(schema.classes))[y] + 0.3 / len(schema.classes)
-        else:
-            y = random.normal(size=SIZE)
-            predictions = y + random.normal(size=SIZE) / 10
+        y = encode_target(schema, table["__target__"].to_pylist())
+        predictions = 0.7 * np.eye(len(schema.classes))[y] + 0.03 if schema.classes else y + np.arange(SIZE) / 100
         values = {metric.name: metric.compute(y, predictions) for metric in task_metrics(schema.task)}
         figures = dict.fromkeys(("test", "low", "high", "baseline"), values)
-        manifest, _ = open_bundle_without_check(paths.bundle)
-        metric = "log_loss" if schema.classes else "rmse"
-        measured = Measured(table_of(schema), y, predictions.astype(np.float32), figures, 0.95, 3)
-        write_report(paths, manifest.model_copy(update={"metric": metric}), schema, measured, known, 0)
+        predictor = Predictor(paths.bundle)
+        manifest = predictor.manifest.model_copy(update={"metric": "log_loss" if schema.classes else "rmse"})
+        measured = Measured(predictor.predict, table, y, predictions.astype(np.float32), figures, 0.95, 3)
+        write_report(paths, manifest, schema, measured, known, 0)
         assert card_mark(paths) in paths.report.read_text()
         return paths.report.read_text(), paths.model_card.read_text()
 
     return written
-
-
-def open_bundle_without_check(folder: Path):
-    history = folder / "history.csv"
-    text = history.read_text()
-    history.unlink()
-    opened = open_bundle(folder)
-    history.write_text(text)
-    return opened
 
 
 def headings(page: str) -> list[str]:
@@ -194,3 +186,30 @@ def test_chance_marks_no_group(write) -> None:
     found = worst(BY_NAME["rmse"], y, predictions, masks)
     assert found
     assert not any(group.is_worse for group in found)
+
+
+def test_the_features_that_a_model_uses_come_first_with_their_curves(tmp_path: Path) -> None:
+    """A linear model: the importance follows the weights, and a curve is a line with the weight as slope."""
+    weights = np.array([0.1, 2.0, 0.5])
+    rows = np.random.default_rng(0).normal(5, 3, (400, 3)).astype(np.float32)
+
+    def predict(encoded: np.ndarray) -> np.ndarray:
+        return encoded @ weights
+
+    found = permutation_importance(PRICES, predict, BY_NAME["rmse"], rows, predict(rows), 0)
+    assert [entry.name for entry in found] == ["b", "c", "a"]
+    for entry in found:
+        assert entry.low < entry.value < entry.high
+    # Two independent values differ by √2 standard deviations.
+    assert found[0].value == pytest.approx(2.0 * 3 * np.sqrt(2), rel=0.1)
+    curve = partial_dependence(PRICES, predict, rows, "b")
+    assert curve is not None
+    np.testing.assert_allclose(np.diff(curve.y[:, 0]) / np.diff(curve.x), 2.0, rtol=1e-3)
+
+
+def test_a_feature_that_a_model_ignores_has_no_importance() -> None:
+    rows = np.random.default_rng(0).normal(5, 3, (200, 3)).astype(np.float32)
+    y = rows[:, 0].copy()
+    found = permutation_importance(PRICES, lambda encoded: encoded[:, 0], BY_NAME["rmse"], rows, y, 0)
+    assert found[0].name == "a"
+    assert [(entry.value, entry.high) for entry in found[1:]] == [(0, 0), (0, 0)]

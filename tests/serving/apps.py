@@ -26,11 +26,14 @@ DEFAULTS = Settings()
 SWAGGER = Path(find_spec("bentoml").origin).parent / "_internal/server/static_content"  # type: ignore[union-attr, arg-type]
 
 
-def make_model(schema: Schema, folder: Path, max_rows: int = 10_000, error: float = 0) -> ServedModel:
+def make_model(
+    schema: Schema, folder: Path, max_rows: int = 10_000, error: float = 0, timeout: float = 30.0
+) -> ServedModel:
     """Version 7 of a small bundle's model.
 
     Args:
         error: by how much the expected prediction for the sample is wrong.
+        timeout: seconds for the explanations of a request.
     """
     if not folder.exists():
         make_bundle(schema, folder)
@@ -38,7 +41,7 @@ def make_model(schema: Schema, folder: Path, max_rows: int = 10_000, error: floa
     sample = encode(schema, {name: [value] for name, value in schema.sample.items()})
     expected = predictor.predict(sample).reshape(-1) + error
     metrics = RequestMetrics(schema.dataset, "7", schema.classes)
-    return ServedModel(predictor, "7", expected.tolist(), max_rows, metrics)
+    return ServedModel(predictor, "7", expected.tolist(), max_rows, metrics, timeout)
 
 
 def make_test_app(model: ServedModel, settings: Settings = DEFAULTS, report: Path = Path("none")) -> ASGIApp:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from contracts.bundle import Manifest, seal
+from contracts.bundle import BACKGROUND, Manifest, seal
 from contracts.schema import (
     CategoricalFeature,
     ClassTarget,
@@ -50,8 +50,12 @@ PRICES = Schema(
 SCHEMAS = (TICKETS, TILES, PRICES)
 
 
-def make_bundle(schema: Schema, folder: Path) -> None:
-    """Impute with the medians, multiply with fixed random weights, softmax where there are classes."""
+def make_bundle(schema: Schema, folder: Path, background: np.ndarray | None = None) -> None:
+    """Impute with the medians, multiply with fixed random weights, softmax where there are classes.
+
+    Args:
+        background: encoded rows for explanations; none in a bundle of an older version.
+    """
     folder.mkdir(parents=True)
     random = np.random.default_rng(7)
     outputs = len(schema.outputs)
@@ -83,4 +87,6 @@ def make_bundle(schema: Schema, folder: Path) -> None:
         seed=1, threads=1, trial=3, study="by-hand", best_epoch=1, n_parameters=1, train_md5="0", validation_md5="0",
         git_revision="test", mlflow_run_id="none", versions={"mlflow": "3.0"},
     )  # fmt: skip
+    if background is not None:
+        np.save(folder / BACKGROUND, background)
     seal(folder, manifest)

@@ -57,14 +57,47 @@ function showPrediction(answer) {
         make("span", { className: "share", textContent: percent(p) })));
     place.append(make("ul", { className: "bars" }, ...bars));
   }
+  for (const [output, explanation] of Object.entries(prediction.explanation ?? {})) place.append(explained(output, explanation));
   showWarnings(place, answer.warnings);
   place.append(make("p", { className: "muted", textContent: `Predicted by ${answer.model.name}, version ${answer.model.version}.` }));
 }
 
+// What each feature adds to the mean prediction, the largest first; or the tiles of an image that the answer depends on.
+function explained(output, { mean, contributions, occlusion }) {
+  const box = make("section", { className: "why" });
+  if (occlusion) {
+    const most = Math.max(...occlusion.flat().map(Math.abs), 1e-9);
+    const tile = (v) => make("span", { className: v < 0 ? "down" : "up", title: short(v) });
+    box.append(make("h3", { textContent: `Why ${output}` }), make("div", { className: "tiles", role: "img", ariaLabel: "The tiles of the image that the answer depends on" }));
+    for (const value of occlusion.flat()) {
+      const place = tile(value);
+      place.style.opacity = Math.abs(value) / most;
+      box.lastChild.append(place);
+    }
+    box.lastChild.style.gridTemplateColumns = `repeat(${occlusion[0].length}, 1fr)`;
+    box.append(make("p", { className: "muted", textContent: "Blue: the answer falls if this tile is grey. Red: it rises." }));
+    return box;
+  }
+  const sorted = Object.entries(contributions).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])), shown = sorted.slice(0, 12);
+  const most = Math.max(...shown.map(([, v]) => Math.abs(v)), 1e-9);
+  const rest = sorted.slice(12).reduce((sum, [, v]) => sum + v, 0);
+  if (sorted.length > 12) shown.push([`${sorted.length - 12} others`, rest]);
+  box.append(make("h3", { textContent: `Why ${output}` }), make("p", { className: "muted", textContent: `The mean prediction is ${short(mean)}; each feature adds to it:` }));
+  box.append(make("ul", { className: "contributions" }, ...shown.map(([name, value]) => {
+    const bar = make("span", { className: value < 0 ? "down" : "up" });
+    bar.style.width = `${50 * Math.min(1, Math.abs(value) / most)}%`;
+    return make("li", {}, make("span", { className: "name", textContent: name, title: name }),
+      make("span", { className: "track" }, bar), make("span", { className: "share", textContent: `${value < 0 ? "−" : "+"}${short(Math.abs(value))}` }));
+  })));
+  return box;
+}
+
+const predictPath = () => $("explain").checked ? "predict?explain=true" : "predict";
+
 function showCurl(body) {
   const key = sessionStorage.getItem("key") ? " \\\n  -H \"authorization: Bearer $API_KEY\"" : "";
   const quoted = body.replaceAll("'", "'\\''");
-  $("curl").textContent = `curl ${new URL("predict", location.href)} \\\n  -H 'content-type: application/json'${key} \\\n  -d '${quoted}'`;
+  $("curl").textContent = `curl '${new URL(predictPath(), location.href)}' \\\n  -H 'content-type: application/json'${key} \\\n  -d '${quoted}'`;
   $("curl-box").hidden = false;
 }
 
@@ -176,7 +209,7 @@ $("form").onsubmit = async (event) => {
   $("predict").disabled = true;
   showCurl(body);
   try {
-    showPrediction(await request("predict", { method: "POST", headers: { "content-type": "application/json" }, body }));
+    showPrediction(await request(predictPath(), { method: "POST", headers: { "content-type": "application/json" }, body }));
   } catch (error) {
     showError($("answer"), error);
   }
@@ -237,6 +270,8 @@ async function start() {
   const image = schema.features[0].kind === "image" ? schema.features[0] : null;
   if (image) imageForm(image);
   else { rowForm(schema.features); prepareFile(schema.features); }
+  $("explain-box").hidden = !image && !("background.npy" in manifest.files);
+  $("explain").onchange = () => $("form").requestSubmit();
   fill(schema.sample);
   $("predict").disabled = $("reset").disabled = false; // until now there was no form
   $("answer").replaceChildren(make("p", { className: "muted", textContent: "Press Predict." }));

@@ -1,0 +1,93 @@
+"""Which features a model uses, and how: permutation importance and partial dependence, on validation rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from contracts.metrics import Metric
+from contracts.schema import CategoricalFeature, DateFeature, NumericFeature, Schema
+from serving.explanation import features_of_columns
+
+Predict = Callable[[np.ndarray], np.ndarray]
+REPEATS, DRAWS, MOST_ROWS = 5, 300, 2000
+POINTS, CATEGORIES, ROWS_OF_CURVE = 15, 8, 500
+
+
+@dataclass(frozen=True)
+class Importance:
+    """By how much the metric gets worse if the values of a feature are shuffled, with a 95 % interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Dependence:
+    """The mean prediction if every row had a value: `x` has numbers, or names; `y` has shape (n_values, n_outputs)."""
+
+    name: str
+    x: tuple[float, ...] | tuple[str, ...]
+    y: np.ndarray
+
+
+def permutation_importance(
+    schema: Schema, predict: Predict, metric: Metric, rows: np.ndarray, y: np.ndarray, seed: int
+) -> list[Importance]:
+    """Of every feature, the most important first (Breiman, 2001; Fisher, Rudin and Dominici, 2019).
+
+    The interval is that of a bootstrap over rows, each with its mean over the shuffles.
+
+    Args:
+        rows: encoded, shape (n_rows, schema.input_width); a sample of them counts where there are many.
+    """
+    assert metric.row_values is not None
+    generator = np.random.default_rng(seed)
+    kept = np.sort(generator.permutation(len(rows))[:MOST_ROWS])
+    rows, y = rows[kept], y[kept]
+    sign = 1.0 if metric.higher_is_better else -1.0
+    draws = [generator.integers(0, len(rows), len(rows)) for _ in range(DRAWS)]
+    before = metric.row_values(y, predict(rows)).astype(float)
+    feature_of, found = features_of_columns(schema), []
+    for number, feature in enumerate(schema.features):
+        columns = np.flatnonzero(feature_of == number)
+        after = np.zeros(len(rows))
+        for _ in range(REPEATS):
+            shuffled = rows.copy()
+            shuffled[:, columns] = rows[generator.permutation(len(rows))][:, columns]
+            after += metric.row_values(y, predict(shuffled)).astype(float) / REPEATS
+
+        def loss(draw: np.ndarray | slice, after: np.ndarray = after) -> float:
+            return sign * (float(metric.of_mean(before[draw].mean())) - float(metric.of_mean(after[draw].mean())))
+
+        low, high = np.quantile([loss(draw) for draw in draws], (0.025, 0.975))
+        found.append(Importance(feature.name, loss(slice(None)), float(low), float(high)))
+    return sorted(found, key=lambda entry: -entry.value)
+
+
+def partial_dependence(schema: Schema, predict: Predict, rows: np.ndarray, name: str) -> Dependence | None:
+    """The mean prediction for each value of a feature (Friedman, 2001); None for a date."""
+    feature = next(f for f in schema.features if f.name == name)
+    column = int(np.flatnonzero(features_of_columns(schema) == schema.features.index(feature))[0])
+    rows = rows[:: max(1, len(rows) // ROWS_OF_CURVE)][:ROWS_OF_CURVE]
+    x: tuple[float, ...] | tuple[str, ...]
+    if isinstance(feature, NumericFeature):
+        present = rows[:, column][~np.isnan(rows[:, column])]
+        codes = np.unique(np.quantile(present, np.linspace(0.02, 0.98, POINTS))) if len(present) else np.zeros(0)
+        x = tuple(codes.tolist())
+    elif isinstance(feature, CategoricalFeature):
+        x = feature.categories[:CATEGORIES]
+        codes = np.arange(1, len(x) + 1)
+    else:
+        assert isinstance(feature, DateFeature)
+        return None
+    if len(x) < 2:
+        return None
+    means = []
+    for code in codes:
+        changed = rows.copy()
+        changed[:, column] = code
+        means.append(predict(changed).reshape(len(rows), -1).mean(axis=0))
+    return Dependence(name, x, np.array(means))

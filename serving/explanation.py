@@ -1,0 +1,78 @@
+"""Which features move a prediction away from the mean prediction: Shapley values, by sampling.
+
+A coalition of features has the row's values, the others have those of a background row. The mean gain of a feature
+over random orders is its Shapley value (Štrumbelj and Kononenko, 2014). Each order is also taken backwards, which
+lessens the error (Mitchell et al., 2022). The gains of an order add up to the difference between row and background
+row, so that the contributions add up exactly to the difference between the answer and the mean over the background.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from contracts.schema import Schema, columns_of
+
+ROWS_AT_ONCE = 8192  # of coalitions, in one call of the model
+TILES = 14  # of an image, on its longer side
+
+
+class Contributions(NamedTuple):
+    """`mean` of the predictions for the background, shape (n_outputs,), and what each feature adds to it, (n_features,
+    n_outputs).
+    """
+
+    mean: np.ndarray
+    values: np.ndarray
+
+
+def explain(
+    predict: Callable[[np.ndarray], np.ndarray], row: np.ndarray, background: np.ndarray, feature_of: np.ndarray
+) -> Contributions:
+    """Explain one row.
+
+    Args:
+        predict: encoded rows of shape (n, width) to predictions of shape (n, n_outputs); may raise to end it.
+        row: shape (width,).
+        background: shape (n_background, width).
+        feature_of: the feature that each column belongs to, shape (width,).
+    """
+    n = int(feature_of.max()) + 1
+    generator = np.random.default_rng(0)  # the same question has the same answer
+    orders = np.concatenate([generator.permuted(np.tile(np.arange(n), (len(background), 1)), axis=1)] * 2)
+    orders[len(background) :] = orders[: len(background), ::-1]
+    pairs = np.tile(background, (2, 1))
+    step = max(1, ROWS_AT_ONCE // (n + 1))
+    totals, starts = [], []
+    for first in range(0, len(orders), step):
+        part = orders[first : first + step]
+        place = np.argsort(part, axis=1)  # of each feature in its order
+        joined = place[:, None, :] < np.arange(n + 1)[None, :, None]  # (orders, coalitions, features)
+        rows = np.where(joined[:, :, feature_of], row, pairs[first : first + step, None, :])
+        predicted = predict(rows.reshape(-1, len(row)).astype(np.float32)).astype(np.float64)
+        predicted = predicted.reshape(len(part), n + 1, -1)
+        gains = np.diff(predicted, axis=1)
+        totals.append(np.take_along_axis(gains, place[:, :, None], axis=1).sum(axis=0))
+        starts.append(predicted[:, 0])
+    return Contributions(np.concatenate(starts).mean(axis=0), np.sum(totals, axis=0) / len(orders))
+
+
+def features_of_columns(schema: Schema) -> np.ndarray:
+    """The feature that each column of an encoded row belongs to: a date has several columns."""
+    return np.repeat(np.arange(len(schema.features)), [len(columns_of(feature)) for feature in schema.features])
+
+
+def occlusion(
+    predict: Callable[[np.ndarray], np.ndarray], row: np.ndarray, height: int, width: int, grey: float
+) -> np.ndarray:
+    """By how much the prediction falls if a tile of an image is grey, shape (tiles down, tiles across, n_outputs).
+
+    A tile has a side of one pixel up to images of 14 pixels, and of a fourteenth beyond (Zeiler and Fergus, 2014).
+    """
+    side = -(-max(height, width) // TILES)
+    down, across = -(-height // side), -(-width // side)
+    tile_of = (np.arange(height)[:, None] // side * across + np.arange(width)[None, :] // side).reshape(-1)
+    hidden = tile_of[None, :] == np.arange(down * across)[:, None]
+    rows = np.concatenate([row[None], np.where(hidden, grey, row)]).astype(np.float32)
+    predicted = predict(rows).astype(np.float64)
+    return (predicted[0] - predicted[1:]).reshape(down, across, -1)
