@@ -44,6 +44,8 @@ lock:  ## resolve pyproject.toml into requirements.lock again
 	  --group dev --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/serve.in -o bench/peers/serve.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" bench/peers/explain.in -o bench/peers/explain.lock
 
 .PHONY: test
 test: $(READY)  ## run all tests, in two processes
@@ -202,6 +204,15 @@ bench-search: $(PEER)  ## Keras Tuner beside our search, and test functions [BEN
 .PHONY: bench-gate
 bench-gate: $(READY)  ## how often noise is promoted and a better model found, simulated
 	python -m bench.gate
+
+.PHONY: bench-explain
+bench-explain: $(READY) var/bench-explain/.ready  ## explanations beside shap's KernelExplainer, for what artifacts/ holds
+	@var/bench-explain/bin/python -m bench.explain
+
+var/bench-explain/.ready: bench/peers/explain.lock
+	python -m venv --clear var/bench-explain
+	uv pip install --quiet --python var/bench-explain/bin/python --require-hashes -r bench/peers/explain.lock
+	@touch $@
 
 .PHONY: bench-engine
 bench-engine: $(READY)  ## what the search itself costs, two workers against one; needs digits preprocessed

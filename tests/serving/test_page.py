@@ -242,3 +242,37 @@ def test_the_documentation_is_shown(browser: webdriver.Chrome, live: dict[str, L
     browser.get(live["tickets"].url + "/docs")
     assert "tickets: multiclass" in find(browser, "#docs .title").text
     assert_no_errors(browser)
+
+
+def test_the_page_shows_what_each_feature_adds(browser: webdriver.Chrome, live: dict[str, LiveApp]) -> None:
+    browser.get(live["prices"].url)
+    find(browser, "#explain").click()
+    assert find(browser, ".why h3").text == "Why price"
+    assert sorted(name.text for name in browser.find_elements(By.CSS_SELECTOR, ".contributions .name")) == [
+        "a",
+        "b",
+        "c",
+    ]
+    widths = [bar.size["width"] for bar in browser.find_elements(By.CSS_SELECTOR, ".track > span")]
+    assert widths[0] == max(widths) > 20
+    assert "explain=true" in browser.find_element(By.ID, "curl").get_attribute("textContent")
+    find(browser, "#explain").click()
+    wait_until(lambda: not browser.find_elements(By.CSS_SELECTOR, ".why"))
+    assert_no_errors(browser)
+
+
+def test_the_page_shows_which_tiles_of_an_image_matter(browser: webdriver.Chrome, live: dict[str, LiveApp]) -> None:
+    browser.get(live["tiles"].url)
+    find(browser, "#explain").click()
+    find(browser, ".why h3")
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".tiles span")) == 64
+    assert_no_errors(browser)
+
+
+def test_a_model_without_background_rows_offers_no_explanation(
+    browser: webdriver.Chrome, live: dict[str, LiveApp]
+) -> None:
+    browser.get(live["tickets"].url)
+    find(browser, "#predict").click()
+    find(browser, ".result")
+    assert not browser.find_element(By.ID, "explain").is_displayed()
