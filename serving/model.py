@@ -73,7 +73,9 @@ class ServedModel:
             raise Problem(400, f"?explain: expected at most {MOST_EXPLAINED} rows, received {len(rows.encoded)}")
         image, background = self.schema.image, self._predictor.background
         if image is None and background is None:
-            raise Problem(400, "?explain: this model was trained before explanations: train and package it again")
+            raise Problem(
+                400, "?explain: this model is from before explanations, a champion of a later training can be explained"
+            )
         end = time.monotonic() + self._timeout
 
         def predict(encoded: np.ndarray) -> np.ndarray:

@@ -24,6 +24,8 @@ FILES = (
     "plots/iris/search/trial_history.png", "plots/iris/search/importance.png",
     "plots/iris/search/parallel_coordinates.png", "plots/iris/search/slices.png",
     "plots/iris/model/learning_curves.png", "plots/iris/model/confusion.png", "plots/iris/data.html",
+    "data/prepared/iris/warnings.json", "artifacts/iris/report.html", "artifacts/iris/model_card.md",
+    "artifacts/iris/bundle/background.npy",
 )  # fmt: skip
 
 
@@ -72,6 +74,7 @@ def test_the_summary_shows_the_champion_and_the_next_command(project) -> None:
     assert f"{metrics['test']['accuracy']:.4g}" in said
     assert "make serve DATASET=iris" in said
     assert "plots/iris/data.html" in said
+    assert "artifacts/iris/report.html" in said
 
 
 def test_the_champion_beats_the_baseline_by_far(project) -> None:
@@ -126,7 +129,7 @@ def test_the_run_of_the_champion_holds_its_pictures_and_bundle(project, mlflow) 
     manifest, _ = open_bundle(project.folder / "artifacts/iris/bundle")
     client = mlflow.MlflowClient()
     top = {item.path for item in client.list_artifacts(manifest.mlflow_run_id)}
-    assert {"learning_curves.png", "confusion.png", "bundle"} <= top
+    assert {"learning_curves.png", "confusion.png", "bundle", "report.html", "model_card.md"} <= top
     bundle = {item.path for item in client.list_artifacts(manifest.mlflow_run_id, "bundle")}
     assert {"bundle/model.onnx", "bundle/model.keras", "bundle/manifest.json"} <= bundle
 
@@ -157,6 +160,26 @@ def test_keras_onnx_mlflow_and_http_predict_the_same(project, rows, mlflow, addr
     np.testing.assert_allclose(served, keras, atol=1e-5)
     labels = [row["label"] for row in answer["predictions"]]
     assert labels == [schema.classes[code] for code in keras.argmax(axis=1)]
+
+
+def test_an_answer_is_explained_and_the_report_says_what_the_model_is(project, address) -> None:
+    schema = load_schema(project.folder / "artifacts/iris/bundle/schema.json")
+    answer = requests.post(f"{address}/predict?explain=true", json={"instances": [schema.sample]}, timeout=10).json()
+    (prediction,) = answer["predictions"]
+    explanation = prediction["explanation"][prediction["label"]]
+    total = explanation["mean"] + sum(explanation["contributions"].values())
+    assert abs(total - prediction["probability"]) < 1e-3
+    report = requests.get(f"{address}/report", timeout=10).text
+    for part in ("Figures", "What the model uses", "Lineage", "select (automatic)", "read once", "as now"):
+        assert part in report, part
+
+
+def test_a_text_of_the_team_is_in_the_next_report(project) -> None:
+    (project.folder / "catalog/cards/iris.md").write_text("For *botanists*.\n")
+    said = project.run(*COMMANDS, "repro", "iris").stdout
+    assert "catalog/cards/iris.md has changed since the report was written" in said
+    assert "<em>botanists</em>" in (project.folder / "artifacts/iris/report.html").read_text()
+    assert "has changed" not in project.run(*COMMANDS, "repro", "iris").stdout
 
 
 def test_predict_sends_the_sample_and_shows_the_curl(project, address) -> None:
@@ -208,7 +231,7 @@ def test_serve_without_a_bento_says_what_makes_one(project) -> None:
 
 
 def test_the_service_answers_on_every_route(address) -> None:
-    for route in ("livez", "readyz", "metrics", "docs", "openapi.json", "info"):
+    for route in ("livez", "readyz", "metrics", "docs", "openapi.json", "info", "report", "report.css"):
         assert requests.get(f"{address}/{route}", timeout=10).status_code == 200, route
 
 

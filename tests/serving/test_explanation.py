@@ -109,7 +109,7 @@ def test_too_many_rows_are_refused_with_the_limit(explaining) -> None:
 def test_a_bundle_without_background_rows_says_what_to_do(tickets) -> None:
     answer = tickets.post("/predict?explain=true", json=ROWS)
     assert answer.status_code == 400
-    assert "train and package it again" in answer.json()["detail"]
+    assert "a champion of a later training can be explained" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize(
