@@ -21,7 +21,7 @@ from pipeline.tracking import provenance
 
 NOT_SERVED = ("mlflow_model.py", "batch.py")  # need MLflow, and PyArrow
 CODE = (
-    *(f"contracts/{name}.py" for name in ("__init__", "bundle", "encoding", "files", "schema")),
+    *(f"contracts/{name}.py" for name in ("__init__", "bundle", "conformal", "encoding", "files", "schema")),
     *(str(path) for path in sorted(Path("serving").rglob("*"))
       if path.suffix in (".py", ".html", ".css", ".js") and path.name not in NOT_SERVED),
 )  # fmt: skip

@@ -24,6 +24,7 @@ TRAINED_ON = "trained_on.npy"
 CODE = (
     "contracts/__init__.py",
     "contracts/bundle.py",
+    "contracts/conformal.py",
     "contracts/encoding.py",
     "contracts/files.py",
     "contracts/schema.py",

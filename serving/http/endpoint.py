@@ -64,6 +64,8 @@ class PredictEndpoint:
                 content = body if encoding is None else decompress(body, encoding, settings)
                 if route.takes_headers:
                     return route.handler(self._model, content, media_type, Headers(scope=scope))
+                if route.takes_query:
+                    return route.handler(self._model, content, media_type, scope["query_string"])
                 return route.handler(self._model, content, media_type)
 
         if len(body) <= MAX_INLINE_BYTES and encoding is None:

@@ -16,6 +16,11 @@ BINARY_HEADER = {
     "name": "Inference-Header-Content-Length", "in": "header", "required": False,
     "description": "Where the JSON ends, for the binary extension", "schema": {"type": "integer", "minimum": 1},
 }  # fmt: skip
+CONFIDENCE = {
+    "name": "confidence", "in": "query", "required": False,
+    "description": "Adds an interval or a set of classes, in which the truth is with this probability",
+    "schema": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+}  # fmt: skip
 PIXELS = "{height} rows of {width} numbers from 0 to {maximum:g}; or a PNG or JPEG in base64"
 
 
@@ -80,7 +85,8 @@ def _predict(model: ServedModel) -> Json:
         content |= {"image/png": {}, "image/jpeg": {}, "multipart/form-data": {"schema": _object({"file": file})}}
     predictions, identity = _list_of(prediction_schema(model.schema)), _object({"name": TEXT, "version": TEXT})
     response = _object({"predictions": predictions, "model": identity}, warnings=_ref("Warnings"))
-    return _operation(f"Predict {model.schema.target.name} for any number of instances", content, response)
+    operation = _operation(f"Predict {model.schema.target.name} for any number of instances", content, response)
+    return {**operation, "parameters": [CONFIDENCE]}
 
 
 def _tensorflow_serving(model: ServedModel) -> Json:

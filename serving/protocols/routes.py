@@ -35,6 +35,7 @@ class PredictRoute(NamedTuple):
     content_types: tuple[str, ...]
     handler: Callable[..., ModelResponse]
     takes_headers: bool = False  # as a fourth argument of the handler
+    takes_query: bool = False  # as a fourth argument, in bytes
 
 
 class InfoRoute(NamedTuple):
@@ -52,7 +53,9 @@ def predict_routes(model: ServedModel) -> list[PredictRoute]:
     is_image = model.schema.image is not None
     v1, v2 = f"/v1/models/{model.name}", f"/v2/models/{model.name}"
     routes = [
-        PredictRoute("/predict", Protocol.PREDICT, JSON_OR_IMAGE if is_image else JSON_OR_CSV, predict.predict),
+        PredictRoute(
+            "/predict", Protocol.PREDICT, JSON_OR_IMAGE if is_image else JSON_OR_CSV, predict.predict, takes_query=True
+        ),
         PredictRoute(
             "/invocations", Protocol.MLFLOW_SCORING, JSON if is_image else JSON_OR_CSV, mlflow_scoring.invocations
         ),

@@ -57,6 +57,11 @@ function showPrediction(answer) {
         make("span", { className: "share", textContent: percent(p) })));
     place.append(make("ul", { className: "bars" }, ...bars));
   }
+  const ranges = prediction.intervals ?? (prediction.interval && { [info.schema.target.name]: prediction.interval });
+  const end = (number) => number === null ? "unknown" : short(number);
+  const likely = prediction.set ? [prediction.set.join(", ") || "no label"]
+    : Object.entries(ranges ?? {}).map(([name, { low, high }]) => `${name}: ${end(low)} to ${end(high)}`);
+  if (likely.length) place.append(make("p", { id: "likely", textContent: `With 90 % confidence: ${likely.join("; ")}` }));
   showWarnings(place, answer.warnings);
   place.append(make("p", { className: "muted", textContent: `Predicted by ${answer.model.name}, version ${answer.model.version}.` }));
 }
@@ -176,7 +181,8 @@ $("form").onsubmit = async (event) => {
   $("predict").disabled = true;
   showCurl(body);
   try {
-    showPrediction(await request("predict", { method: "POST", headers: { "content-type": "application/json" }, body }));
+    const path = info.manifest.files["conformal.npy"] ? "predict?confidence=0.9" : "predict"; // an older model has none
+    showPrediction(await request(path, { method: "POST", headers: { "content-type": "application/json" }, body }));
   } catch (error) {
     showError($("answer"), error);
   }

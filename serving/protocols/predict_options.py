@@ -1,0 +1,43 @@
+"""The options of `POST /predict` in its query."""
+
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+from serving.errors import FieldError, invalid_request, quote_name
+
+
+class PredictOptions(NamedTuple):
+    """What a request asks for beside predictions.
+
+    `confidence` is the probability with which the truth is in the interval or set that is asked for.
+    """
+
+    confidence: float | None = None
+
+
+def parse_options(query: bytes) -> PredictOptions:
+    """Raises `Problem` with every option that is unknown, repeated or has a value that cannot be right."""
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    names, errors = [name for name, _ in pairs], []
+    for name in dict.fromkeys(names):
+        known = ", ".join(PredictOptions._fields)
+        if name not in PredictOptions._fields:
+            errors.append(FieldError(f"query {quote_name(name)}", f"an option of {known}", "an unknown one"))
+        elif names.count(name) > 1:
+            errors.append(FieldError(f"query {name}", "one value", f"{names.count(name)} values"))
+    options = dict(pairs)
+    confidence = _number(options["confidence"]) if "confidence" in options else None
+    if "confidence" in options and names.count("confidence") == 1 and confidence is None:
+        errors.append(FieldError("query confidence", "a number above 0 and below 1, as 0.9", "something else"))
+    if errors:
+        raise invalid_request(*errors)
+    return PredictOptions(confidence)
+
+
+def _number(text: str) -> float | None:
+    """A number above 0 and below 1, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 < number < 1 else None
