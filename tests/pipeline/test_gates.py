@@ -299,7 +299,8 @@ def test_a_candidate_that_fails_a_gate_is_passed_over_and_the_champion_stays_whe
     assert len(str(told.value).splitlines()) == 1 + 2 * 2, "both gates of both candidates"
     assert not paths.selection.exists()
 
-    selection = run_select(bytes=50_000)
+    deck = {"column": "deck", "value": "A", "metric": "accuracy", "limit": 0.9}
+    selection = run_select(bytes=50_000, slices=[deck])
     assert (selection["winner"], selection["version"]) == ("candidate 2", "1")
     (line,) = selection["held_back"]
     assert line.startswith("candidate 1 fails bytes: 1")
@@ -307,6 +308,7 @@ def test_a_candidate_that_fails_a_gate_is_passed_over_and_the_champion_stays_whe
     tags = [client.get_run(check_bundle(paths.candidates / str(n)).mlflow_run_id).data.tags for n in (1, 2)]
     assert [tag["gates"] for tag in tags] == ["failed", "passed"]
     assert tags[0]["gates.bytes"].endswith("expected at most 50,000")
+    assert tags[1]["gates.slices.deck _ A"].startswith("accuracy 1 on ")
 
     selection = run_select(bytes=1000)
     assert (selection["winner"], selection["version"]) == ("version 1", "1")
