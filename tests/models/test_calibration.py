@@ -109,3 +109,13 @@ def test_an_export_is_calibrated_with_the_network_beside_it_and_has_its_scores(s
         losses.append(BY_NAME["log_loss"].compute(split.target, p))
     assert losses[0] < losses[1]
     assert losses[1] == pytest.approx(found[0].log_loss_before, abs=1e-3)
+
+
+@pytest.mark.parametrize("labels", [0, 1])
+def test_rows_without_errors_do_not_make_a_network_surer(labels: int) -> None:
+    """More certainty is better for each of these rows, and says nothing of the first error on others."""
+    right = np.random.default_rng(0).integers(0, 2, 60)
+    p = np.where(right == 1, 0.9, 0.1)
+    if labels:
+        assert fit_calibration(p[:, None, None], right[:, None].astype(np.float32)) is None
+    assert fit_calibration(np.stack([1 - p, p, np.full(60, 1e-6)], axis=1)[:, None], right) is None
