@@ -59,6 +59,7 @@ class PredictEndpoint:
         encoding = window_bits(headers)
         body = await read_body(scope, headers, receive, settings)
         query = scope["query_string"] if route.takes_query else b""
+        explains = b"explain" in query
 
         def answer(max_pixels: int) -> ModelResponse:
             with limited_pixels(max_pixels):
@@ -69,13 +70,13 @@ class PredictEndpoint:
                     return route.handler(self._model, content, media_type, query)
                 return route.handler(self._model, content, media_type)
 
-        if len(body) <= MAX_INLINE_BYTES and encoding is None and not query:
+        if len(body) <= MAX_INLINE_BYTES and encoding is None and not explains:
             with contextlib.suppress(PixelsExceeded):
                 return answer(MAX_INLINE_PIXELS)
         try:
             async with asyncio.timeout(settings.timeout):
-                # Options may take long: they wait for each other, and nobody else does.
-                return await self._answer_in_thread(answer, self._lanes[-1:] if query else self._lanes)
+                # Explanations may take long: they wait for each other, and nobody else does.
+                return await self._answer_in_thread(answer, self._lanes[-1:] if explains else self._lanes)
         except TimeoutError:
             detail = f"no answer within {settings.timeout:g} seconds"
             raise Problem(504, detail, headers={"Retry-After": "1"}) from None
