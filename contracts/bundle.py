@@ -42,6 +42,7 @@ class Manifest(BaseModel):
     git_revision: str
     mlflow_run_id: str
     versions: dict[str, str]
+    threshold: float | None = None  # of the second of two classes, from which on it is predicted; None for 0.5
     files: dict[str, str] = {}
 
 

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from contracts.encoding import encode
+from contracts.encoding import decide, encode
 from serving.errors import MAX_LISTED, Problem
 from serving.metrics import RequestMetrics
 from serving.predictor import Predictor
@@ -53,9 +53,13 @@ class ServedModel:
         if not np.isfinite(predictions).all():
             bad = np.flatnonzero(~np.isfinite(predictions).all(axis=1))
             raise Problem(400, f"row {bad[0]} (and {len(bad) - 1} more) is too far from training to give a number")
-        classes = predictions.argmax(axis=1) if self.schema.picks_one else None
+        classes = self.decide(predictions) if self.schema.picks_one else None
         self.metrics.count_predictions(len(predictions), classes, rows.warnings)
         return predictions
+
+    def decide(self, predictions: np.ndarray) -> np.ndarray:
+        """The code of the class that is predicted for each row, shape (n_rows,)."""
+        return decide(predictions, self.manifest.threshold)
 
     def check_ready(self) -> None:
         """Refuse with 503 if the model failed its sample."""

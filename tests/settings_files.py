@@ -30,7 +30,7 @@ def override(params: Path, dataset: str, **sections: Any) -> None:
     """Let a dataset's file override these sections alone."""
 
     def change(entry: Any) -> None:
-        for section in ("preprocess", "train", "search"):
+        for section in ("preprocess", "train", "search", "select"):
             entry.pop(section, None)
         entry.update(sections)
 

@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
+
 from contracts.files import md5
 from contracts.metrics import bootstrap_intervals, task_metrics
 from contracts.settings.load import Params
+from contracts.thresholds import metric_input
 from pipeline.data.splits import read_part
 from pipeline.evaluation import plots
 from pipeline.evaluation.baselines import baseline_predictions
@@ -20,13 +23,12 @@ def run(params: Params, paths: Paths) -> None:
     schema, manifest = predictor.schema, predictor.manifest
     rows, y = read_part(paths.prepared / "test.parquet", schema)
     predictions, settings = predictor.predict(rows), params.evaluate
-    metrics = task_metrics(schema.task)
-    test = {metric.name: metric.compute(y, predictions) for metric in metrics}
-    intervals = bootstrap_intervals(
-        metrics, y, predictions, settings.bootstrap_samples, settings.confidence, params.preprocess.seed
-    )
     predicted_baseline = baseline_predictions(schema, len(y))
-    baseline = {metric.name: metric.compute(y, predicted_baseline) for metric in metrics}
+    defined = [m for m in task_metrics(schema.task) if not np.isnan(m.compute(y, predicted_baseline))]
+    inputs = {metric: metric_input(metric, predictions, manifest.threshold) for metric in defined}
+    test = {metric.name: metric.compute(y, predicted) for metric, predicted in inputs.items()}
+    intervals = bootstrap_intervals(inputs, y, settings.bootstrap_samples, settings.confidence, params.preprocess.seed)
+    baseline = {metric.name: metric.compute(y, predicted_baseline) for metric in defined}
     report = {
         "test": test,
         "low": {name: low for name, (low, _) in intervals.items()},
@@ -45,7 +47,7 @@ def run(params: Params, paths: Paths) -> None:
         plots.save(curves, paths.model_plots / "learning_curves.png")
     with optional("the picture of the errors"):
         errors = {"regression": plots.residuals, "multilabel": plots.label_errors}.get(schema.task, plots.confusion)
-        plots.save(errors(schema, y, predictions), paths.model_plots / f"{errors.__name__}.png")
+        plots.save(errors(schema, y, inputs[defined[0]]), paths.model_plots / f"{errors.__name__}.png")
     with optional("the test metrics in MLflow"):
         client, experiment = runs.connect(params.dataset)
         run_id = runs.find_or_create_run(client, experiment, manifest.mlflow_run_id, f"trial {manifest.trial}")
@@ -54,7 +56,7 @@ def run(params: Params, paths: Paths) -> None:
         runs.log_files(client, run_id, sorted(paths.model_plots.iterdir()))
         test_file = paths.prepared / "test.parquet"
         runs.log_inputs(client, run_id, {"test": (test_file, md5(test_file))})
-    first = metrics[0].name
+    first = defined[0].name
     low, high = intervals[first]
     interval = f"{settings.confidence:.0%} interval {low:.4g} to {high:.4g}"
     print(f"  {params.dataset}: test {first} {test[first]:.4g} ({interval})")

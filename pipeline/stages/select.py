@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from contracts.bundle import BundleDamaged
+from contracts.bundle import BundleDamaged, open_bundle, seal
 from contracts.errors import UserError
 from contracts.metrics import BY_NAME
 from contracts.schema import Schema, load_schema
 from contracts.settings.load import Params
+from contracts.thresholds import HALF, best_threshold, metric_input
 from pipeline.data.row_ids import row_ids
 from pipeline.data.splits import read_part
 from pipeline.evaluation import selection
@@ -34,10 +35,19 @@ def run(params: Params, paths: Paths) -> None:
     rows, y = read_part(paths.prepared / "validation.parquet", schema)
     folders = sorted((path for path in paths.candidates.iterdir() if path.is_dir()), key=lambda path: int(path.name))
     predictors = [Predictor(folder) for folder in folders]
-    predictions = [predictor.predict(rows) for predictor in predictors]
+    thresholds: dict[str, float | None] = {}
+
+    def predict(name: str, predictor: Predictor) -> np.ndarray:
+        """What the metric of a contender is computed from, with its own threshold."""
+        predicted = predictor.predict(rows)
+        thresholds[name] = _threshold(params.select.threshold, y, predicted)
+        return metric_input(metric, predicted, thresholds[name])
+
+    names = [f"candidate {folder.name}" for folder in folders]
+    predictions = [predict(name, predictor) for name, predictor in zip(names, predictors, strict=True)]
     candidates = tuple(
-        _contender(f"candidate {folder.name}", folder, predictor, metric.compute(y, predicted))
-        for folder, predictor, predicted in zip(folders, predictors, predictions, strict=True)
+        _contender(name, folder, predictor, metric.compute(y, predicted))
+        for name, folder, predictor, predicted in zip(names, folders, predictors, predictions, strict=True)
     )
     baseline = metric.compute(y, baseline_predictions(schema, len(y)))
     client, _ = runs.connect(params.dataset)
@@ -55,7 +65,7 @@ def run(params: Params, paths: Paths) -> None:
                 champion = Contender(name, Path(), float("nan"), 0, 0, Exclusion.UNREADABLE, str(error))
             else:
                 if exclusion is None:
-                    predicted = predictor.predict(rows)
+                    predicted = predict(name, predictor)
                     champion = replace(champion, value=metric.compute(y, predicted))
                     best = candidates.index(selection.challenger(metric, candidates, baseline))
                     comparison = compare(
@@ -68,12 +78,13 @@ def run(params: Params, paths: Paths) -> None:
             raise UserError(str(error)) from None
         shutil.rmtree(paths.bundle, ignore_errors=True)
         shutil.copytree(decision.winner.bundle, paths.bundle)
-    if decision.is_new:
+    moved = _set_threshold(paths.bundle, thresholds.get(decision.winner.name))
+    if decision.is_new or moved:
         trained_on = row_ids(pq.read_table(paths.prepared / "train.parquet"))
         with databases.failures_explained():
             version = registry.register_bundle(client, params.dataset, paths.bundle, trained_on)
             registry.set_champion_alias(client, params.dataset, version)
-    report = selection.report(decision) | {"version": version}
+    report = selection.report(decision) | {"version": version, "threshold": thresholds.get(decision.winner.name)}
     paths.selection.write_text(json.dumps(_nan_as_null(report), indent=2) + "\n", encoding="utf-8")
     print(f"  {params.dataset}: {decision.winner.name} is served as version {version}: {decision.reason}")
 
@@ -83,6 +94,22 @@ def _contender(
 ) -> Contender:
     manifest = predictor.manifest
     return Contender(name, bundle, value, manifest.n_parameters, manifest.trial, exclusion)
+
+
+def _threshold(setting: str | float, y: np.ndarray, predictions: np.ndarray) -> float | None:
+    """The threshold of the second of two classes; None for the most probable class."""
+    if isinstance(setting, str):
+        return best_threshold(BY_NAME[setting], y, predictions)
+    return None if setting == HALF else setting
+
+
+def _set_threshold(bundle: Path, threshold: float | None) -> bool:
+    """Write a threshold into a bundle; True if it has changed."""
+    manifest, _ = open_bundle(bundle)
+    if manifest.threshold == threshold:
+        return False
+    seal(bundle, manifest.model_copy(update={"threshold": threshold}))
+    return True
 
 
 def _n_trainings(params: Params, paths: Paths) -> int:

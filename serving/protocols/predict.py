@@ -24,6 +24,6 @@ def predict(model: ServedModel, body: bytes, media_type: MediaType) -> ModelResp
         if "instances" not in document:
             raise Problem(400, '$.instances: expected {"instances": [...]}, received no such key')
         rows = model.validator.validate_instances(document["instances"], "$.instances")
-    predictions = prediction_objects(model.schema, model.predict(rows))
+    predictions = prediction_objects(model.schema, model.predict(rows), model.manifest.threshold)
     identity = {"name": model.name, "version": model.version}
     return ModelResponse(orjson.dumps({"predictions": predictions, "model": identity, **model.warnings(rows)}))
