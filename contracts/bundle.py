@@ -63,6 +63,7 @@ class Manifest(BaseModel):
     mlflow_run_id: str
     versions: dict[str, str]
     calibration: Calibration | None = None
+    threshold: float | None = None  # of the second of two classes, from which on it is predicted; None for 0.5
     files: dict[str, str] = {}
 
 

@@ -28,6 +28,29 @@ def encode(schema: Schema, columns: Mapping[str, Any]) -> np.ndarray:
     return np.stack(encoded, axis=1)
 
 
+def predictions_of(schema: Schema, outputs: np.ndarray) -> np.ndarray:
+    """The outputs of a network, (n_rows, n_outputs), as metrics take them: class probabilities of shape
+    (n_rows, n_classes), the values of one number of shape (n_rows,), or (n_rows, n_outputs) for labels and several.
+    """
+    if isinstance(schema.target, NumericTarget):
+        return outputs[:, 0]
+    if schema.task == "binary":
+        return np.concatenate([1 - outputs, outputs], axis=1)
+    return outputs
+
+
+def decide(probabilities: np.ndarray, threshold: float | None) -> np.ndarray:
+    """The code of the class that is predicted for each row, shape (n_rows,).
+
+    Args:
+        probabilities: shape (n_rows, n_classes).
+        threshold: of the second of two classes; None for the most probable class.
+    """
+    if threshold is None:
+        return probabilities.argmax(axis=1)
+    return (probabilities[:, 1] >= threshold).astype(np.int64)
+
+
 def _columns(feature: Feature, values: Any) -> list[np.ndarray]:
     if isinstance(feature, CategoricalFeature):
         codes = _codes(feature, values)

@@ -1,15 +1,12 @@
-"""The metrics of each task, their directions, and bootstrap intervals.
+"""The metrics of each task, their directions, and bootstrap intervals."""
 
-They are written out here because `import sklearn` takes seconds, and its F1 and ROC AUC take 5 ms a call on 24 rows, of
-which `select` makes thousands.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-Compute = Callable[[np.ndarray, np.ndarray], float]
+from contracts import class_scores as of_classes
+from contracts.class_scores import Score, averaged_over_labels
 
 
 @dataclass(frozen=True)
@@ -18,14 +15,18 @@ class Metric:
 
     `compute` takes targets of shape (n_rows,) and predictions: class probabilities of shape
     (n_rows, n_classes), or values of shape (n_rows,). With labels and several values both have (n_rows, n_outputs).
+    It gives NaN for targets that do not define it; `needs` says which do, and is empty where all do.
     A metric that is a function `of_mean` of a mean over rows also has `row_values`, which gives (n_rows,).
+    A metric `of_decisions` depends on the classes that are predicted, not on their probabilities.
     """
 
     name: str
     higher_is_better: bool
-    compute: Compute
+    compute: Score
     row_values: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     of_mean: Callable[[float], float] = float
+    of_decisions: bool = False
+    needs: str = ""
 
     def better(self, value: float, than: float, by: float = 0.0) -> bool:
         """Whether `value` is better than `than` by more than `by`; NaN is never better."""
@@ -39,27 +40,24 @@ class Metric:
 
 def _of_rows(
     name: str,
-    higher_is_better: bool,
     row_values: Callable[[np.ndarray, np.ndarray], np.ndarray],
     of_mean: Callable[[float], float] = float,
+    higher_is_better: bool = False,
+    of_decisions: bool = False,
+    needs: str = "",
 ) -> Metric:
     def compute(y: np.ndarray, p: np.ndarray) -> float:
         return float(of_mean(row_values(y, p).mean(dtype=np.float64)))
 
-    return Metric(name, higher_is_better, compute, row_values, of_mean)
+    return Metric(name, higher_is_better, compute, row_values, of_mean, of_decisions, needs)
 
 
-def _hits(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    if y.ndim == 2:
-        return np.mean((p > 0.5) == (y == 1), axis=1)
-    return p.argmax(axis=1) == y
+def _of_decisions(name: str, score: Score) -> Metric:
+    return Metric(name, True, averaged_over_labels(score), of_decisions=True)
 
 
-def _negative_log_likelihood(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """-log p(true class), with p clipped at the machine epsilon of float32; the mean over several labels."""
-    of_truth = np.where(y == 1, p, 1 - p.astype(np.float64)) if y.ndim == 2 else _normalised(p)[np.arange(len(y)), y]
-    losses = -np.log(np.maximum(of_truth, np.finfo(np.float32).eps))
-    return losses.mean(axis=1) if y.ndim == 2 else losses
+def _of_ranks(name: str, score: Score) -> Metric:
+    return Metric(name, True, averaged_over_labels(score), needs="rows of every class")
 
 
 def _squared_error(y: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -70,48 +68,16 @@ def _absolute_error(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     return np.abs(p - y).reshape(len(y), -1).mean(axis=1, dtype=np.float64)
 
 
-def _macro_f1(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean of the F1 of each class that is among the targets or the predictions, as in scikit-learn."""
-    predicted, n_classes = p.argmax(axis=1), p.shape[1]
-    hits = np.bincount(y[predicted == y], minlength=n_classes)
-    total = np.bincount(y, minlength=n_classes) + np.bincount(predicted, minlength=n_classes)
-    return float(np.mean(2 * hits[total > 0] / total[total > 0]))
+def _squared_log_error(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Of log(1 + value); a negative prediction counts as 0. NaN for a target below 0."""
+    logs = np.log1p(np.where(y < 0, np.nan, y).astype(np.float64)) - np.log1p(np.maximum(p, 0).astype(np.float64))
+    return np.square(logs).reshape(len(y), -1).mean(axis=1)
 
 
-def _roc_auc(y: np.ndarray, p: np.ndarray) -> float:
-    """One class against the rest, averaged over the classes; NaN where a class is absent from `y`."""
-    if len(np.unique(y)) < p.shape[1]:
-        return float("nan")
-    p = _normalised(p)
-    classes = (1,) if p.shape[1] == 2 else range(p.shape[1])
-    return float(np.mean([_binary_auc(y == code, p[:, code]) for code in classes]))
-
-
-def _binary_auc(positive: np.ndarray, score: np.ndarray) -> float:
-    """The share of pairs in the right order, from the ranks (Mann and Whitney, 1947); ties count half."""
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    mean_ranks = np.cumsum(counts) - (counts - 1) / 2
-    n = int(positive.sum())
-    return float((mean_ranks[inverse[positive]].sum() - n * (n + 1) / 2) / (n * (len(score) - n)))
-
-
-def _normalised(p: np.ndarray) -> np.ndarray:
-    p = p.astype(np.float64)
-    return p / p.sum(axis=1, keepdims=True)
-
-
-def _averaged_over_labels(
-    of_classes: Callable[[np.ndarray, np.ndarray], float],
-) -> Callable[[np.ndarray, np.ndarray], float]:
-    """A metric of classes that also takes labels of shape (n_rows, n_labels): the mean over the binary metrics."""
-
-    def compute(y: np.ndarray, p: np.ndarray) -> float:
-        if y.ndim == 1:
-            return of_classes(y, p)
-        pairs = np.stack([1 - p, p], axis=2)
-        return float(np.mean([of_classes(y[:, i].astype(int), pairs[:, i]) for i in range(y.shape[1])]))
-
-    return compute
+def _relative_error(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """|prediction - target| / |target|; NaN for a target of 0."""
+    sizes = np.abs(np.where(y == 0, np.nan, y).astype(np.float64))
+    return (np.abs(p - y) / sizes).reshape(len(y), -1).mean(axis=1)
 
 
 def _r2(y: np.ndarray, p: np.ndarray) -> float:
@@ -123,36 +89,47 @@ def _r2(y: np.ndarray, p: np.ndarray) -> float:
 
 
 CLASSIFICATION = (
-    _of_rows("accuracy", True, _hits),
-    _of_rows("log_loss", False, _negative_log_likelihood),
-    Metric("macro_f1", True, _averaged_over_labels(_macro_f1)),
-    Metric("roc_auc", True, _averaged_over_labels(_roc_auc)),
+    _of_rows("accuracy", of_classes.hits, higher_is_better=True, of_decisions=True),
+    _of_rows("log_loss", of_classes.negative_log_likelihood),
+    _of_decisions("macro_f1", of_classes.macro_f1),
+    _of_ranks("roc_auc", of_classes.roc_auc),
+    _of_ranks("pr_auc", of_classes.pr_auc),
+    _of_rows("brier", of_classes.squared_distance),
+    _of_decisions("balanced_accuracy", of_classes.balanced_accuracy),
 )
+F1 = _of_decisions("f1", of_classes.f1)  # of the second class, so that it needs two
 REGRESSION = (
-    _of_rows("rmse", False, _squared_error, np.sqrt),
-    _of_rows("mae", False, _absolute_error),
-    Metric("r2", True, _r2),
+    _of_rows("rmse", _squared_error, np.sqrt),
+    _of_rows("mae", _absolute_error),
+    Metric("r2", True, _r2, needs="rows of different targets"),
+    _of_rows("rmsle", _squared_log_error, np.sqrt, needs="targets of 0 or more"),
+    _of_rows("mape", _relative_error, needs="targets other than 0"),
 )
-BY_NAME = {metric.name: metric for metric in (*CLASSIFICATION, *REGRESSION)}
+BY_NAME = {metric.name: metric for metric in (*CLASSIFICATION, F1, *REGRESSION)}
 
 
 def task_metrics(task: str) -> tuple[Metric, ...]:
-    """The metrics that are reported for a task."""
-    return REGRESSION if task == "regression" else CLASSIFICATION
+    """The metrics that are reported for a task, and by which a search can rank its trials."""
+    if task == "regression":
+        return REGRESSION
+    return CLASSIFICATION if task == "multiclass" else (*CLASSIFICATION, F1)
 
 
 def bootstrap_intervals(
-    metrics: tuple[Metric, ...], y: np.ndarray, predictions: np.ndarray, samples: int, confidence: float, seed: int
+    predictions: Mapping[Metric, np.ndarray], y: np.ndarray, samples: int, confidence: float, seed: int
 ) -> dict[str, tuple[float, float]]:
     """Percentile bootstrap over rows (Efron and Tibshirani, 1993): name → (low, high).
 
     Resamples in which a metric is NaN do not count.
+
+    Args:
+        predictions: what each metric is computed from.
     """
     generator = np.random.default_rng(seed)
-    values = np.empty((samples, len(metrics)))
+    values = np.empty((samples, len(predictions)))
     for sample in range(samples):
         rows = generator.integers(0, len(y), len(y))
-        values[sample] = [metric.compute(y[rows], predictions[rows]) for metric in metrics]
+        values[sample] = [metric.compute(y[rows], predicted[rows]) for metric, predicted in predictions.items()]
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(values, [tail, 1 - tail], axis=0)
-    return {metric.name: (float(low[i]), float(high[i])) for i, metric in enumerate(metrics)}
+    return {metric.name: (float(low[i]), float(high[i])) for i, metric in enumerate(predictions)}

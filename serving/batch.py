@@ -23,6 +23,7 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from contracts.bundle import BundleDamaged
+from contracts.encoding import decide
 from contracts.files import unfinished_path, write_atomically
 from contracts.schema import Schema
 from serving.errors import MAX_LISTED, Problem
@@ -77,7 +78,7 @@ def predict_file(bundle: Path, source: Path, target: Path) -> tuple[int, int]:
     with write_atomically(target) as unfinished, writers[target.suffix](unfinished, _columns(schema)) as writer:
         for rows in readers[kind](validator, source):
             n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + len(rows.warnings)
-            writer.write_table(_table(schema, predictor.predict(rows.encoded)))
+            writer.write_table(_table(predictor, rows.encoded))
     return n_rows, n_warnings
 
 
@@ -87,10 +88,11 @@ def _columns(schema: Schema) -> pa.Schema:
     return pa.schema([*label, *((name, pa.float32()) for name in names)])
 
 
-def _table(schema: Schema, predictions: np.ndarray) -> pa.Table:
+def _table(predictor: Predictor, rows: np.ndarray) -> pa.Table:
+    schema, predictions = predictor.schema, predictor.predict(rows)
     columns: list[Any] = [np.ascontiguousarray(column) for column in predictions.reshape(-1, len(schema.outputs)).T]
     if schema.picks_one:
-        columns.insert(0, pa.array(schema.labels).take(pa.array(predictions.argmax(axis=1))))
+        columns.insert(0, pa.array(schema.labels).take(pa.array(decide(predictions, predictor.manifest.threshold))))
     return pa.table(columns, schema=_columns(schema))
 
 

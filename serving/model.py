@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from contracts.encoding import encode
+from contracts.encoding import decide, encode
 from serving.errors import MAX_LISTED, Problem
 from serving.explanation import explain, features_of_columns, occlusion
 from serving.metrics import RequestMetrics
@@ -59,7 +59,7 @@ class ServedModel:
         if not np.isfinite(predictions).all():
             bad = np.flatnonzero(~np.isfinite(predictions).all(axis=1))
             raise Problem(400, f"row {bad[0]} (and {len(bad) - 1} more) is too far from training to give a number")
-        classes = predictions.argmax(axis=1) if self.schema.picks_one else None
+        classes = self.decide(predictions) if self.schema.picks_one else None
         self.metrics.count_predictions(len(predictions), classes, rows.warnings)
         return predictions
 
@@ -85,8 +85,9 @@ class ServedModel:
             return self._predictor.predict(encoded).reshape(-1, len(self.outputs))
 
         explained = []
-        for row, answer in zip(rows.encoded, predictions, strict=True):
-            shown = [int(answer.argmax())] if self.schema.picks_one else range(len(self.outputs))
+        decisions = self.decide(predictions).tolist() if self.schema.picks_one else None
+        for number, row in enumerate(rows.encoded):
+            shown = range(len(self.outputs)) if decisions is None else (decisions[number],)
             if image is not None:
                 falls = occlusion(predict, row, image.height, image.width, image.mean or 0.0)
                 explained.append({self.outputs[i]: {"occlusion": falls[:, :, i].tolist()} for i in shown})
@@ -94,7 +95,7 @@ class ServedModel:
             assert background is not None
             found = explain(predict, row, background, features_of_columns(self.schema))
             if not np.isfinite(found.values).all():
-                raise Problem(400, f"row {len(explained)} is too far from training to be explained")
+                raise Problem(400, f"row {number} is too far from training to be explained")
             names = [feature.name for feature in self.schema.features]
             explained.append(
                 {
@@ -106,6 +107,10 @@ class ServedModel:
                 }
             )
         return explained
+
+    def decide(self, predictions: np.ndarray) -> np.ndarray:
+        """The code of the class that is predicted for each row, shape (n_rows,)."""
+        return decide(predictions, self.manifest.threshold)
 
     def check_ready(self) -> None:
         """Refuse with 503 if the model failed its sample."""

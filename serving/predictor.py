@@ -7,7 +7,8 @@ import onnxruntime
 
 from contracts.bundle import BACKGROUND, BundleDamaged, Manifest, open_bundle
 from contracts.conformal import load_scores
-from contracts.schema import NumericTarget, Schema
+from contracts.encoding import predictions_of
+from contracts.schema import Schema
 
 BULK_ROWS = 256  # from this number of rows on, a second thread is worth waking
 
@@ -42,12 +43,8 @@ class Predictor:
             rows: float32 of shape (n_rows, schema.input_width), from `contracts.encoding.encode`.
         """
         session = self._session if len(rows) < BULK_ROWS else self._bulk_session
-        (output,) = session.run(None, {self._input: rows})
-        if isinstance(self.schema.target, NumericTarget):
-            return output[:, 0]
-        if self.schema.task == "binary":
-            return np.concatenate([1 - output, output], axis=1)
-        return output
+        (outputs,) = session.run(None, {self._input: rows})
+        return predictions_of(self.schema, outputs)
 
 
 def _background(folder: Path, schema: Schema) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Titanic as a file and three lines: from the file to an answer over HTTP, with every real part."""
 
 import csv
+import json
 
 import pandas as pd
 import pytest
@@ -9,6 +10,12 @@ import requests
 from contracts.bundle import open_bundle
 from tests.conftest import COMMANDS
 from tests.pipeline.titanic import titanic_like
+
+SETTINGS = """\
+search: {n_trials: 2, keep: 1, metric: roc_auc}
+train: {epochs: 10}
+select: {threshold: f1}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +26,7 @@ def titanic(project):
     added = project.run(*COMMANDS, "add-data", "titanic", "../titanic.csv", "Survived").stdout
     entry = project.folder / "catalog/titanic.yaml"
     project.entry = entry.read_text()
-    entry.write_text(project.entry + "search: {n_trials: 2, keep: 1}\ntrain: {epochs: 10}\n")
+    entry.write_text(project.entry + SETTINGS)
     return path, added, project.run(*COMMANDS, "repro", "titanic").stdout
 
 
@@ -35,7 +42,9 @@ def test_a_file_and_three_lines_are_enough(project, titanic) -> None:
     assert (manifest.task, schema.labels, schema.sample.keys()) == (
         "binary", (0, 1), {"Pclass", "Sex", "Age", "SibSp", "Parch", "Fare", "Embarked"}
     )  # fmt: skip
-    assert (project.folder / "metrics/titanic.json").exists()
+    assert (manifest.metric, manifest.threshold is not None) == ("roc_auc", True)
+    figures = json.loads((project.folder / "metrics/titanic.json").read_text())["test"]
+    assert {"accuracy", "roc_auc", "pr_auc", "brier", "f1", "balanced_accuracy"} <= figures.keys()
 
 
 def test_its_rows_get_the_same_answer_over_http_and_from_the_file(project, titanic) -> None:
@@ -44,7 +53,8 @@ def test_its_rows_get_the_same_answer_over_http_and_from_the_file(project, titan
     project.run(COMMANDS[0], "-m", "serving.batch", "artifacts/titanic/bundle", str(path), str(out))
     expected = pd.read_csv(out)
     out.unlink()
-    assert set(expected["label"]) <= {0, 1}
+    manifest, _ = open_bundle(project.folder / "artifacts/titanic/bundle")
+    assert expected["label"].tolist() == (expected["P(1)"] >= manifest.threshold).astype(int).tolist()
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:

@@ -11,6 +11,7 @@ from contracts.errors import Problem, UserError, nearest, show
 from contracts.settings.merging import merged, where
 from contracts.settings.reading import Content, SettingsFiles, read_files
 from contracts.settings.sections import (
+    METRICS,
     Evaluate,
     Fetch,
     FineTune,
@@ -151,12 +152,17 @@ def _misfits(params: Params) -> list[Mistake]:
 
 
 def task_misfits(params: Params, task: Task) -> list[Mistake]:
-    """Why the metric or a network of the search space does not fit a task."""
+    """Why the metric, the threshold or a network of the search space does not fit a task."""
     mistakes = []
-    fitting = ("rmse", "mae") if task == "regression" else ("log_loss", "accuracy")
-    metric = params.metric_for(task)
+    fitting = METRICS[task]
+    metric, threshold = params.metric_for(task), params.select.threshold
     if metric not in fitting:
-        mistakes.append(Mistake(("search", "metric"), f"{' or '.join(fitting)} for {task}", repr(metric)))
+        expected = f"one of {', '.join(fitting)} for {task}"
+        mistakes.append(Mistake(("search", "metric"), expected, show(metric) + nearest(metric, fitting)))
+    if task != "binary" and threshold != 0.5:
+        mistakes.append(
+            Mistake(("select", "threshold"), f"0.5 for {task}, which has no second of two classes", show(threshold))
+        )
     for problem in problems_of_space(params.search.space, task):
         name, _, words = problem.partition(": expected ")
         mistakes.append(Mistake(("search", "space", *name.split(".")), words))

@@ -16,7 +16,18 @@ from contracts.settings.space import SearchSpace, Section, continuous
 from contracts.spec import required_hyperparameters
 
 Sampler = Literal["auto", "grid", "random", "tpe", "cmaes", "qmc", "gp", "nsga2"]
-MetricName = Literal["log_loss", "accuracy", "rmse", "mae"]
+MetricName = Literal[
+    "log_loss", "accuracy", "roc_auc", "pr_auc", "brier", "f1", "macro_f1", "balanced_accuracy",
+    "rmse", "mae", "r2", "rmsle", "mape",
+]  # fmt: skip
+OF_CLASSES = ("accuracy", "log_loss", "macro_f1", "roc_auc", "pr_auc", "brier", "balanced_accuracy")
+# The names in `contracts.metrics`, which not every stage imports.
+METRICS: dict[Task, tuple[str, ...]] = {
+    "multiclass": OF_CLASSES,
+    "binary": (*OF_CLASSES, "f1"),
+    "multilabel": (*OF_CLASSES, "f1"),
+    "regression": ("rmse", "mae", "r2", "rmsle", "mape"),
+}
 
 Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -138,6 +149,7 @@ class Select(Section):
     confidence: Fraction
     tolerance: Annotated[float, Field(ge=0, lt=1)]
     incomparable: Literal["replace", "keep"]
+    threshold: Literal["f1", "balanced_accuracy"] | Fraction
     approval: Literal["automatic", "manual"]
     gates: Gates = Gates()
 

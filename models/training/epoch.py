@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from contracts.encoding import predictions_of
+from contracts.metrics import Metric
 from contracts.schema import Schema
 from contracts.spec import Spec
 from models.network import heads
@@ -27,11 +29,13 @@ class EpochTrainer(keras.Model):
     Args:
         uses_xla: compile the steps on full batches with XLA. The last partial batch and the validation run once an
             epoch: compiling each of them takes a third of a second and saves nothing.
+        validation_metric: one that Keras does not compute in batches, for the validation rows alone.
     """
 
     def __init__(
-        self, network: keras.Model, spec: Spec, schema: Schema, train: Split, validation: Split, uses_xla: bool
-    ) -> None:
+        self, network: keras.Model, spec: Spec, schema: Schema, train: Split, validation: Split, uses_xla: bool,
+        validation_metric: Metric | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.uses_xla = uses_xla
         self.network = network
@@ -42,6 +46,7 @@ class EpochTrainer(keras.Model):
         self.data = _to_tensors(schema, train)
         self.validation = _to_tensors(schema, validation)
         names = (MAIN, AUXILIARY) if spec.auxiliary_weight else ()
+        self.schema, self.validation_target, self.validation_metric = schema, validation.target, validation_metric
         self.output_losses = {name: keras.metrics.Mean(f"{name}_loss") for name in names}
 
     def create_variables(self) -> None:
@@ -75,10 +80,7 @@ class EpochTrainer(keras.Model):
         return total
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):  # type: ignore[no-untyped-def]
-        prediction = y_pred[MAIN] if isinstance(y_pred, dict) else y_pred
-        if len(prediction.shape) == 3:
-            prediction = tf.reduce_mean(prediction, axis=1)
-        return super().compute_metrics(x, y, prediction)
+        return super().compute_metrics(x, y, _main(y_pred))
 
     def make_train_function(self, force: bool = False) -> None:
         """Replaces Keras' loop over steps: a call of `train_step` is an epoch."""
@@ -120,8 +122,24 @@ class EpochTrainer(keras.Model):
             rows = slice(first, first + VALIDATION_ROWS)
             self.test_function(tuple(part[rows] for part in self.validation))
         logs = {name: float(value) for name, value in self.get_metrics_result().items()}
+        if self.validation_metric is not None:
+            logs[self.validation_metric.name] = self._value_of(self.validation_metric)
         callbacks.on_test_end(logs)
         return logs
+
+    def _value_of(self, metric: Metric) -> float:
+        if getattr(self, "validation_outputs", None) is None:
+            self.validation_outputs = tf.function(lambda rows: _main(self(rows, training=False)), autograph=False)
+        features = self.validation[0]
+        parts = [features[first : first + VALIDATION_ROWS] for first in range(0, len(features), VALIDATION_ROWS)]
+        outputs = np.concatenate([self.validation_outputs(part) for part in parts])
+        return metric.compute(self.validation_target, predictions_of(self.schema, outputs))
+
+
+def _main(outputs: tf.Tensor) -> tf.Tensor:
+    """The main output, (n_rows, n_outputs): of an ensemble the mean over its members."""
+    main = outputs[MAIN] if isinstance(outputs, dict) else outputs
+    return tf.reduce_mean(main, axis=1) if len(main.shape) == 3 else main
 
 
 def _to_tensors(schema: Schema, split: Split) -> tuple[tf.Tensor, ...]:

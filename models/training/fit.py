@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from contracts.metrics import BY_NAME
 from contracts.schema import Schema
 from contracts.spec import Spec
 from models.network import build, heads
@@ -63,7 +64,7 @@ def fit(
     keras.utils.set_random_seed(seed)
     network = build.build(spec, schema)
     prepare(network)
-    trainer = compile_trainer(network, spec, schema, train, validation, epochs)
+    trainer = compile_trainer(network, spec, schema, train, validation, epochs, monitor)
     name, mode = f"val_{monitor}", "max" if higher_is_better else "min"
     stopping = keras.callbacks.EarlyStopping(name, mode=mode, patience=patience, restore_best_weights=True)
     callbacks = [*optimizers.callbacks(spec, name, mode), _EpochReporter(name, on_epoch), stopping]
@@ -89,15 +90,19 @@ def fit(
 
 
 def compile_trainer(
-    network: keras.Model, spec: Spec, schema: Schema, train: Split, validation: Split, epochs: int
-) -> EpochTrainer:
-    """A trainer with optimizer, loss and metrics."""
+    network: keras.Model, spec: Spec, schema: Schema, train: Split, validation: Split, epochs: int,
+    monitor: str | None = None,
+) -> EpochTrainer:  # fmt: skip
+    """A trainer with optimizer, loss and metrics, among them the validation metric `monitor`."""
     steps = -(-len(train.target) // spec.batch_size)
-    trainer = EpochTrainer(network, spec, schema, train, validation, uses_xla=steps > XLA_MIN_STEPS)
+    metrics = heads.metrics(schema)
+    by_keras = {metric.name for metric in metrics}
+    validation_metric = None if monitor is None or monitor in by_keras else BY_NAME[monitor]
+    trainer = EpochTrainer(network, spec, schema, train, validation, steps > XLA_MIN_STEPS, validation_metric)
     trainer.compile(
         optimizer=optimizers.optimizer(spec, steps, epochs),
         loss=trainer.loss_of_rows,
-        metrics=heads.metrics(schema),
+        metrics=metrics,
         jit_compile=False,  # the trainer compiles the steps itself, see EpochTrainer
     )
     trainer.create_variables()

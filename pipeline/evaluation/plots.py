@@ -37,14 +37,18 @@ def learning_curves(history: Mapping[str, list[float]], metric: str, best_epoch:
 
 def confusion(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
     """Counts of actual against predicted classes."""
-    from sklearn.metrics import ConfusionMatrixDisplay, confusion_matrix
-
-    size = max(4.0, 0.6 * len(schema.classes) + 1.5)
+    n_classes = len(schema.classes)
+    counts = np.zeros((n_classes, n_classes), dtype=int)
+    np.add.at(counts, (y, predictions.argmax(axis=1)), 1)
+    size = max(4.0, 0.6 * n_classes + 1.5)
     figure, axis = plt.subplots(figsize=(size, size), layout="constrained")
-    counts = confusion_matrix(y, predictions.argmax(axis=1), labels=range(len(schema.classes)))
-    ConfusionMatrixDisplay(counts, display_labels=schema.classes).plot(
-        ax=axis, cmap="Blues", colorbar=False, xticks_rotation=45
-    )
+    axis.imshow(counts, cmap="Blues")
+    for (row, column), count in np.ndenumerate(counts):
+        axis.text(
+            column, row, str(count), ha="center", va="center", color="white" if 2 * count > counts.max() else "C0"
+        )
+    axis.set_xticks(range(n_classes), schema.classes, rotation=45)
+    axis.set_yticks(range(n_classes), schema.classes)
     axis.set(xlabel="predicted", ylabel="actual", title=f"{schema.dataset}, test: {len(y)} rows")
     return figure
 

@@ -5,21 +5,25 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from contracts.bundle import BundleDamaged, open_bundle
+from contracts.encoding import encode_target
 from contracts.errors import UserError, nearest
 from contracts.files import md5
-from contracts.metrics import BY_NAME
+from contracts.metrics import BY_NAME, Metric
 from contracts.schema import Schema, load_schema
 from contracts.settings.load import FineTune, Params, task_misfits
 from contracts.settings.space_problems import corner_specs
 from contracts.spec import NETWORK_VERSION, Spec
 from models.network.compatibility import schema_problems
 from models.search.plan import Plan, plan_search
+from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.gates.problems import gate_problems
 from pipeline.paths import Paths
 from pipeline.search.open_choices import complete
+from pipeline.tables import TARGET
 from pipeline.tracking import provenance
 
 PREPARED = {"train": "train.parquet", "validation": "validation.parquet", "schema": "schema.json"}
@@ -33,8 +37,9 @@ def make_plan(params: Params, paths: Paths) -> Plan:
     """
     schema = load_schema(paths.prepared / "schema.json")
     _check_settings(params, schema, paths.prepared / PREPARED["validation"])
-    data_md5 = _digests(paths)
     metric = BY_NAME[params.metric_for(schema.task)]
+    _check_metric(metric, schema, paths)
+    data_md5 = _digests(paths)
     study = study_name(params, metric.name, data_md5)
     n_rows = pq.read_metadata(paths.prepared / PREPARED["train"]).num_rows
     search = params.search.model_copy(update={"space": complete(params.search.space, schema, n_rows)})
@@ -81,6 +86,25 @@ def _check_settings(params: Params, schema: Schema, validation: Path) -> None:
         problems += _fine_tune_problems(params.train.fine_tune, specs, schema)
     if problems:
         raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *dict.fromkeys(problems)]))
+
+
+def _check_metric(metric: Metric, schema: Schema, paths: Paths) -> None:
+    """Refuse a metric that the validation rows do not define."""
+    if not metric.needs:
+        return
+    target = pq.read_table(paths.prepared / PREPARED["validation"], columns=[TARGET])[TARGET].to_pylist()
+    y = encode_target(schema, target)
+    if not np.isnan(metric.compute(y, baseline_predictions(schema, len(y)))):
+        return
+    if schema.picks_one:
+        counts = np.bincount(y, minlength=len(schema.classes))
+        received = ", ".join(f"{count} of {name}" for name, count in zip(schema.classes, counts, strict=True))
+    else:
+        received = f"{len(y)} rows with targets from {np.min(y):g} to {np.max(y):g}"
+    raise UserError(
+        f"search.metric: expected {metric.needs} among the validation rows of {schema.dataset} for {metric.name}, "
+        f"received {received}"
+    )
 
 
 def _class_weight_problems(weights: str | dict[str, float], schema: Schema) -> list[str]:

@@ -2,12 +2,14 @@
 
 import json
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from contracts.bundle import Manifest
 from contracts.files import md5
 from contracts.metrics import bootstrap_intervals, task_metrics
 from contracts.settings.load import Params
+from contracts.thresholds import metric_input
 from pipeline.data.splits import encode_rows
 from pipeline.evaluation import plots
 from pipeline.evaluation.baselines import baseline_predictions
@@ -33,12 +35,13 @@ def run(params: Params, paths: Paths) -> None:
     table = pq.read_table(test_file)
     rows, y = encode_rows(table, schema)
     predictions, settings = predictor.predict(rows), params.evaluate
-    metrics = task_metrics(schema.task)
-    test = {metric.name: metric.compute(y, predictions) for metric in metrics}
-    sampled = (settings.bootstrap_samples, settings.confidence, params.preprocess.seed)
-    intervals = bootstrap_intervals(metrics, y, predictions, *sampled)
     predicted_baseline = baseline_predictions(schema, len(y))
-    baseline = {metric.name: metric.compute(y, predicted_baseline) for metric in metrics}
+    defined = [m for m in task_metrics(schema.task) if not np.isnan(m.compute(y, predicted_baseline))]
+    inputs = {metric: metric_input(metric, predictions, manifest.threshold) for metric in defined}
+    test = {metric.name: metric.compute(y, predicted) for metric, predicted in inputs.items()}
+    sampled = (settings.bootstrap_samples, settings.confidence, params.preprocess.seed)
+    intervals = bootstrap_intervals(inputs, y, *sampled)
+    baseline = {metric.name: metric.compute(y, predicted_baseline) for metric in defined}
     report = {
         "test": test,
         "low": {name: low for name, (low, _) in intervals.items()},
@@ -62,7 +65,7 @@ def run(params: Params, paths: Paths) -> None:
         plots.save(curves, paths.model_plots / "learning_curves.png")
     with optional("the picture of the errors"):
         errors = {"regression": plots.residuals, "multilabel": plots.label_errors}.get(schema.task, plots.confusion)
-        plots.save(errors(schema, y, predictions), paths.model_plots / f"{errors.__name__}.png")
+        plots.save(errors(schema, y, inputs[defined[0]]), paths.model_plots / f"{errors.__name__}.png")
     if schema.classes:
         with optional("the picture of the calibration"):
             plots.save(plots.calibration(schema, y, predictions), paths.model_plots / "reliability.png")
@@ -81,7 +84,7 @@ def run(params: Params, paths: Paths) -> None:
     if run_id is not None:
         with optional("the report in MLflow"):
             runs.log_files(client, run_id, [paths.report, paths.model_card])
-    first = metrics[0].name
+    first = defined[0].name
     low, high = intervals[first]
     interval = f"{settings.confidence:.0%} interval {low:.4g} to {high:.4g}"
     counted = "" if reads is None else f"; these test rows were read {'once' if reads == 1 else f'{reads} times'}"

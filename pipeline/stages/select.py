@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import shutil
 import tempfile
 from dataclasses import replace
@@ -12,25 +11,25 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from contracts.bundle import BundleDamaged, open_bundle
+from contracts.bundle import BundleDamaged, Manifest, open_bundle
 from contracts.errors import UserError
-from contracts.metrics import BY_NAME
+from contracts.metrics import BY_NAME, Metric
 from contracts.schema import Schema, load_schema
 from contracts.settings.load import Params
 from pipeline.data.row_ids import row_ids
 from pipeline.data.splits import encode_rows, read_part
 from pipeline.evaluation import selection
 from pipeline.evaluation.baselines import baseline_predictions
-from pipeline.evaluation.comparison import compare
-from pipeline.evaluation.gates.judge import Validation, Verdict, judge
+from pipeline.evaluation.comparison import Comparison, compare
+from pipeline.evaluation.gates.judge import Validation, judge
 from pipeline.evaluation.gates.problems import gate_problems
-from pipeline.evaluation.selection import Contender, Exclusion
+from pipeline.evaluation.scoring import Scored, score
+from pipeline.evaluation.selection import Contender, Decision, Exclusion
 from pipeline.paths import Paths
 from pipeline.tables import TARGET
 from pipeline.tracking import approval, databases, registry, runs
 from pipeline.tracking.failures import optional
 from pipeline.tracking.lineage import version_tags
-from serving.predictor import Predictor
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -39,65 +38,34 @@ def run(params: Params, paths: Paths) -> None:
     metric = BY_NAME[params.metric_for(schema.task)]
     if problems := gate_problems(params.select.gates, schema, paths.prepared / "validation.parquet"):
         raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *map(str, problems)]))
-    table = pq.read_table(paths.prepared / "validation.parquet")
-    rows, y = encode_rows(table, schema)
-    folders = sorted((path for path in paths.candidates.iterdir() if path.is_dir()), key=lambda path: int(path.name))
-    predictors = [Predictor(folder) for folder in folders]
-    predictions = [predictor.predict(rows) for predictor in predictors]
-    verdicts: list[tuple[Verdict, ...]] = [()] * len(folders)
-    if params.select.gates.model_fields_set:
-        frame = table.drop_columns([TARGET, *([schema.image.name] if schema.image else [])]).to_pandas()
-        others = _references(params, schema, paths, (rows, y)) if params.select.gates.references else {}
-        verdicts = [
-            judge(
-                params.select.gates, folder, predictor, predicted, Validation(frame, rows, y), metric, others,
-                params.select.confidence, params.preprocess.seed,
-            )
-            for folder, predictor, predicted in zip(folders, predictors, predictions, strict=True)
-        ]  # fmt: skip
-    candidates = tuple(
-        replace(_contender(f"candidate {folder.name}", folder, predictor, metric.compute(y, predicted)), verdicts=found)
-        for folder, predictor, predicted, found in zip(folders, predictors, predictions, verdicts, strict=True)
-    )
-    baseline = metric.compute(y, baseline_predictions(schema, len(y)))
+    validation = _validation(schema, paths)
+    baseline = metric.compute(validation.y, baseline_predictions(schema, len(validation.y)))
     client, _ = runs.connect(params.dataset)
-    for candidate, predictor in zip(candidates, predictors, strict=True):
-        if candidate.verdicts:
-            with optional(f"the gates of {candidate.name} in MLflow"):
-                tags = {"gates": "failed" if candidate.failed else "passed"}
-                for verdict in candidate.verdicts:  # a tag's name has a few signs only
-                    tags[re.sub(r"[^\w.\- ]", "_", f"gates.{verdict.gate}")[:250]] = verdict.figure[:5000]
-                runs.log_metrics(client, predictor.manifest.mlflow_run_id, {}, tags)
-    version = registry.champion(client, params.dataset)
     with tempfile.TemporaryDirectory() as scratch:
+        candidates = _candidates(params, schema, paths, validation, metric, Path(scratch))
+        _log_gates(client, candidates)
+        contenders = tuple(candidate.contender for candidate in candidates)
+        version = registry.champion(client, params.dataset)
         champion = comparison = None
+        was_changed = False  # the champion's threshold
         if version is not None:
-            name = f"version {version}"
-            try:
-                bundle = registry.download_bundle(params.dataset, version, Path(scratch))
-                predictor = Predictor(bundle)
-                exclusion = _exclusion(schema, predictor, bundle, predictors[0].manifest.train_md5, paths)
-                champion = _contender(name, bundle, predictor, float("nan"), exclusion)
-            except (BundleDamaged, OSError, registry.MlflowException) as error:
-                champion = Contender(name, Path(), float("nan"), 0, 0, Exclusion.UNREADABLE, str(error))
-            else:
-                if exclusion is None:
-                    predicted = predictor.predict(rows)
-                    champion = replace(champion, value=metric.compute(y, predicted))
-                    best = candidates.index(selection.challenger(metric, candidates, baseline))
-                    comparison = compare(
-                        metric, y, predicted, predictions, best, _n_trainings(params, paths),
-                        params.select.confidence, params.preprocess.seed,
-                    )  # fmt: skip
+            champion, scored, was_changed = _champion(
+                client, version, params, schema, paths, candidates[0].predictor.manifest, validation, metric,
+                Path(scratch),
+            )  # fmt: skip
+            if scored is not None:
+                best = contenders.index(selection.challenger(metric, contenders, baseline))
+                comparison = _compare(params, paths, metric, validation.y, scored, candidates, best)
         try:
-            decision = selection.decide(metric, candidates, champion, baseline, comparison, params.select)
+            decision = selection.decide(metric, contenders, champion, baseline, comparison, params.select)
         except (selection.NothingBeatsBaseline, selection.NothingPassesGates) as error:
             raise UserError(str(error)) from None
-        winner, served, challenger = decision.winner, decision.served(params.select), None
-        if decision.is_new:
+        is_new = decision.is_new or was_changed
+        served, challenger = decision.winner if not is_new else decision.served(params.select), None
+        if is_new:
             with databases.failures_explained():
-                challenger = _register(client, params, paths, winner.bundle)
-                if served is winner:
+                challenger = _register(client, params, paths, decision.winner.bundle)
+                if params.select.approval == "automatic":
                     approval.make_champion(client, params.dataset, challenger, approval.AUTOMATIC, decision.reason)
                     version, challenger = challenger, None
                 else:
@@ -107,16 +75,109 @@ def run(params: Params, paths: Paths) -> None:
             shutil.copytree(served.bundle, paths.bundle)
     report = selection.report(decision) | {"version": version if served else None, "challenger": challenger}
     paths.selection.write_text(json.dumps(_nan_as_null(report), indent=2) + "\n", encoding="utf-8")
-    for line in report["held_back"]:
-        print(f"  {params.dataset}: {line}")
-    if challenger is None:
-        print(f"  {params.dataset}: {winner.name} is served as version {version}: {decision.reason}")
-        return
-    command = f'make approve DATASET={params.dataset} VERSION={challenger} NOTE="…"'
-    waits = f"{winner.name} is version {challenger} and waits for approval: {command}: {decision.reason}"
-    if served is None:
-        raise UserError(f"{waits}. Until then nothing can be served.")
-    print(f"  {params.dataset}: {waits}. Version {version} is served meanwhile.")
+    _tell(params.dataset, decision, served, version, challenger)
+
+
+def _validation(schema: Schema, paths: Paths) -> Validation:
+    table = pq.read_table(paths.prepared / "validation.parquet")
+    rows, y = encode_rows(table, schema)
+    frame = table.drop_columns([TARGET, *([schema.image.name] if schema.image else [])]).to_pandas()
+    return Validation(frame, rows, y)
+
+
+def _candidates(
+    params: Params, schema: Schema, paths: Paths, validation: Validation, metric: Metric, scratch: Path
+) -> list[Scored]:
+    """Every candidate in the order of the ranking, with the verdicts of the gates that are set."""
+    folders = sorted((path for path in paths.candidates.iterdir() if path.is_dir()), key=lambda path: int(path.name))
+    gates, threshold = params.select.gates, params.select.threshold
+    scored = [
+        score(f"candidate {folder.name}", folder, metric, threshold, validation.rows, validation.y, scratch)
+        for folder in folders
+    ]
+    if not gates.model_fields_set:
+        return scored
+    others = _references(metric, schema, paths, validation) if gates.references else {}
+
+    def judged(candidate: Scored) -> Scored:
+        verdicts = judge(
+            gates, candidate.contender.bundle, candidate.predictor, candidate.predictions, validation, metric, others,
+            params.select.confidence, params.preprocess.seed,
+        )  # fmt: skip
+        return replace(candidate, contender=replace(candidate.contender, verdicts=verdicts))
+
+    return [judged(candidate) for candidate in scored]
+
+
+def _references(metric: Metric, schema: Schema, paths: Paths, validation: Validation) -> dict[str, float]:
+    """The validation metric of each of scikit-learn's models, trained on the same rows; none where it is undefined."""
+    from pipeline.evaluation.references import fit_and_score, references
+
+    train, held_out, key = read_part(paths.prepared / "train.parquet", schema), (validation.rows, validation.y), ""
+    fitted = {name: fit_and_score(schema, model, train, held_out) for name, model in references(schema).items()}
+    key = f"val_{metric.name}"
+    return {name: values[key] for name, values in fitted.items() if key in values}
+
+
+def _log_gates(client: registry.MlflowClient, candidates: list[Scored]) -> None:
+    for candidate in candidates:
+        contender = candidate.contender
+        if contender.verdicts:
+            with optional(f"the gates of {contender.name} in MLflow"):
+                tags = {"gates": "failed" if contender.failed else "passed"}
+                tags |= {f"gates.{verdict.gate}"[:250]: verdict.figure[:5000] for verdict in contender.verdicts}
+                runs.log_metrics(client, candidate.predictor.manifest.mlflow_run_id, {}, tags)
+
+
+def _champion(
+    client: registry.MlflowClient, version: str, params: Params, schema: Schema, paths: Paths, candidates: Manifest,
+    validation: Validation, metric: Metric, scratch: Path,
+) -> tuple[Contender, Scored | None, bool]:  # fmt: skip
+    """The champion; the same with its predictions where a comparison is fair; and whether its threshold has changed."""
+    name = f"version {version}"
+    try:
+        bundle = registry.download_bundle(params.dataset, version, scratch)
+        manifest, known = open_bundle(bundle)
+        exclusion = _exclusion(schema, manifest, known, bundle, candidates.train_md5, paths)
+        if exclusion is not None:
+            value = float("nan")
+            return Contender(name, bundle, value, manifest.n_parameters, manifest.trial, exclusion), None, False
+        scored = score(name, bundle, metric, params.select.threshold, validation.rows, validation.y, scratch)
+    except (BundleDamaged, OSError, registry.MlflowException) as error:
+        return Contender(name, Path(), float("nan"), 0, 0, Exclusion.UNREADABLE, str(error)), None, False
+    return scored.contender, scored, scored.contender.bundle != bundle
+
+
+def _compare(
+    params: Params, paths: Paths, metric: Metric, y: np.ndarray, champion: Scored, candidates: list[Scored], best: int
+) -> Comparison:
+    with (paths.candidates / "trials.csv").open(newline="", encoding="utf-8") as file:
+        n_trainings = params.train.restarts * sum(1 for _ in csv.DictReader(file))
+    predictions = [candidate.judged for candidate in candidates]
+    confidence, seed = params.select.confidence, params.preprocess.seed
+    return compare(metric, y, champion.judged, predictions, best, n_trainings, confidence, seed)
+
+
+def _exclusion(
+    schema: Schema, manifest: Manifest, known: Schema, bundle: Path, train_md5: str, paths: Paths
+) -> Exclusion | None:
+    """Why no fair comparison with a champion is possible.
+
+    Args:
+        manifest: the champion's, as its schema and `bundle`, as downloaded.
+        train_md5: of the train rows of the candidates.
+    """
+    if [(f.name, f.kind) for f in known.features] != [(f.name, f.kind) for f in schema.features]:
+        return Exclusion.FEATURES
+    if known.classes != schema.classes:
+        return Exclusion.CLASSES
+    if manifest.train_md5 == train_md5:
+        return None
+    trained_on = registry.trained_on(bundle)
+    if trained_on is None:
+        return Exclusion.UNKNOWN_ROWS
+    now = row_ids(pq.read_table(paths.prepared / "validation.parquet"))
+    return Exclusion.TRAINED_ON if np.isin(now, trained_on).any() else None
 
 
 def _register(client: registry.MlflowClient, params: Params, paths: Paths, bundle: Path) -> str:
@@ -129,48 +190,25 @@ def _register(client: registry.MlflowClient, params: Params, paths: Paths, bundl
     return registry.register_bundle(client, params.dataset, bundle, trained_on, settings, tags)
 
 
-def _contender(
-    name: str, bundle: Path, predictor: Predictor, value: float, exclusion: Exclusion | None = None
-) -> Contender:
-    manifest = predictor.manifest
-    return Contender(name, bundle, value, manifest.n_parameters, manifest.trial, exclusion)
+def _tell(
+    dataset: str, decision: Decision, served: Contender | None, version: str | None, challenger: str | None
+) -> None:
+    """Print what was decided.
 
-
-def _references(
-    params: Params, schema: Schema, paths: Paths, validation: tuple[np.ndarray, np.ndarray]
-) -> dict[str, float]:
-    """The validation metric of each of scikit-learn's models, trained on the same rows; NaN where it has none."""
-    from pipeline.evaluation.references import fit_and_score, references
-
-    metric, train = params.metric_for(schema.task), read_part(paths.prepared / "train.parquet", schema)
-    fitted = {name: fit_and_score(schema, model, train, validation) for name, model in references(schema).items()}
-    return {name: values[f"val_{metric}"] for name, values in fitted.items() if f"val_{metric}" in values}
-
-
-def _n_trainings(params: Params, paths: Paths) -> int:
-    """Among how many trained networks the candidates were chosen."""
-    with (paths.candidates / "trials.csv").open(newline="", encoding="utf-8") as file:
-        return params.train.restarts * sum(1 for _ in csv.DictReader(file))
-
-
-def _exclusion(schema: Schema, champion: Predictor, bundle: Path, train_md5: str, paths: Paths) -> Exclusion | None:
-    """Why no fair comparison with a champion is possible.
-
-    Args:
-        bundle: the champion's, as downloaded.
-        train_md5: of the train rows of the candidates.
+    Raises:
+        UserError: nothing can be served before a person approves the winner.
     """
-    if [(f.name, f.kind) for f in champion.schema.features] != [(f.name, f.kind) for f in schema.features]:
-        return Exclusion.FEATURES
-    if champion.schema.classes != schema.classes:
-        return Exclusion.CLASSES
-    if champion.manifest.train_md5 == train_md5:
-        return None
-    trained_on = registry.trained_on(bundle)
-    if trained_on is None:
-        return Exclusion.UNKNOWN_ROWS
-    now = row_ids(pq.read_table(paths.prepared / "validation.parquet"))
-    return Exclusion.TRAINED_ON if np.isin(now, trained_on).any() else None
+    name, reason = decision.winner.name, decision.reason
+    for line in selection.held_back(decision.candidates):
+        print(f"  {dataset}: {line}")
+    if challenger is None:
+        print(f"  {dataset}: {name} is served as version {version}: {reason}")
+        return
+    command = f'make approve DATASET={dataset} VERSION={challenger} NOTE="…"'
+    waits = f"{name} is version {challenger} and waits for approval: {command}: {reason}"
+    if served is None:
+        raise UserError(f"{waits}. Until then nothing can be served.")
+    print(f"  {dataset}: {waits}. Version {version} is served meanwhile.")
 
 
 def _nan_as_null(value: Any) -> Any:

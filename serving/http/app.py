@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,7 @@ from serving.protocols.routes import InfoRoute, info_routes, predict_routes
 from serving.settings import Settings
 
 THREADS = 2  # large bodies in work at once: one runs Python, one may be in the model; more only take memory
+BULK_BYTES = 2**20  # of a body that does not keep others waiting: a JSON parser keeps the interpreter for 5 ms
 BULK_PIXELS = 2**22  # of the pictures of a request that do not keep others waiting: 60 ms
 MAX_PIXELS = 2**29  # of a request in all: 32 pictures of 4096 by 4096, or one in 32 scans; 10 s
 
@@ -36,7 +38,10 @@ def make_app(model: ServedModel, settings: Settings, swagger: Path, report: Path
         swagger: the folder with Swagger UI's files.
         report: the model's report, which may be absent.
     """
-    lanes = (Lane(ThreadPoolExecutor(THREADS), BULK_PIXELS), Lane(ThreadPoolExecutor(1), MAX_PIXELS))
+    lanes = (
+        Lane(ThreadPoolExecutor(THREADS), BULK_BYTES, BULK_PIXELS),
+        Lane(ThreadPoolExecutor(1), math.inf, MAX_PIXELS),
+    )
     endpoints = {route.path: PredictEndpoint(model, settings, lanes, route) for route in predict_routes(model)}
     routes: list[BaseRoute] = [Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()]
     description = ModelResponse(orjson.dumps(describe(model)))

@@ -24,18 +24,23 @@ MAX_INLINE_PIXELS = 2**17  # of its pictures, a millisecond or two
 
 
 class Lane(NamedTuple):
-    """Threads for requests whose pictures have at most that many pixels."""
+    """Threads for requests of at most that many bytes, decompressed, and that many pixels in their pictures."""
 
     threads: ThreadPoolExecutor
+    max_bytes: float
     max_pixels: int
+
+
+class _BytesExceeded(Exception):
+    """The body has more bytes than the lane takes."""
 
 
 class PredictEndpoint:
     """The ASGI application of one route. Turns a `Problem` into its response.
 
     Args:
-        lanes: from fast to slow. A request moves on when its pictures have too many pixels, so that those who send
-            small ones do not wait for large ones.
+        lanes: from fast to slow. A request moves on when it has too many bytes, or its pictures too many pixels, so
+            that those who send small ones do not wait for large ones.
     """
 
     def __init__(self, model: ServedModel, settings: Settings, lanes: Sequence[Lane], route: PredictRoute) -> None:
@@ -61,9 +66,11 @@ class PredictEndpoint:
         query = scope["query_string"] if route.takes_query else b""
         explains = b"explain" in query
 
-        def answer(max_pixels: int) -> ModelResponse:
+        def answer(max_bytes: float, max_pixels: int) -> ModelResponse:
+            content = body if encoding is None else decompress(body, encoding, settings)
+            if len(content) > max_bytes:
+                raise _BytesExceeded
             with limited_pixels(max_pixels):
-                content = body if encoding is None else decompress(body, encoding, settings)
                 if route.takes_headers:
                     return route.handler(self._model, content, media_type, Headers(scope=scope))
                 if query:
@@ -72,7 +79,7 @@ class PredictEndpoint:
 
         if len(body) <= MAX_INLINE_BYTES and encoding is None and not explains:
             with contextlib.suppress(PixelsExceeded):
-                return answer(MAX_INLINE_PIXELS)
+                return answer(MAX_INLINE_BYTES, MAX_INLINE_PIXELS)
         try:
             async with asyncio.timeout(settings.timeout):
                 # Explanations may take long: they wait for each other, and nobody else does.
@@ -81,10 +88,13 @@ class PredictEndpoint:
             detail = f"no answer within {settings.timeout:g} seconds"
             raise Problem(504, detail, headers={"Retry-After": "1"}) from None
 
-    async def _answer_in_thread(self, answer: Callable[[int], ModelResponse], lanes: Sequence[Lane]) -> ModelResponse:
+    async def _answer_in_thread(
+        self, answer: Callable[[float, int], ModelResponse], lanes: Sequence[Lane]
+    ) -> ModelResponse:
+        loop = asyncio.get_running_loop()
         for lane in lanes:
-            with contextlib.suppress(PixelsExceeded):
-                return await asyncio.get_running_loop().run_in_executor(lane.threads, answer, lane.max_pixels)
+            with contextlib.suppress(_BytesExceeded, PixelsExceeded):
+                return await loop.run_in_executor(lane.threads, answer, lane.max_bytes, lane.max_pixels)
         limit = f"at most {self._lanes[-1].max_pixels} pixels, times the scans of a JPEG, in a request"
         raise Problem(413, f"expected pictures of {limit}, received more")
 

@@ -165,7 +165,7 @@ def _response(
     for name, binary in requested.items():
         values: Any = predictions
         if name == "label":
-            values = [model.schema.labels[code] for code in predictions.argmax(axis=1).tolist()]
+            values = [model.schema.labels[code] for code in model.decide(predictions).tolist()]
             if label_type(model) != "BYTES":
                 values = np.array(values)
         shape = [len(predictions), 1 if name == "label" else len(model.outputs)]

@@ -28,7 +28,7 @@ def predict(model: ServedModel, body: bytes, media_type: MediaType, query: bytes
             raise Problem(400, '$.instances: expected {"instances": [...]}, received no such key')
         rows = model.validator.validate_instances(document["instances"], "$.instances")
     values = model.predict(rows)
-    predictions = prediction_objects(model.schema, values)
+    predictions = prediction_objects(model.schema, values, model.manifest.threshold)
     if options.confidence is not None:
         add_sets(model, predictions, values, options.confidence)
     if options.explain:

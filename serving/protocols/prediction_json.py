@@ -4,16 +4,18 @@ from typing import Any
 
 import numpy as np
 
+from contracts.encoding import decide
 from contracts.schema import NumericTarget, Schema
 
 LABEL_THRESHOLD = 0.5  # a multilabel model predicts the labels with at least this probability
 
 
-def prediction_objects(schema: Schema, predictions: np.ndarray) -> list[dict[str, Any]]:
+def prediction_objects(schema: Schema, predictions: np.ndarray, threshold: float | None = None) -> list[dict[str, Any]]:
     """One object per row: `value`, `values` by name, or a `label` or `labels` with `probabilities`.
 
     Args:
         predictions: shape (n_rows, n_outputs), in the order of `schema.outputs`.
+        threshold: see `contracts.encoding.decide`.
     """
     if isinstance(schema.target, NumericTarget):
         return [{"value": value} for value in predictions[:, 0].tolist()]
@@ -24,7 +26,7 @@ def prediction_objects(schema: Schema, predictions: np.ndarray) -> list[dict[str
         return [
             {"labels": [name for name, p in row.items() if p >= LABEL_THRESHOLD], "probabilities": row} for row in rows
         ]
-    codes = predictions.argmax(axis=1).tolist()
+    codes = decide(predictions, threshold).tolist()
     return [
         {"label": schema.labels[code], "probability": row[schema.classes[code]], "probabilities": row}
         for code, row in zip(codes, rows, strict=True)

@@ -109,7 +109,8 @@ def test_the_metric_follows_the_task_unless_it_is_named() -> None:
         ("search.trial_timeout", 0, "expected greater than 0, received 0"),
         ("search.scheduler", "host:8786", "expected null or the address of a Dask scheduler, as tcp://host:8786, "
          "received 'host:8786'"),
-        ("search.metric", "acuracy", "expected one of auto, log_loss, accuracy, rmse, mae, "
+        ("search.metric", "acuracy", "expected one of auto, log_loss, accuracy, roc_auc, "
+         "pr_auc, brier, f1, macro_f1, balanced_accuracy, rmse, mae, r2, rmsle, mape, "
          "received 'acuracy'; did you mean 'accuracy'?"),
         ("search.pruner", "medain", "expected one of auto, none, median, successive_halving, hyperband, patient, "
          "threshold, wilcoxon, received 'medain'; did you mean 'median'?"),
@@ -154,7 +155,12 @@ def test_a_wrong_value_of_one_dataset_names_that_datasets_file(params, where: st
         ("search.n_trials", None, "search: expected a number for n_trials or timeout or both, received null for both"),
         ("search.sampler", "grid", "search: expected a step for the range of learning_rate, or choices, because "
          "sampler is grid"),
-        ("search.metric", "rmse", "search.metric: expected log_loss or accuracy for multiclass, received 'rmse'"),
+        ("search.metric", "rmse", "search.metric: expected one of accuracy, log_loss, macro_f1, roc_auc, pr_auc, "
+         "brier, balanced_accuracy for multiclass, received 'rmse'"),
+        ("search.metric", "f1", "search.metric: expected one of accuracy, log_loss, macro_f1, roc_auc, pr_auc, brier, "
+         "balanced_accuracy for multiclass, received 'f1'"),
+        ("select.threshold", "f1", "select.threshold: expected 0.5 for multiclass, which has no second of two classes, "
+         "received 'f1'"),
         ("preprocess.test_fraction", 0.9, "preprocess: expected test_fraction + validation_fraction below 1, so that "
          "rows are left to train on"),
         ("data.task", "multiclas", "data.task: expected one of multiclass, binary, multilabel, regression, "

@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 import models.training.fit
+from contracts.encoding import predictions_of
+from contracts.metrics import BY_NAME
 from contracts.settings.load import Train
 from models.network import build, heads
 from models.search import train_trial
@@ -205,6 +207,21 @@ def test_the_weights_of_the_best_epoch_are_kept_also_with_averaged_weights(spec_
         kept = fitted.history["val_log_loss"][fitted.best_epoch]
         assert np.mean(-np.log(p)) == pytest.approx(kept, rel=1e-4)
         assert kept == min(fitted.history["val_log_loss"])
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "family"),
+    [("binary", "roc_auc", "sequential"), ("multiclass", "pr_auc", "ensemble"), ("regression", "mape", "wide_deep")],
+)
+def test_a_metric_that_keras_does_not_have_decides_like_any_other(task, name, family, spec_of, data_of):
+    (schema, split), metric = data_of(task), BY_NAME[name]
+    spec = spec_of(family=family, members=3, learning_rate=0.1)
+    direction = {"monitor": name, "higher_is_better": metric.higher_is_better}
+    fitted = fit(spec, schema, split, split, epochs=4, patience=4, seed=0, **direction)
+    values = fitted.history[f"val_{name}"]
+    predictions = predictions_of(schema, np.asarray(fitted.network(split.features)))
+    assert values[fitted.best_epoch] == (max if metric.higher_is_better else min)(values)
+    assert metric.compute(split.target, predictions) == pytest.approx(values[fitted.best_epoch], rel=1e-4)
 
 
 @pytest.mark.parametrize("family", ["sequential", "ensemble"])

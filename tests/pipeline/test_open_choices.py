@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from contracts.errors import UserError
 from contracts.settings.load import Choices, Source, load_params
 from models.search.plan import resolve_epochs
 from pipeline.data.schema_inference import infer_schema
@@ -34,6 +35,29 @@ def space_of(tmp_path: Path):
         return make_plan(params.model_copy(update={"search": search}), paths).search.space
 
     return planned
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "target", "told"),
+    [
+        ("diabetes", "mape", [0.0, 2.0] * 10, "expected targets other than 0 among the validation rows of diabetes for "
+         "mape, received 20 rows with targets from 0 to 2"),
+        ("diabetes", "rmsle", [-1.0, 2.0] * 10, "expected targets of 0 or more among the validation rows of diabetes "
+         "for rmsle, received 20 rows with targets from -1 to 2"),
+        ("breast_cancer", "roc_auc", ["no"] * 20, "expected rows of every class among the validation rows of "
+         "breast_cancer for roc_auc, received 20 of no, 0 of yes"),
+    ],
+)  # fmt: skip
+def test_a_metric_that_the_validation_rows_do_not_define_is_refused(tmp_path, dataset, name, target, told) -> None:
+    params, paths = load_params(ROOT / "params.yaml", dataset), Paths(dataset, tmp_path)
+    paths.prepared.mkdir(parents=True)
+    rows = pa.table({"a": np.arange(20.0), TARGET: [*target[:-1], "yes"] if dataset == "breast_cancer" else target})
+    infer_schema(dataset, params.source, rows, "md5").save(paths.prepared / "schema.json")
+    for part in ("train", "validation"):
+        write_rows(paths.prepared / f"{part}.parquet", pa.table({"a": np.arange(20.0), TARGET: target}))
+    search = params.search.model_copy(update={"metric": name})
+    with pytest.raises(UserError, match=f"search.metric: {told}"):
+        make_plan(params.model_copy(update={"search": search}), paths)
 
 
 def either(*choices: str) -> Choices:

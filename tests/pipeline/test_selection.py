@@ -10,7 +10,9 @@ from pipeline.evaluation.comparison import Comparison
 from pipeline.evaluation.selection import Contender, Decision, Exclusion, NothingBeatsBaseline, decide, report
 
 ACCURACY, RMSE = BY_NAME["accuracy"], BY_NAME["rmse"]
-RULE = Select(minimum_gain=0.0, confidence=0.95, tolerance=0.01, incomparable="replace", approval="automatic")
+RULE = Select(
+    minimum_gain=0.0, confidence=0.95, tolerance=0.01, incomparable="replace", threshold=0.5, approval="automatic"
+)
 CERTAIN = Comparison(gain=0.1, low=0.05, high=0.15, p_value=0.001)
 CHANCE = Comparison(gain=0.002, low=-0.1, high=0.1, p_value=0.4)
 EQUAL = Comparison(gain=0.0, low=-0.001, high=0.001, p_value=1.0)

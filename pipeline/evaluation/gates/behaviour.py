@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from contracts.encoding import encode
+from contracts.encoding import decide, encode
 from contracts.schema import CategoricalFeature, NumericFeature, Schema
 from contracts.settings.gates import Case, Invariance, Monotonicity
 from serving.predictor import Predictor
@@ -37,27 +37,25 @@ def wrong_cases(predictor: Predictor, cases: Sequence[Case]) -> list[str]:
     rows = pd.DataFrame([{f.name: case.row.get(f.name) for f in schema.features} for case in cases])
     wrong = []
     for number, (case, answer) in enumerate(zip(cases, _answers(predictor, rows), strict=True)):
-        received, expected, right = _compared(schema, case, answer)
+        received, expected, right = _compared(predictor, case, answer)
         if not right:
             wrong.append(f"case {number}: answered {received}, expected {expected}")
     return wrong
 
 
-def _compared(schema: Schema, case: Case, answer: np.ndarray) -> tuple[str, str, bool]:
+def _compared(predictor: Predictor, case: Case, answer: np.ndarray) -> tuple[str, str, bool]:
     """An answer, the expected one, and whether they agree."""
+    schema = predictor.schema
     if not schema.classes:
         low, high = (-np.inf if case.low is None else case.low), (np.inf if case.high is None else case.high)
         return f"{answer[0]:.4g}", f"{low:g} to {high:g}", bool(low <= answer[0] <= high)
     if schema.picks_one:
-        received = schema.classes[int(answer.argmax())]
-        return repr(received), repr(case.answer), received == str(case.answer) or _label(schema, answer) == case.answer
+        (code,) = decide(answer[None], predictor.manifest.threshold)
+        received = schema.classes[code]
+        return repr(received), repr(case.answer), received == str(case.answer) or schema.labels[code] == case.answer
     labels = [name for name, p in zip(schema.classes, answer, strict=True) if p >= LABEL_THRESHOLD]
     assert isinstance(case.answer, list)
     return str(labels), str(case.answer), set(labels) == set(case.answer)
-
-
-def _label(schema: Schema, answer: np.ndarray) -> Any:
-    return schema.labels[int(answer.argmax())]
 
 
 def _values_of(schema: Schema, column: str) -> Sequence[Any]:

@@ -12,6 +12,7 @@ from scipy.stats import t as student
 
 from contracts.metrics import BY_NAME, Metric, bootstrap_intervals
 from contracts.settings.gates import Gates, WorstSlices
+from contracts.thresholds import metric_input
 from pipeline.evaluation.calibration import calibration_error
 from pipeline.evaluation.gates.behaviour import largest_break, largest_change, wrong_cases
 from pipeline.evaluation.gates.groups import groups_of, rows_of
@@ -57,6 +58,9 @@ def judge(
     """
     y, changed = validation.y, validation.frame.iloc[:CHANGED_ROWS]
 
+    def judged(name: str) -> np.ndarray:
+        return metric_input(BY_NAME[name], predictions, predictor.manifest.threshold)
+
     def reached(gate: str, name: str, value: float, limit: float, what: str, where: str = "") -> Verdict:
         expected = f"{'at least' if BY_NAME[name].higher_is_better else 'at most'} {limit:g}"
         passed = value == value and not BY_NAME[name].better(limit, value)
@@ -67,16 +71,16 @@ def judge(
 
     def verdicts() -> Iterator[Verdict]:
         for name, limit in gates.values.items():
-            yield reached(f"values.{name}", name, BY_NAME[name].compute(y, predictions), limit, name)
-        bounded = tuple(BY_NAME[name] for name in gates.bounds)
-        intervals = bootstrap_intervals(bounded, y, predictions, DRAWS, confidence, seed) if bounded else {}
+            yield reached(f"values.{name}", name, BY_NAME[name].compute(y, judged(name)), limit, name)
+        bounded = {BY_NAME[name]: judged(name) for name in gates.bounds}
+        intervals = bootstrap_intervals(bounded, y, DRAWS, confidence, seed) if bounded else {}
         for name, limit in gates.bounds.items():
             low, high = intervals[name]
             end = low if BY_NAME[name].higher_is_better else high
             what = f"the worse end of the {confidence:.0%} interval of {name}"
             yield reached(f"bounds.{name}", name, end, limit, what)
         for name, other in references.items():
-            value = metric.compute(y, predictions)
+            value = metric.compute(y, judged(metric.name))
             compared = f"{metric.name} {value:.4g}, expected better than {other:.4g}"
             yield Verdict(f"references.{name}", metric.better(value, other), compared)
         if gates.calibration_error is not None:
@@ -84,11 +88,11 @@ def judge(
             yield at_most("calibration_error", error, gates.calibration_error, "expected calibration error")
         for group in gates.slices:
             rows = rows_of(group, validation.frame[group.column])
-            value = BY_NAME[group.metric].compute(y[rows], predictions[rows])
+            value = BY_NAME[group.metric].compute(y[rows], judged(group.metric)[rows])
             where = f" on {rows.sum()} rows"
             yield reached(f"slices.{group}", group.metric, value, group.limit, group.metric, where)
         if gates.worst_slices is not None:
-            yield _worst(gates.worst_slices, predictor, predictions, validation, confidence)
+            yield _worst(gates.worst_slices, predictor, judged(gates.worst_slices.metric), validation, confidence)
         for rule in gates.invariant:
             change = largest_change(predictor, changed, rule)
             yield at_most(f"invariant.{rule.column}", change, rule.most, "the largest change of an answer is")
