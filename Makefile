@@ -202,8 +202,9 @@ bench-search: $(PEER)  ## Keras Tuner beside our search, and test functions [BEN
 	python -m bench.search --seconds $(or $(BENCH_SECONDS),120) --seeds $(or $(SEEDS),1 2 3)
 
 .PHONY: bench-gate
-bench-gate: $(READY)  ## how often noise is promoted and a better model found, simulated
+bench-gate: $(READY)  ## how often noise is promoted and a better model found, simulated; coverage and calibration over 20 splits
 	python -m bench.gate
+	python -m bench.intervals
 
 .PHONY: bench-explain
 bench-explain: $(READY) var/bench-explain/.ready  ## explanations beside shap's KernelExplainer, for what artifacts/ holds

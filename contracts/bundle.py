@@ -5,6 +5,7 @@ model.keras     for fine-tuning and another export
 schema.json     the frozen schema
 history.csv     losses and metrics of every epoch
 background.npy  a few encoded train rows, with which a row is compared to explain its prediction; tables only
+conformal.npy   scores of the validation rows, for prediction sets and intervals
 manifest.json   provenance, validation metrics, and the sha256 of every other file
 """
 
@@ -23,8 +24,25 @@ BACKGROUND = "background.npy"  # absent in older bundles and for images
 REQUIRED = ("model.onnx", "schema.json")  # without which a bundle gives no prediction
 
 
+class Calibration(BaseModel):
+    """What the logits of a network were multiplied by and shifted by, one for all classes or one for each label.
+
+    The log losses are those of the validation rows, as trained, and by calibrations of the other folds' rows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+    log_loss_before: float
+    log_loss_cross_fitted: float
+
+
 class Manifest(BaseModel):
-    """The provenance of a bundle. `files` maps each file name to the sha256 of its content."""
+    """The provenance of a bundle. `files` maps each file name to the sha256 of its content.
+
+    `calibration` is None where the probabilities are those of the trained network.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,6 +62,7 @@ class Manifest(BaseModel):
     git_revision: str
     mlflow_run_id: str
     versions: dict[str, str]
+    calibration: Calibration | None = None
     files: dict[str, str] = {}
 
 

@@ -5,10 +5,10 @@ are tried. It needs no port.
 """
 
 import asyncio
-import json
+import sys
 from typing import Any
 
-import httpx
+import orjson
 
 from contracts.schema import load_schema
 from serving.service import BENTO, Prediction
@@ -17,11 +17,21 @@ from serving.service import BENTO, Prediction
 async def main() -> None:
     schema = load_schema(BENTO / "bundle/schema.json")
     instance = schema.sample if schema.image is None else schema.sample[schema.image.name]
+    body, sent = orjson.dumps({"instances": [instance]}), []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message.get("body", b""))
+
     service: Any = Prediction  # BentoML's decorator makes a service of the class
-    transport = httpx.ASGITransport(service.to_asgi())
-    async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
-        answer = await client.post(f"/v1/models/{schema.dataset}:predict", json={"instances": [instance]})
-    print(json.dumps(answer.json()))
+    scope = {
+        "type": "http", "method": "POST", "path": f"/v1/models/{schema.dataset}:predict", "query_string": b"",
+        "headers": [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())],
+    }  # fmt: skip
+    await service.to_asgi()(scope, receive, send)
+    sys.stdout.buffer.write(b"".join(sent))
 
 
 if __name__ == "__main__":

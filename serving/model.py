@@ -43,6 +43,7 @@ class ServedModel:
         self.outputs = self.schema.outputs
         self.metrics = metrics
         self._predictor, self._timeout = predictor, timeout
+        self.conformal_scores = predictor.conformal_scores
         self.not_ready_reason = self._check_sample(expected)
 
     def predict(self, rows: EncodedRows) -> np.ndarray:

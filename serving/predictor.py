@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 
 from contracts.bundle import BACKGROUND, BundleDamaged, Manifest, open_bundle
+from contracts.conformal import load_scores
 from contracts.schema import NumericTarget, Schema
 
 BULK_ROWS = 256  # from this number of rows on, a second thread is worth waking
@@ -25,6 +26,7 @@ class Predictor:
         self.manifest: Manifest
         self.schema: Schema
         self.manifest, self.schema = open_bundle(folder)
+        self.conformal_scores = load_scores(folder)
         self._session = self._bulk_session = _session(folder, 1)
         if bulk_threads != 1:
             self._bulk_session = _session(folder, bulk_threads)

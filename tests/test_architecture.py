@@ -185,10 +185,14 @@ def test_dvc_deps_cover_what_a_stage_imports(stage: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_dvc_deps_name_no_module_that_is_not_used(stage: str) -> None:
     deps = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][stage]["deps"]
-    # What a registered model or a Bento takes along without this process importing it.
+    # What a registered model, a Bento or another process uses without this process importing it.
     travels = {
+        "train": {"contracts/conformal.py"},  # the processes that train import it
         "select": {"serving/mlflow_model.py"},
-        "package": {"serving/service.py", *(f"contracts/{name}.py" for name in ("bundle", "encoding", "schema"))},
+        "package": {
+            "serving/service.py",
+            *(f"contracts/{name}.py" for name in ("bundle", "conformal", "encoding", "schema")),
+        },
     }
     reached = reached_from(f"pipeline/stages/{stage}.py") | travels.get(stage, set())
     unused = {dep for dep in deps if dep.startswith(OURS) and not any(name.startswith(dep) for name in reached)}

@@ -10,18 +10,23 @@ from models.training.runtime import use_threads  # first: imports TensorFlow qui
 import keras
 import numpy as np
 
+from contracts import conformal
+from contracts.bundle import Calibration
 from contracts.files import write_atomically
-from contracts.schema import load_schema
+from contracts.schema import Schema, load_schema
 from contracts.spec import Spec
 from models.search.trial import TrialResult, TrialTask
+from models.training.calibration import apply_calibration, fit_calibration, member_probabilities
 from models.training.class_weights import apply_class_weights
-from models.training.data import Data
+from models.training.data import Data, Split
 from models.training.export import ExportFailed, export
 from models.training.fine_tuning import reuse_layers
 from models.training.fit import Fitted, fit
 from models.training.latency import latency
 
 SEEDS_APART = 1_000_003  # between the initialisations of a trial, more than between any two trials
+
+COMPARED_ROWS = 256  # on which graphs are compared and timed
 
 OnEpoch = Callable[[int, float], None]  # takes an epoch or a fold, from 0, and a value; raises to end the trial
 
@@ -84,26 +89,44 @@ def _result(task: TrialTask, fitted: Fitted, started: float, value: float, best_
 
 def _first_rows(data: Data) -> np.ndarray:
     """The first validation rows, on which graphs are compared and timed."""
-    return np.array(data.split("validation").features[:256])
+    return np.array(data.split("validation").features[:COMPARED_ROWS])
 
 
-def export_all(saved: list[Path], folders: list[Path], data: Data, on_epoch: OnEpoch) -> list[str | None]:
-    """Export trained networks; the graphs are compared on the first validation rows.
+def export_all(
+    saved: list[Path], folders: list[Path], data: Data, calibrate: bool, on_epoch: OnEpoch
+) -> list[Calibration | str | None]:
+    """Export trained networks with their conformal scores; the graphs are compared on the first validation rows.
+
+    Args:
+        calibrate: whether probabilities may be calibrated on the validation rows.
 
     Returns:
-        for each network why it cannot be exported, or None.
+        for each network how it was calibrated, None where it was not, or why it cannot be exported.
     """
     use_threads(0)
-    rows = _first_rows(data)
-    return [_export(path, folder, rows) for path, folder in zip(saved, folders, strict=True)]
+    schema = load_schema(data.schema)
+    return [
+        _export(path, folder, schema, data.split("validation"), calibrate and schema.task != "regression")
+        for path, folder in zip(saved, folders, strict=True)
+    ]
 
 
-def _export(saved: Path, folder: Path, rows: np.ndarray) -> str | None:
+def _export(saved: Path, folder: Path, schema: Schema, validation: Split, calibrate: bool) -> Calibration | str | None:
+    network = keras.models.load_model(saved, compile=False)
+    calibration = None
+    if calibrate:
+        calibration = fit_calibration(member_probabilities(network, validation.features), validation.target)
+        if calibration is not None:
+            apply_calibration(network, calibration)
     try:
-        export(keras.models.load_model(saved, compile=False), folder, rows)
+        export(network, folder, np.array(validation.features[:COMPARED_ROWS]))
     except ExportFailed as error:
         return str(error)
-    return None
+    predictions = member_probabilities(network, validation.features).mean(axis=1)
+    if schema.task == "binary":
+        predictions = np.concatenate([1 - predictions, predictions], axis=1)
+    np.save(folder / conformal.FILE, conformal.conformal_scores(schema, validation.target, predictions))
+    return calibration
 
 
 def _best_of_restarts(task: TrialTask, first: int, on_epoch: OnEpoch) -> tuple[Fitted, tuple[float, ...]]:

@@ -1,1 +1,1 @@
-"""Baselines, reference models, selection and plots. Imports `pipeline.data`."""
+"""Baselines, reference models, gates, selection, calibration, coverage and plots. Imports `pipeline.data`."""

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from contracts.schema import Schema
+from pipeline.evaluation.calibration import reliability
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
@@ -57,6 +58,18 @@ def label_errors(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figu
     axis.barh(schema.classes, positives, left=negatives, label="false positives")
     axis.set(xlabel="rows", title=f"{schema.dataset}, test: {len(y)} rows")
     axis.legend()
+    return figure
+
+
+def calibration(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
+    """The frequency by promised probability, with two standard errors; on the diagonal both are the same."""
+    promised, frequency, counts = reliability(y, predictions)
+    figure, axis = plt.subplots(figsize=(4.5, 4.2), layout="constrained")
+    axis.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    axis.errorbar(promised, frequency, 2 * np.sqrt(frequency * (1 - frequency) / counts), fmt="o-", markersize=4)
+    of_what = "of the predicted class" if schema.task == "multiclass" else "predicted"
+    axis.set(xlabel=f"probability {of_what}", ylabel="frequency", title=f"{schema.dataset}, test: {len(y)} rows")
+    axis.grid(alpha=0.3)
     return figure
 
 

@@ -51,12 +51,12 @@ def fit_and_score(
     started = time.perf_counter()
     model.fit(*train)
     seconds = time.perf_counter() - started
-    predictions = _predictions(schema, model, validation[0])
+    predictions = predictions_of(schema, model, validation[0])
     values = {metric.name: metric.compute(validation[1], predictions) for metric in task_metrics(schema.task)}
     return {**{f"val_{name}": value for name, value in values.items() if value == value}, "seconds": seconds}
 
 
-def _predictions(schema: Schema, model: Any, rows: np.ndarray) -> np.ndarray:
+def predictions_of(schema: Schema, model: Any, rows: np.ndarray) -> np.ndarray:
     if schema.task == "regression":
         return np.asarray(model.predict(rows))
     if not hasattr(model, "predict_proba"):
@@ -70,7 +70,8 @@ def _predictions(schema: Schema, model: Any, rows: np.ndarray) -> np.ndarray:
 
 def _with_preprocessing(schema: Schema, model: Any) -> Any:
     """A pipeline: numbers imputed and standardised, categories one-hot encoded, then the model."""
-    codes = [i for i, f in enumerate(schema.inputs) if isinstance(f, CategoricalFeature)]
+    inputs = () if schema.image else schema.inputs  # pixels are numbers
+    codes = [i for i, f in enumerate(inputs) if isinstance(f, CategoricalFeature)]
     numbers = [i for i in range(schema.input_width) if i not in codes]
     columns = [
         ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),

@@ -46,17 +46,20 @@ def export_candidates(
         for trial in batch:
             _train_again_where_missing(plan, trial, files, data, pool)
         folders = [paths.candidates / f"trial-{trial.number}" for trial in batch]
-        pool.start(None, "export_all", [files.network(trial.number) for trial in batch], folders, data)
-        for trial, folder, failure in zip(batch, folders, pool.result(), strict=True):
-            if failure is not None:
+        networks = [files.network(trial.number) for trial in batch]
+        # Class weights shift probabilities on purpose: a calibration would shift them back.
+        pool.start(None, "export_all", networks, folders, data, plan.train.class_weights == "none")
+        for trial, folder, calibration in zip(batch, folders, pool.result(), strict=True):
+            if isinstance(calibration, str):
                 shutil.rmtree(folder)
-                reasons.append(f"trial {trial.number} is left out: {failure}")
+                reasons.append(f"trial {trial.number} is left out: {calibration}")
                 continue
             bundle = folder.rename(paths.candidates / str(len(exported) + 1))
             shutil.copy(paths.prepared / "schema.json", bundle / "schema.json")
             shutil.copy(files.history(trial.number), bundle / "history.csv")
             _write_background(plan, data, bundle)
-            seal(bundle, _manifest(plan, trial, bundle / "history.csv"))
+            manifest = _manifest(plan, trial, bundle / "history.csv")
+            seal(bundle, manifest.model_copy(update={"calibration": calibration}))
             exported[bundle] = trial
     if not exported:
         raise UserError("\n  ".join(["no trained network can be exported to ONNX:", *reasons]))

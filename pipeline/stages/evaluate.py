@@ -11,6 +11,8 @@ from contracts.settings.load import Params
 from pipeline.data.splits import encode_rows
 from pipeline.evaluation import plots
 from pipeline.evaluation.baselines import baseline_predictions
+from pipeline.evaluation.calibration import calibration_error, calibration_interval
+from pipeline.evaluation.coverage import coverage
 from pipeline.model_report.report import Known, Measured, write_report
 from pipeline.paths import Paths
 from pipeline.tracking import lineage, registry, runs
@@ -33,9 +35,8 @@ def run(params: Params, paths: Paths) -> None:
     predictions, settings = predictor.predict(rows), params.evaluate
     metrics = task_metrics(schema.task)
     test = {metric.name: metric.compute(y, predictions) for metric in metrics}
-    intervals = bootstrap_intervals(
-        metrics, y, predictions, settings.bootstrap_samples, settings.confidence, params.preprocess.seed
-    )
+    sampled = (settings.bootstrap_samples, settings.confidence, params.preprocess.seed)
+    intervals = bootstrap_intervals(metrics, y, predictions, *sampled)
     predicted_baseline = baseline_predictions(schema, len(y))
     baseline = {metric.name: metric.compute(y, predicted_baseline) for metric in metrics}
     report = {
@@ -44,6 +45,11 @@ def run(params: Params, paths: Paths) -> None:
         "high": {name: high for name, (_, high) in intervals.items()},
         "baseline": baseline,
     }
+    if schema.classes:
+        ends = calibration_interval(y, predictions, *sampled)
+        report["calibration"] = {"error": calibration_error(y, predictions), "low": ends[0], "high": ends[1]}
+    if predictor.conformal_scores is not None:
+        report["conformal"] = coverage(schema, predictor.conformal_scores, y, predictions)
     # JSON has no NaN, which is the value of a metric that these rows do not define.
     report = {part: {name: v for name, v in values.items() if v == v} for part, values in report.items()}
     paths.metrics.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +63,9 @@ def run(params: Params, paths: Paths) -> None:
     with optional("the picture of the errors"):
         errors = {"regression": plots.residuals, "multilabel": plots.label_errors}.get(schema.task, plots.confusion)
         plots.save(errors(schema, y, predictions), paths.model_plots / f"{errors.__name__}.png")
+    if schema.classes:
+        with optional("the picture of the calibration"):
+            plots.save(plots.calibration(schema, y, predictions), paths.model_plots / "reliability.png")
     with optional("the test metrics in MLflow"):
         client, experiment = runs.connect(params.dataset)
         run_id = runs.find_or_create_run(client, experiment, manifest.mlflow_run_id, f"trial {manifest.trial}")

@@ -21,7 +21,7 @@ from pipeline.tracking import provenance
 
 NOT_SERVED = ("mlflow_model.py", "batch.py")  # need MLflow, and PyArrow
 CODE = (
-    *(f"contracts/{name}.py" for name in ("__init__", "bundle", "encoding", "files", "schema")),
+    *(f"contracts/{name}.py" for name in ("__init__", "bundle", "conformal", "encoding", "files", "schema")),
     *(str(path) for path in sorted(Path("serving").rglob("*"))
       if path.suffix in (".py", ".html", ".css", ".js") and path.name not in NOT_SERVED),
 )  # fmt: skip
@@ -29,6 +29,7 @@ REQUIREMENTS = (
     "bentoml", "httptools", "numpy", "onnxruntime", "orjson", "pillow", "prometheus-client", "pydantic",
     "pysimdjson", "python-multipart", "starlette", "uvicorn", "uvloop",
 )  # fmt: skip
+SECONDS = 120  # within which the packed code gives a prediction
 TOLERANCE = 1e-5  # of the answer of the packaged service to the sample, relative if it is larger than 1
 
 
@@ -82,10 +83,14 @@ def _check_answer(source: Path, expected: list[float]) -> None:
 
 def _run(module: str, *arguments: str, folder: Path) -> Any:
     """What a module of the packed code prints as JSON, in a process of its own without settings of the service."""
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments], cwd=folder, check=False, capture_output=True, text=True, timeout=60,
-        env={name: value for name, value in os.environ.items() if not name.startswith(("SERVING_", "PYTHONPATH"))},
-    )  # fmt: skip
+    environment = {name: v for name, v in os.environ.items() if not name.startswith(("SERVING_", "PYTHONPATH"))}
+    command = [sys.executable, "-m", module, *arguments]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, check=False, capture_output=True, text=True, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{module}: expected an answer within {SECONDS} s, received none") from None
     if done.returncode:
         raise UserError(done.stderr.strip().rpartition("\n")[2])
-    return json.loads(done.stdout)
+    return json.loads(done.stdout.splitlines()[-1])  # the service's log may come before

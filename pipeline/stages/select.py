@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import tempfile
 from dataclasses import replace
@@ -64,7 +65,8 @@ def run(params: Params, paths: Paths) -> None:
         if candidate.verdicts:
             with optional(f"the gates of {candidate.name} in MLflow"):
                 tags = {"gates": "failed" if candidate.failed else "passed"}
-                tags |= {f"gates.{verdict.gate}"[:250]: verdict.figure[:5000] for verdict in candidate.verdicts}
+                for verdict in candidate.verdicts:  # a tag's name has a few signs only
+                    tags[re.sub(r"[^\w.\- ]", "_", f"gates.{verdict.gate}")[:250]] = verdict.figure[:5000]
                 runs.log_metrics(client, predictor.manifest.mlflow_run_id, {}, tags)
     version = registry.champion(client, params.dataset)
     with tempfile.TemporaryDirectory() as scratch:

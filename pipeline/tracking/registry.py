@@ -27,6 +27,7 @@ BUNDLE = "bundle"  # a tag of a version: the sha256 of its bundle's manifest
 CODE = (
     "contracts/__init__.py",
     "contracts/bundle.py",
+    "contracts/conformal.py",
     "contracts/encoding.py",
     "contracts/files.py",
     "contracts/schema.py",

@@ -20,6 +20,11 @@ EXPLAIN = {
     "name": "explain", "in": "query", "required": False, "schema": {"type": "boolean"},
     "description": "Add to each prediction what each feature contributes to it; for few rows",
 }  # fmt: skip
+CONFIDENCE = {
+    "name": "confidence", "in": "query", "required": False,
+    "description": "Adds an interval or a set of classes, in which the truth is with this probability",
+    "schema": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+}  # fmt: skip
 PIXELS = "{height} rows of {width} numbers from 0 to {maximum:g}; or a PNG or JPEG in base64"
 
 
@@ -84,8 +89,8 @@ def _predict(model: ServedModel) -> Json:
         content |= {"image/png": {}, "image/jpeg": {}, "multipart/form-data": {"schema": _object({"file": file})}}
     predictions, identity = _list_of(prediction_schema(model.schema)), _object({"name": TEXT, "version": TEXT})
     response = _object({"predictions": predictions, "model": identity}, warnings=_ref("Warnings"))
-    summary = f"Predict {model.schema.target.name} for any number of instances"
-    return {**_operation(summary, content, response), "parameters": [EXPLAIN]}
+    operation = _operation(f"Predict {model.schema.target.name} for any number of instances", content, response)
+    return {**operation, "parameters": [CONFIDENCE, EXPLAIN]}
 
 
 def _tensorflow_serving(model: ServedModel) -> Json:

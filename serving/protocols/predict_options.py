@@ -1,4 +1,4 @@
-"""The query of `POST /predict`: what an answer holds beside the prediction."""
+"""The options of `POST /predict` in its query."""
 
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -9,38 +9,49 @@ MOST_FIELDS = 20
 
 
 class PredictOptions(NamedTuple):
-    """`explain` asks for what each feature adds to a prediction."""
+    """What a request asks for beside predictions.
 
+    `confidence` is the probability with which the truth is in the interval or set that is asked for. `explain` asks for
+    what each feature adds to a prediction.
+    """
+
+    confidence: float | None = None
     explain: bool = False
 
 
-NO_OPTIONS = PredictOptions()
+def may_take_long(query: bytes) -> bool:
+    """Whether the answer may take longer than a prediction; told without reading the options."""
+    return b"explain" in query or b"%" in query
 
 
 def parse_options(query: bytes) -> PredictOptions:
-    """The options of a query string.
-
-    Raises:
-        Problem: 400 that lists everything that is no option.
-    """
-    if not query:
-        return NO_OPTIONS
+    """Raises `Problem` with every option that is unknown, repeated or has a value that cannot be right."""
     try:
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
     except ValueError:
-        raise invalid_request(FieldError("?", f"at most {MOST_FIELDS} fields", "more")) from None
-    names = [name for name, _ in pairs]
-    errors = [
-        FieldError(f"?{quote_name(name)}", "a known option: explain", "another")
-        for name in dict.fromkeys(names)
-        if name not in PredictOptions._fields
-    ]
-    errors += [
-        FieldError(f"?{name}", "one value", "several") for name in PredictOptions._fields if names.count(name) > 1
-    ]
-    values = dict(pairs)
-    if values.get("explain", "false") not in ("true", "false"):
-        errors.append(FieldError("?explain", "true or false", "another value"))
+        raise invalid_request(FieldError("query", f"at most {MOST_FIELDS} options", "more")) from None
+    names, errors = [name for name, _ in pairs], []
+    for name in dict.fromkeys(names):
+        known = ", ".join(PredictOptions._fields)
+        if name not in PredictOptions._fields:
+            errors.append(FieldError(f"query {quote_name(name)}", f"an option of {known}", "an unknown one"))
+        elif names.count(name) > 1:
+            errors.append(FieldError(f"query {name}", "one value", f"{names.count(name)} values"))
+    options = dict(pairs)
+    confidence = _number(options["confidence"]) if "confidence" in options else None
+    if "confidence" in options and names.count("confidence") == 1 and confidence is None:
+        errors.append(FieldError("query confidence", "a number above 0 and below 1, as 0.9", "something else"))
+    if names.count("explain") == 1 and options["explain"] not in ("true", "false"):
+        errors.append(FieldError("query explain", "true or false", "something else"))
     if errors:
         raise invalid_request(*errors)
-    return PredictOptions(explain=values.get("explain") == "true")
+    return PredictOptions(confidence, options.get("explain") == "true")
+
+
+def _number(text: str) -> float | None:
+    """A number above 0 and below 1, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 < number < 1 else None

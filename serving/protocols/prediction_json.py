@@ -31,8 +31,12 @@ def prediction_objects(schema: Schema, predictions: np.ndarray) -> list[dict[str
     ]
 
 
+END = {"type": ["number", "null"], "description": "null where there were too few validation rows for an end"}
+INTERVAL = {"type": "object", "required": ["low", "high"], "properties": {"low": END, "high": END}}
+
+
 def prediction_schema(schema: Schema) -> dict[str, Any]:
-    """The JSON Schema of one such object, which may also hold its explanation."""
+    """The JSON Schema of one such object, with what `?confidence=` and `?explain=true` add."""
     described = _prediction_schema(schema)
     described["properties"]["explanation"] = {
         "type": "object",
@@ -44,15 +48,16 @@ def prediction_schema(schema: Schema) -> dict[str, Any]:
 def _prediction_schema(schema: Schema) -> dict[str, Any]:
     number = {"type": "number"}
     if isinstance(schema.target, NumericTarget):
-        return _object({"value": number})
+        return _object({"value": number}, interval=INTERVAL)
     by_name = _object(dict.fromkeys(schema.outputs, number))
     if not schema.classes:
-        return _object({"values": by_name})
+        return _object({"values": by_name}, intervals=_object(dict.fromkeys(schema.outputs, INTERVAL)))
     one_of = {"enum": list(schema.labels or schema.classes)}
+    members = {"type": "array", "items": one_of}
     if not schema.picks_one:
-        return _object({"labels": {"type": "array", "items": one_of}, "probabilities": by_name})
-    return _object({"label": one_of, "probability": number, "probabilities": by_name})
+        return _object({"labels": members, "probabilities": by_name}, set=members)
+    return _object({"label": one_of, "probability": number, "probabilities": by_name}, set=members)
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "required": list(properties), "properties": properties}
+def _object(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(required), "properties": {**required, **optional}}

@@ -19,10 +19,12 @@ from contracts.schema import DroppedColumn, Schema
 from contracts.settings.gates import Gates
 from contracts.settings.load import load_params
 from contracts.settings.sections import Select
+from pipeline.commands import repro
 from pipeline.environment import prepare_environment
 from pipeline.evaluation.gates.judge import Validation, Verdict, judge
 from pipeline.evaluation.gates.problems import gate_problems
 from pipeline.paths import Paths
+from pipeline.search.plan import make_plan
 from pipeline.stages import select
 from pipeline.tables import TARGET, write_rows
 from pipeline.tracking import runs
@@ -225,6 +227,22 @@ def test_a_catalog_file_sets_gates_for_one_dataset_and_a_mistake_names_the_file(
     assert "catalog/iris.yaml: select.gates.slices.0: expected a value, or a low or a high" in str(told.value)
 
 
+def test_a_gate_that_cannot_be_right_is_refused_before_training(tmp_path: Path) -> None:
+    paths = Paths("tickets", tmp_path)
+    paths.prepared.mkdir(parents=True)
+    TICKETS.save(paths.prepared / "schema.json")
+    rows = pa.Table.from_pandas(frame_of(TICKETS).assign(**{TARGET: "first"}), preserve_index=False)
+    for part in ("train", "validation"):
+        write_rows(paths.prepared / f"{part}.parquet", rows)
+    params = load_params(copy_settings(tmp_path), "iris").model_copy(update={"dataset": "tickets"})
+    make_plan(params, paths)
+    gates = Gates(values={"rmse": 1.0}, slices=[{"column": "x", "value": 1, "metric": "accuracy", "limit": 0.5}])
+    refused = params.model_copy(update={"select": params.select.model_copy(update={"gates": gates})})
+    with pytest.raises(UserError) as told:
+        make_plan(refused, paths)
+    assert len(str(told.value).splitlines()) == 3
+
+
 @pytest.fixture
 def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Runs `select` with gates on two candidates, of which the first has 100 kB more; and the paths."""
@@ -271,7 +289,9 @@ def check_bundle_unlisted(bundle: Path):
     return manifest
 
 
-def test_a_candidate_that_fails_a_gate_is_passed_over_and_the_champion_stays_where_all_fail(searched, capsys) -> None:
+def test_a_candidate_that_fails_a_gate_is_passed_over_and_the_champion_stays_where_all_fail(
+    searched, capsys, monkeypatch
+) -> None:
     run_select, paths, client = searched
     with pytest.raises(UserError) as told:
         run_select(bytes=1000, calibration_error=0.001)
@@ -279,7 +299,8 @@ def test_a_candidate_that_fails_a_gate_is_passed_over_and_the_champion_stays_whe
     assert len(str(told.value).splitlines()) == 1 + 2 * 2, "both gates of both candidates"
     assert not paths.selection.exists()
 
-    selection = run_select(bytes=50_000)
+    deck = {"column": "deck", "value": "A", "metric": "accuracy", "limit": 0.9}
+    selection = run_select(bytes=50_000, slices=[deck])
     assert (selection["winner"], selection["version"]) == ("candidate 2", "1")
     (line,) = selection["held_back"]
     assert line.startswith("candidate 1 fails bytes: 1")
@@ -287,10 +308,24 @@ def test_a_candidate_that_fails_a_gate_is_passed_over_and_the_champion_stays_whe
     tags = [client.get_run(check_bundle(paths.candidates / str(n)).mlflow_run_id).data.tags for n in (1, 2)]
     assert [tag["gates"] for tag in tags] == ["failed", "passed"]
     assert tags[0]["gates.bytes"].endswith("expected at most 50,000")
+    assert tags[1]["gates.slices.deck _ A"].startswith("accuracy 1 on ")
 
     selection = run_select(bytes=1000)
     assert (selection["winner"], selection["version"]) == ("version 1", "1")
     assert selection["reason"] == "the champion stays: no candidate passes its gates"
+    monkeypatch.chdir(paths.root)
+    (paths.root / "params.yaml").write_text(
+        (paths.root / "params.yaml").read_text().replace("- iris\n- digits\n- diabetes", "- tickets")
+    )
+    (paths.root / "catalog/tickets.yaml").write_text(
+        "data: {source: csv, task: multiclass, target: class, addresses: ['http://x/{file}'], files: {a.csv: "
+        + "a" * 64
+        + "}}\n"
+    )
+    capsys.readouterr()
+    repro.summary()
+    said = capsys.readouterr().out
+    assert all(f"tickets: {line}" in said for line in selection["held_back"])
     assert len(selection["held_back"]) == 2
 
     with pytest.raises(UserError, match=r"invalid settings for tickets:\s+select.gates.values.rmse: expected a metric"):

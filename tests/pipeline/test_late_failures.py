@@ -57,7 +57,7 @@ def test_evaluate_goes_on_without_a_picture_and_without_its_store(tested, monkey
     assert "warning: without the test metrics in MLflow: UserError: no MLflow server answers" in said.err
     assert "tickets: test accuracy" in said.out
     assert set(json.loads(paths.metrics.read_text())["test"]) == {"accuracy", "log_loss", "macro_f1", "roc_auc"}
-    assert [path.name for path in paths.model_plots.iterdir()] == ["learning_curves.png"]
+    assert sorted(path.name for path in paths.model_plots.iterdir()) == ["learning_curves.png", "reliability.png"]
     assert "Figures" in paths.report.read_text()
 
 
@@ -70,7 +70,7 @@ def test_evaluate_warns_of_nothing_where_nothing_fails(tested, capsys) -> None:
     client, experiment = runs.connect("tickets")
     (run,) = [run for run in client.search_runs([experiment]) if "test.accuracy" in run.data.metrics]
     logged = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert logged == {"confusion.png", "learning_curves.png", "model_card.md", "report.html"}
+    assert logged == {"confusion.png", "learning_curves.png", "model_card.md", "reliability.png", "report.html"}
 
 
 def test_a_full_disk_is_no_warning() -> None:

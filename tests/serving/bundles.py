@@ -50,11 +50,12 @@ PRICES = Schema(
 SCHEMAS = (TICKETS, TILES, PRICES)
 
 
-def make_bundle(schema: Schema, folder: Path, background: np.ndarray | None = None) -> None:
+def make_bundle(schema: Schema, folder: Path, background: np.ndarray | None = None, scores: bool = True) -> None:
     """Impute with the medians, multiply with fixed random weights, softmax where there are classes.
 
     Args:
         background: encoded rows for explanations; none in a bundle of an older version.
+        scores: conformal ones, of 0.01 to 0.99; a bundle of an older version has none.
     """
     folder.mkdir(parents=True)
     random = np.random.default_rng(7)
@@ -82,6 +83,9 @@ def make_bundle(schema: Schema, folder: Path, background: np.ndarray | None = No
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "model.onnx"
     )
     schema.save(folder / "schema.json")
+    if scores:
+        of_each = np.linspace(0.01, 0.99, 99, dtype=np.float32)[:, None]
+        np.save(folder / "conformal.npy", np.tile(of_each, 1 if schema.picks_one else outputs))
     manifest = Manifest(
         dataset=schema.dataset, task=schema.task, metric="log_loss", validation={"log_loss": 0.5}, hyperparameters={},
         seed=1, threads=1, trial=3, study="by-hand", best_epoch=1, n_parameters=1, train_md5="0", validation_md5="0",

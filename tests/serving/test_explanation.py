@@ -137,11 +137,11 @@ def test_a_bundle_without_background_rows_says_what_to_do(tickets) -> None:
 @pytest.mark.parametrize(
     ("query", "detail"),
     [
-        ("explain=yes", "?explain: expected true or false, received another value"),
-        ("explain=", "?explain: expected true or false, received another value"),
-        ("explain=true&explain=true", "?explain: expected one value, received several"),
-        ("explian=true", "?'explian': expected a known option: explain, received another"),
-        ("&".join(f"a{i}=1" for i in range(30)), "?: expected at most 20 fields, received more"),
+        ("explain=yes", "query explain: expected true or false, received something else"),
+        ("explain=", "query explain: expected true or false, received something else"),
+        ("explain=true&explain=true", "query explain: expected one value, received 2 values"),
+        ("explian=true", "query 'explian': expected an option of confidence, explain, received an unknown one"),
+        ("&".join(f"a{i}=1" for i in range(30)), "query: expected at most 20 options, received more"),
     ],
 )
 def test_a_query_that_is_no_option_is_refused(explaining, query: str, detail: str) -> None:

@@ -1,6 +1,7 @@
 """The page, in a real browser. Skipped without Chromium: apt-get install chromium chromium-driver."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -76,6 +77,7 @@ def test_the_form_from_the_schema_gets_a_prediction(browser: webdriver.Chrome, l
     assert find(browser, ".result").text.split(" with ")[0] in ("first", "second", "third")
     assert len(browser.find_elements(By.CSS_SELECTOR, ".bars meter")) == 3
     assert "tickets, version 7" in find(browser, "#answer").text
+    assert find(browser, "#likely").text.startswith("With 90 % confidence: ")
     find(browser, "summary").click()
     assert '-d \'{"instances":[{"age":22,' in find(browser, "#curl").text
     assert_no_errors(browser)
@@ -133,6 +135,7 @@ def test_the_page_works_with_the_keyboard_alone(browser: webdriver.Chrome, live:
             break
     browser.switch_to.active_element.send_keys(Keys.ENTER)
     assert "price" in find(browser, ".result").text
+    assert re.fullmatch(r"With 90 % confidence: price: -?[\d.]+ to -?[\d.]+", find(browser, "#likely").text)
 
 
 def test_a_drawing_gets_a_prediction(browser: webdriver.Chrome, live: dict[str, LiveApp]) -> None:

@@ -57,17 +57,17 @@ def judge(
     """
     y, changed = validation.y, validation.frame.iloc[:CHANGED_ROWS]
 
-    def reached(gate: str, name: str, value: float, limit: float, what: str = "") -> Verdict:
+    def reached(gate: str, name: str, value: float, limit: float, what: str, where: str = "") -> Verdict:
         expected = f"{'at least' if BY_NAME[name].higher_is_better else 'at most'} {limit:g}"
         passed = value == value and not BY_NAME[name].better(limit, value)
-        return Verdict(gate, passed, f"{what or name} {value:.4g}, expected {expected}")
+        return Verdict(gate, passed, f"{what} {value:.4g}{where}, expected {expected}")
 
     def at_most(gate: str, value: float, limit: float, what: str) -> Verdict:
         return Verdict(gate, value <= limit, f"{what} {value:.4g}, expected at most {limit:g}")
 
     def verdicts() -> Iterator[Verdict]:
         for name, limit in gates.values.items():
-            yield reached(f"values.{name}", name, BY_NAME[name].compute(y, predictions), limit)
+            yield reached(f"values.{name}", name, BY_NAME[name].compute(y, predictions), limit, name)
         bounded = tuple(BY_NAME[name] for name in gates.bounds)
         intervals = bootstrap_intervals(bounded, y, predictions, DRAWS, confidence, seed) if bounded else {}
         for name, limit in gates.bounds.items():
@@ -85,8 +85,8 @@ def judge(
         for group in gates.slices:
             rows = rows_of(group, validation.frame[group.column])
             value = BY_NAME[group.metric].compute(y[rows], predictions[rows])
-            what = f"{group.metric} on {rows.sum()} rows"
-            yield reached(f"slices.{group}", group.metric, value, group.limit, what)
+            where = f" on {rows.sum()} rows"
+            yield reached(f"slices.{group}", group.metric, value, group.limit, group.metric, where)
         if gates.worst_slices is not None:
             yield _worst(gates.worst_slices, predictor, predictions, validation, confidence)
         for rule in gates.invariant:

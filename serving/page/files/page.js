@@ -57,6 +57,11 @@ function showPrediction(answer) {
         make("span", { className: "share", textContent: percent(p) })));
     place.append(make("ul", { className: "bars" }, ...bars));
   }
+  const ranges = prediction.intervals ?? (prediction.interval && { [info.schema.target.name]: prediction.interval });
+  const end = (number) => number === null ? "unknown" : short(number);
+  const likely = prediction.set ? [prediction.set.join(", ") || "no label"]
+    : Object.entries(ranges ?? {}).map(([name, { low, high }]) => `${name}: ${end(low)} to ${end(high)}`);
+  if (likely.length) place.append(make("p", { id: "likely", textContent: `With 90 % confidence: ${likely.join("; ")}` }));
   for (const [output, explanation] of Object.entries(prediction.explanation ?? {})) place.append(explained(output, explanation));
   showWarnings(place, answer.warnings);
   place.append(make("p", { className: "muted", textContent: `Predicted by ${answer.model.name}, version ${answer.model.version}.` }));
@@ -92,7 +97,11 @@ function explained(output, { mean, contributions, occlusion }) {
   return box;
 }
 
-const predictPath = () => $("explain").checked ? "predict?explain=true" : "predict";
+// With what the model can add: an older one has no intervals.
+function predictPath() {
+  const options = [...(info.manifest.files["conformal.npy"] ? ["confidence=0.9"] : []), ...($("explain").checked ? ["explain=true"] : [])];
+  return options.length ? `predict?${options.join("&")}` : "predict";
+}
 
 function showCurl(body) {
   const key = sessionStorage.getItem("key") ? " \\\n  -H \"authorization: Bearer $API_KEY\"" : "";

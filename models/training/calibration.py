@@ -1,0 +1,110 @@
+"""Calibrated probabilities: a scale, and a shift for labels, inside the output layer. Why so:
+docs/decisions/0032-calibration.md
+"""
+
+import keras
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import log_softmax, logit, logsumexp
+from scipy.stats import t as student
+
+from contracts.bundle import Calibration
+from models.network.build import MAIN
+from models.network.ensemble import Ensemble
+from models.training.export import inference_model
+
+FOLDS, SEED, CONFIDENCE = 5, 0, 0.95
+SMALLEST = float(np.finfo(np.float32).eps)  # probability that is told from 0 and from 1, as in the metric
+LIMIT = 3.0  # of the logarithm of a scale
+ROWS = 4096  # that are predicted at a time
+UNCHANGED = (1.0, 0.0)
+LEAST_WORSE = 10  # rows that a calibration must make worse to be believed
+
+
+def member_probabilities(network: keras.Model, rows: np.ndarray) -> np.ndarray:
+    """Probabilities of shape (n_rows, members, n_outputs); a network that is no ensemble is its only member."""
+    network = inference_model(network)
+
+    def predict(part: np.ndarray) -> np.ndarray:
+        if isinstance(network, Ensemble):
+            return np.asarray(network.end(network.heads(network.trunk(part, training=False))))
+        return np.asarray(network(part, training=False))[:, None]
+
+    return np.concatenate([predict(np.array(rows[first : first + ROWS])) for first in range(0, len(rows), ROWS)])
+
+
+def fit_calibration(members: np.ndarray, y: np.ndarray) -> Calibration | None:
+    """Temperature scaling for classes (Guo et al., 2017, arXiv 1706.04599), Platt's scale and shift for a binary
+    target and each label, where they help; None where none helps.
+
+    Args:
+        members: probabilities of rows that the network was not trained on, as `member_probabilities` gives them.
+        y: class codes of shape (n_rows,), or 0 and 1 of shape (n_rows, n_labels).
+    """
+    if members.shape[2] == 1 or y.ndim == 2:
+        y = y.reshape(len(y), -1)
+        logits = logit(np.clip(members.astype(np.float64), SMALLEST, 1 - SMALLEST))
+        tried = [_calibrated(logits[:, :, [label]], y[:, [label]]) for label in range(y.shape[1])]
+    else:
+        tried = [_calibrated(np.log(np.maximum(members.astype(np.float64), np.finfo(np.float32).tiny)), y)]
+    if all(one == UNCHANGED for one, _, _ in tried):
+        return None
+    values, before, after = zip(*tried, strict=True)
+    scale, shift = zip(*values, strict=True)
+    return Calibration(
+        scale=scale, shift=shift, log_loss_before=float(np.mean(before)), log_loss_cross_fitted=float(np.mean(after))
+    )
+
+
+def _calibrated(logits: np.ndarray, y: np.ndarray) -> tuple[tuple[float, float], float, float]:
+    """Scale and shift, `UNCHANGED` where they do not help beyond noise; the log loss before, and cross-fitted.
+
+    Some rows must become worse: where none does, there are no errors that would show what more certainty costs.
+    """
+    fold = np.random.default_rng(SEED).permutation(len(y)) % FOLDS
+    before, after = _losses(logits, y, *UNCHANGED), np.empty(len(y))
+    for held_out in (fold == number for number in range(FOLDS)):
+        after[held_out] = _losses(logits[held_out], y[held_out], *_fit(logits[~held_out], y[~held_out]))
+    gain = before - after
+    if np.sum(gain < 0) >= LEAST_WORSE:
+        noise = student.ppf(CONFIDENCE, len(y) - 1) * gain.std(ddof=1) / np.sqrt(len(y))
+        if gain.mean() > noise:
+            return _fit(logits, y), float(before.mean()), float(after.mean())
+    return UNCHANGED, float(before.mean()), float(before.mean())
+
+
+def apply_calibration(network: keras.Model, calibration: Calibration) -> None:
+    """Change the weights of the output layer, so that the graph stays the same."""
+    layers = network._flatten_layers(include_self=False)
+    head = network.heads if isinstance(network, Ensemble) else next(x for x in layers if x.name == f"{MAIN}_raw")
+    scale, shift = np.array(calibration.scale, np.float32), np.array(calibration.shift, np.float32)
+    kernel, bias = head.get_weights()
+    head.set_weights([kernel * scale, bias * scale + shift])
+
+
+def _fit(logits: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """The scale and the shift with the least log loss; classes have no shift."""
+    if y.ndim == 1:
+        found = minimize_scalar(
+            lambda log_scale: _losses(logits, y, np.exp(log_scale), 0.0).mean(),
+            bounds=(-LIMIT, LIMIT), method="bounded",
+        )  # fmt: skip
+        return float(np.exp(found.x)), 0.0
+    if not len(y) or y.min() == y.max():
+        return UNCHANGED  # the shift has no limit where all rows are alike
+    found = minimize(
+        lambda values: _losses(logits, y, np.exp(values[0]), values[1]).mean(),
+        np.zeros(2), bounds=[(-LIMIT, LIMIT), (-20, 20)], method="L-BFGS-B",
+    )  # fmt: skip
+    return float(np.exp(found.x[0])), float(found.x[1])
+
+
+def _losses(logits: np.ndarray, y: np.ndarray, scale: float, shift: float) -> np.ndarray:
+    """The log loss of each row, of the mean over the members, for classes or for one label."""
+    z, n_members = logits * scale + shift, logits.shape[1]
+    least = np.log(SMALLEST)
+    if y.ndim == 1:
+        of_truth = log_softmax(z, axis=2)[np.arange(len(y)), :, y]
+        return -np.maximum(logsumexp(of_truth, axis=1) - np.log(n_members), least)
+    of_truth = -np.logaddexp(0, np.where(y[:, None] == 1, -z, z))
+    return -np.maximum(logsumexp(of_truth, axis=1) - np.log(n_members), least)[:, 0]

@@ -1,0 +1,33 @@
+"""How often intervals and sets hold the truth, and how large they are."""
+
+import numpy as np
+
+from contracts.conformal import prediction_sets, thresholds
+from contracts.schema import Schema
+
+CONFIDENCES = (0.9, 0.95)
+
+
+def coverage(schema: Schema, scores: np.ndarray, y: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
+    """For each of `CONFIDENCES` the share of rows that are covered, and the mean width of an interval or size of a set.
+
+    A width is NaN where an interval has no ends; several numbers have no common width.
+
+    Args:
+        scores: the bundle's.
+        predictions: shape (n_rows, n_outputs), or (n_rows,) for one number.
+    """
+    found = {}
+    predictions = predictions.reshape(len(y), -1)
+    for confidence in CONFIDENCES:
+        name, limits = f"{confidence * 100:g}", thresholds(scores, confidence)
+        if schema.task == "regression":
+            found[f"coverage_{name}"] = float(np.mean(np.abs(y.reshape(len(y), -1) - predictions) <= limits))
+            width = 2 * float(limits[0])
+            found[f"width_{name}"] = width if np.isfinite(width) and len(limits) == 1 else float("nan")
+        else:
+            sets = prediction_sets(schema, predictions, limits)
+            truth = np.eye(len(schema.classes), dtype=bool)[y] if schema.picks_one else y == 1
+            found[f"coverage_{name}"] = float(sets[truth].mean())
+            found[f"size_{name}"] = float(sets.sum(axis=1).mean())
+    return found
