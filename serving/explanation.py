@@ -1,4 +1,4 @@
-"""Which features move a prediction away from the mean prediction: Shapley values, by sampling.
+"""Which features move a prediction away from the mean prediction: Shapley values, of many features by sampling.
 
 A coalition of features has the row's values, the others have those of a background row. The mean gain of a feature
 over random orders is its Shapley value (Štrumbelj and Kononenko, 2014). Each order is also taken backwards, which
@@ -6,6 +6,7 @@ lessens the error (Mitchell et al., 2022). The gains of an order add up to the d
 row, so that the contributions add up exactly to the difference between the answer and the mean over the background.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,8 +14,8 @@ import numpy as np
 
 from contracts.schema import Schema, columns_of
 
-ROWS_AT_ONCE = 8192  # of coalitions, in one call of the model
-TILES = 14  # of an image, on its longer side
+PREDICTIONS = 8192  # for one explanation, in one call of the model; more where the features are many
+TILES = 7  # of an image, on its longer side; smaller ones alone change nothing
 
 
 class Contributions(NamedTuple):
@@ -38,23 +39,43 @@ def explain(
         feature_of: the feature that each column belongs to, shape (width,).
     """
     n = int(feature_of.max()) + 1
+    if 2**n * len(background) <= PREDICTIONS:
+        return _exact(predict, row, background, feature_of, n)
+    pairs = max(1, PREDICTIONS // (2 * len(background) * (n + 1)))
     generator = np.random.default_rng(0)  # the same question has the same answer
-    orders = np.concatenate([generator.permuted(np.tile(np.arange(n), (len(background), 1)), axis=1)] * 2)
-    orders[len(background) :] = orders[: len(background), ::-1]
-    pairs = np.tile(background, (2, 1))
-    step = max(1, ROWS_AT_ONCE // (n + 1))
+    orders = generator.permuted(np.tile(np.arange(n), (pairs * len(background), 1)), axis=1)
+    orders = np.concatenate([orders, orders[:, ::-1]])
+    others = np.tile(background, (2 * pairs, 1))
+    step = max(1, PREDICTIONS // (n + 1))
     totals, starts = [], []
     for first in range(0, len(orders), step):
-        part = orders[first : first + step]
-        place = np.argsort(part, axis=1)  # of each feature in its order
+        place = np.argsort(orders[first : first + step], axis=1)  # of each feature in its order
         joined = place[:, None, :] < np.arange(n + 1)[None, :, None]  # (orders, coalitions, features)
-        rows = np.where(joined[:, :, feature_of], row, pairs[first : first + step, None, :])
+        rows = np.where(joined[:, :, feature_of], row, others[first : first + step, None, :])
         predicted = predict(rows.reshape(-1, len(row)).astype(np.float32)).astype(np.float64)
-        predicted = predicted.reshape(len(part), n + 1, -1)
+        predicted = predicted.reshape(len(place), n + 1, -1)
         gains = np.diff(predicted, axis=1)
         totals.append(np.take_along_axis(gains, place[:, :, None], axis=1).sum(axis=0))
         starts.append(predicted[:, 0])
     return Contributions(np.concatenate(starts).mean(axis=0), np.sum(totals, axis=0) / len(orders))
+
+
+def _exact(
+    predict: Callable[[np.ndarray], np.ndarray], row: np.ndarray, background: np.ndarray, feature_of: np.ndarray, n: int
+) -> Contributions:
+    """The same of few features, over every coalition: the mean gain, weighted by how many orders have it."""
+    numbers = np.arange(2**n)
+    joined = (numbers[:, None] >> np.arange(n)) & 1 == 1
+    rows = np.where(joined[:, None, feature_of], row, background)
+    values = predict(rows.reshape(-1, len(row)).astype(np.float32)).astype(np.float64)
+    values = values.reshape(len(numbers), len(background), -1).mean(axis=1)
+    sizes = joined.sum(axis=1)
+    weights = np.array([1 / (n * math.comb(n - 1, size)) for size in range(n)])
+    gains = []
+    for feature in range(n):
+        without = numbers[~joined[:, feature]]
+        gains.append(weights[sizes[without]] @ (values[without + 2**feature] - values[without]))
+    return Contributions(values[0], np.array(gains))
 
 
 def features_of_columns(schema: Schema) -> np.ndarray:
@@ -67,7 +88,7 @@ def occlusion(
 ) -> np.ndarray:
     """By how much the prediction falls if a tile of an image is grey, shape (tiles down, tiles across, n_outputs).
 
-    A tile has a side of one pixel up to images of 14 pixels, and of a fourteenth beyond (Zeiler and Fergus, 2014).
+    After Zeiler and Fergus (2014).
     """
     side = -(-max(height, width) // TILES)
     down, across = -(-height // side), -(-width // side)

@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from pipeline.data_report.charts import LINES, short
 
-WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 380, 230, 52, 34, 10, 10
+WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 380, 230, 62, 34, 10, 10
 MOST_POINTS = 1500  # of a scatter
 CELL, NAME = 34, 110
 BAR_HEIGHT, BAR_NAME, BAR_VALUE = 19, 170, 60
@@ -51,9 +51,12 @@ def svg(parts: Sequence[str], width: float, height: float) -> Markup:
 
 
 def learning_curves(history: Mapping[str, Sequence[float]], metric: str, best_epoch: int) -> list[Markup]:
-    """Loss and metric per epoch, of train and of validation; the best epoch is marked."""
+    """Loss and metric per epoch, of train and of validation, or one of them where they are equal; the best epoch is
+    marked.
+    """
     pictures = []
-    for name in dict.fromkeys(("loss", metric)):
+    is_loss = history["loss"] == history.get(metric)
+    for name in (metric,) if is_loss else dict.fromkeys(("loss", metric)):
         lines = [np.asarray(history[key], dtype=float) for key in (name, f"val_{name}") if key in history]
         present = np.concatenate([line[np.isfinite(line)] for line in lines])
         axes = Axes((0, max(len(lines[0]), 1)), _wide(present))
@@ -69,19 +72,20 @@ def confusion(names: Sequence[str], counts: np.ndarray) -> Markup:
     """Rows by actual (down) and predicted class (across); a colour is a share of the actual class."""
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     parts = []
+    wide = CELL if len(names) > 8 else 2 * CELL
     for i, name in enumerate(names):
         parts.append(f'<text x="{NAME - 6}" y="{i * CELL + 21}" text-anchor="end">{_cut(name, 15)}</text>')
-        place = f'x="{NAME + i * CELL + CELL / 2}" y="{len(names) * CELL + 14}"'
-        parts.append(f'<text class="scale" {place} text-anchor="middle">{_cut(name, 5)}</text>')
+        place = f'x="{NAME + (i + 0.5) * wide}" y="{len(names) * CELL + 14}"'
+        parts.append(f'<text class="scale" {place} text-anchor="middle">{_cut(name, wide // 6)}</text>')
         for j, other in enumerate(names):
             kind = "rises" if i == j else "falls"
             title = f"<title>{escape(name)}, predicted as {escape(other)}: {counts[i, j]:,}, {shares[i, j]:.1%}</title>"
-            place = f'x="{NAME + j * CELL}" y="{i * CELL}" width="{CELL - 1}" height="{CELL - 1}"'
+            place = f'x="{NAME + j * wide}" y="{i * CELL}" width="{wide - 1}" height="{CELL - 1}"'
             parts.append(f'<rect class="{kind}" {place} fill-opacity="{0.03 + 0.75 * shares[i, j]:.2f}">{title}</rect>')
             if counts[i, j]:
-                place = f'x="{NAME + j * CELL + CELL / 2}" y="{i * CELL + 21}"'
+                place = f'x="{NAME + (j + 0.5) * wide}" y="{i * CELL + 21}"'
                 parts.append(f'<text {place} text-anchor="middle">{short(float(counts[i, j]))}</text>')
-    return svg(parts, NAME + len(names) * CELL, len(names) * CELL + 20)
+    return svg(parts, NAME + len(names) * wide, len(names) * CELL + 20)
 
 
 def scatter(actual: np.ndarray, predicted: np.ndarray, seed: int) -> Markup:

@@ -22,9 +22,9 @@ from contracts.schema import Schema
 from pipeline.data.splits import read_part
 from pipeline.data_report.charts import LINES
 from pipeline.data_report.columns import read_columns
+from pipeline.evaluation.calibration import reliability
 from pipeline.evaluation.plots import read_history
 from pipeline.model_report import pictures
-from pipeline.model_report.calibration import Calibration, calibration
 from pipeline.model_report.card import card_mark
 from pipeline.model_report.importance import partial_dependence, permutation_importance
 from pipeline.model_report.slices import Slice, groups_of, worst
@@ -100,7 +100,8 @@ def _facts(
         "warnings": _read_json(paths.prepared / "warnings.json"),
         "search": _search(paths.candidates / "trials.csv"),
         "card": None, "card_path": paths.card, "card_mark": card_mark(paths), "curves": [], "errors": [], "slices": [],
-        "calibration": None, "slice_metric": BY_NAME[manifest.metric],
+        "calibration": measured.figures.get("calibration"), "conformal": measured.figures.get("conformal"),
+        "slice_metric": BY_NAME[manifest.metric],
     }  # fmt: skip
     candidates = facts["selection"]["candidates"]
     facts["gates"] = [(c["name"], gate) for c in candidates for gate in c.get("gates", ())]
@@ -117,11 +118,11 @@ def _facts(
     if schema.image is None:
         with optional("the importance of features in the report"):
             facts |= _importance(paths, schema, measured, facts["slice_metric"], seed)
-    with optional("the calibration of the report"):
-        found: Calibration | None = calibration(schema, y, predictions, seed)
-        if found is not None:
-            facts["calibration"] = found
-            facts["reliability"] = pictures.reliability(found.predicted, found.actual, found.spread)
+    if schema.classes:
+        with optional("the calibration of the report"):
+            promised, happened, rows = reliability(y, predictions)
+            spread = 1.96 * np.sqrt(happened * (1 - happened) / rows)
+            facts["reliability"] = pictures.reliability(promised, happened, spread)
     return facts
 
 

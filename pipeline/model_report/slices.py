@@ -12,14 +12,14 @@ from pipeline.data_report.charts import number_label
 from pipeline.data_report.columns import Column
 from pipeline.data_report.groups import Groups, by_rank
 
-FEWEST, SHOWN, GROUPS = 20, 8, 5
+FEWEST, SHOWN, GROUPS, DRAWS = 20, 8, 5, 300
 ALPHA = 0.05  # chance of one false alarm over all groups
 NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A group of rows, the metric in it with its 95 % interval, and whether it is worse beyond chance."""
+    """A group of rows, the metric in it with the 95 % interval of the bootstrap, and if it is worse beyond chance."""
 
     name: str
     rows: int
@@ -55,13 +55,18 @@ def worst(metric: Metric, y: np.ndarray, predictions: np.ndarray, masks: Mapping
     for name, mask in usable.items():
         inside, outside = errors[mask], errors[~mask]
         spread = math.sqrt(inside.var(ddof=1) / len(inside) + outside.var(ddof=1) / len(outside))
-        mean, half = values[mask].mean(), 1.96 * values[mask].std(ddof=1) / math.sqrt(len(inside))
-        ends = np.clip((mean, mean - half, mean + half), values.min(), values.max())
-        value, low, high = (float(metric.of_mean(end)) for end in ends)
         is_worse = bool(spread and (inside.mean() - outside.mean()) / spread > limit)
         if inside.mean() > errors.mean():
-            found.append((inside.mean(), Slice(name, len(inside), value, low, high, is_worse)))
-    return [entry for _, entry in sorted(found, key=lambda pair: -pair[0])[:SHOWN]]
+            found.append((float(inside.mean()), name, is_worse))
+    generator = np.random.default_rng(0)
+
+    def entry(name: str, is_worse: bool) -> Slice:
+        inside = values[usable[name]]
+        drawn = generator.choice(inside, (DRAWS, len(inside))).mean(axis=1)
+        ends = [float(metric.of_mean(mean)) for mean in (inside.mean(), *np.quantile(drawn, (0.025, 0.975)))]
+        return Slice(name, len(inside), ends[0], min(ends[1:]), max(ends[1:]), is_worse)
+
+    return [entry(name, is_worse) for _, name, is_worse in sorted(found, key=lambda one: -one[0])[:SHOWN]]
 
 
 def _label(groups: Groups, code: int, column: Column) -> str:

@@ -41,7 +41,8 @@ def run(params: Params, paths: Paths) -> None:
         context = Path(folder)
         copy_modules(CODE, context)
         shutil.copytree(paths.bundle, context / "bundle")
-        shutil.copy(paths.report, context)
+        if paths.report.exists():
+            shutil.copy(paths.report, context)
         expected = _run("serving.predict_sample", "bundle", folder=context)
         settings = {"workers": params.package.workers, "version": version, "expected": expected}
         (context / "settings.json").write_text(json.dumps(settings))

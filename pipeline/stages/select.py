@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import tempfile
 from dataclasses import replace
@@ -46,10 +47,9 @@ def run(params: Params, paths: Paths) -> None:
         _log_gates(client, candidates)
         contenders = tuple(candidate.contender for candidate in candidates)
         version = registry.champion(client, params.dataset)
-        champion = comparison = None
-        was_changed = False  # the champion's threshold
+        champion = comparison = present = None
         if version is not None:
-            champion, scored, was_changed = _champion(
+            champion, scored, present = _champion(
                 client, version, params, schema, paths, candidates[0].predictor.manifest, validation, metric,
                 Path(scratch),
             )  # fmt: skip
@@ -60,9 +60,9 @@ def run(params: Params, paths: Paths) -> None:
             decision = selection.decide(metric, contenders, champion, baseline, comparison, params.select)
         except (selection.NothingBeatsBaseline, selection.NothingPassesGates) as error:
             raise UserError(str(error)) from None
-        is_new = decision.is_new or was_changed
-        served, challenger = decision.winner if not is_new else decision.served(params.select), None
-        if is_new:
+        served, challenger = decision.served(params.select), None
+        has_new_threshold = champion is not None and champion.bundle != present
+        if decision.is_new or has_new_threshold:
             with databases.failures_explained():
                 challenger = _register(client, params, paths, decision.winner.bundle)
                 if params.select.approval == "automatic":
@@ -72,7 +72,8 @@ def run(params: Params, paths: Paths) -> None:
                     client.set_registered_model_alias(params.dataset, registry.CHALLENGER, challenger)
         shutil.rmtree(paths.bundle, ignore_errors=True)
         if served is not None:
-            shutil.copytree(served.bundle, paths.bundle)
+            bundle = present if present and challenger and served is champion else served.bundle
+            shutil.copytree(bundle, paths.bundle)
     report = selection.report(decision) | {"version": version if served else None, "challenger": challenger}
     paths.selection.write_text(json.dumps(_nan_as_null(report), indent=2) + "\n", encoding="utf-8")
     _tell(params.dataset, decision, served, version, challenger)
@@ -125,15 +126,16 @@ def _log_gates(client: registry.MlflowClient, candidates: list[Scored]) -> None:
         if contender.verdicts:
             with optional(f"the gates of {contender.name} in MLflow"):
                 tags = {"gates": "failed" if contender.failed else "passed"}
-                tags |= {f"gates.{verdict.gate}"[:250]: verdict.figure[:5000] for verdict in contender.verdicts}
+                for verdict in contender.verdicts:  # a tag's name has a few signs only
+                    tags[re.sub(r"[^\w.\- ]", "_", f"gates.{verdict.gate}")[:250]] = verdict.figure[:5000]
                 runs.log_metrics(client, candidate.predictor.manifest.mlflow_run_id, {}, tags)
 
 
 def _champion(
     client: registry.MlflowClient, version: str, params: Params, schema: Schema, paths: Paths, candidates: Manifest,
     validation: Validation, metric: Metric, scratch: Path,
-) -> tuple[Contender, Scored | None, bool]:  # fmt: skip
-    """The champion; the same with its predictions where a comparison is fair; and whether its threshold has changed."""
+) -> tuple[Contender, Scored | None, Path]:  # fmt: skip
+    """The champion; the same with its predictions where a comparison is fair; and its bundle as it is registered."""
     name = f"version {version}"
     try:
         bundle = registry.download_bundle(params.dataset, version, scratch)
@@ -141,11 +143,11 @@ def _champion(
         exclusion = _exclusion(schema, manifest, known, bundle, candidates.train_md5, paths)
         if exclusion is not None:
             value = float("nan")
-            return Contender(name, bundle, value, manifest.n_parameters, manifest.trial, exclusion), None, False
+            return Contender(name, bundle, value, manifest.n_parameters, manifest.trial, exclusion), None, bundle
         scored = score(name, bundle, metric, params.select.threshold, validation.rows, validation.y, scratch)
     except (BundleDamaged, OSError, registry.MlflowException) as error:
-        return Contender(name, Path(), float("nan"), 0, 0, Exclusion.UNREADABLE, str(error)), None, False
-    return scored.contender, scored, scored.contender.bundle != bundle
+        return Contender(name, Path(), float("nan"), 0, 0, Exclusion.UNREADABLE, str(error)), None, Path()
+    return scored.contender, scored, bundle
 
 
 def _compare(

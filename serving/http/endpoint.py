@@ -16,6 +16,7 @@ from serving.http.body import decompress, read_body, window_bits
 from serving.model import ModelResponse, ServedModel
 from serving.parsing.image_files import PixelsExceeded, limited_pixels
 from serving.parsing.media_type import MediaType, parse_media_type
+from serving.protocols.predict_options import may_take_long
 from serving.protocols.routes import PredictRoute
 from serving.settings import Settings
 
@@ -64,7 +65,7 @@ class PredictEndpoint:
         encoding = window_bits(headers)
         body = await read_body(scope, headers, receive, settings)
         query = scope["query_string"] if route.takes_query else b""
-        explains = b"explain" in query
+        is_slow = may_take_long(query)
 
         def answer(max_bytes: float, max_pixels: int) -> ModelResponse:
             content = body if encoding is None else decompress(body, encoding, settings)
@@ -73,17 +74,17 @@ class PredictEndpoint:
             with limited_pixels(max_pixels):
                 if route.takes_headers:
                     return route.handler(self._model, content, media_type, Headers(scope=scope))
-                if query:
+                if route.takes_query:
                     return route.handler(self._model, content, media_type, query)
                 return route.handler(self._model, content, media_type)
 
-        if len(body) <= MAX_INLINE_BYTES and encoding is None and not explains:
+        if len(body) <= MAX_INLINE_BYTES and encoding is None and not is_slow:
             with contextlib.suppress(PixelsExceeded):
                 return answer(MAX_INLINE_BYTES, MAX_INLINE_PIXELS)
         try:
             async with asyncio.timeout(settings.timeout):
-                # Explanations may take long: they wait for each other, and nobody else does.
-                return await self._answer_in_thread(answer, self._lanes[-1:] if explains else self._lanes)
+                # Explanations take long: they wait for each other, and nobody else does.
+                return await self._answer_in_thread(answer, self._lanes[-1:] if is_slow else self._lanes)
         except TimeoutError:
             detail = f"no answer within {settings.timeout:g} seconds"
             raise Problem(504, detail, headers={"Retry-After": "1"}) from None

@@ -7,15 +7,15 @@ from serving.model import ModelResponse, ServedModel
 from serving.parsing.json_body import unknown_key_errors
 from serving.parsing.media_type import MediaType
 from serving.protocols.image_upload import uploaded_rows
-from serving.protocols.predict_options import parse_options
+from serving.protocols.predict_options import PredictOptions, parse_options
 from serving.protocols.prediction_json import prediction_objects
 from serving.protocols.prediction_sets import add_sets
 from serving.validation.csv_rows import csv_rows
 
 
-def predict(model: ServedModel, body: bytes, media_type: MediaType, query: bytes = b"") -> ModelResponse:
+def predict(model: ServedModel, body: bytes, media_type: MediaType, query: bytes) -> ModelResponse:
     """Labels with probabilities, or values, for instances in JSON, the rows of a CSV text, or image files."""
-    options = parse_options(query)
+    options = parse_options(query) if query else PredictOptions()
     if media_type.name == "text/csv":
         rows = csv_rows(model.validator, body)
     elif media_type.name != "application/json":

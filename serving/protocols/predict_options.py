@@ -1,4 +1,4 @@
-"""The query of `POST /predict`: what an answer holds beside the prediction."""
+"""The options of `POST /predict` in its query."""
 
 from typing import NamedTuple
 from urllib.parse import parse_qsl
@@ -11,47 +11,44 @@ MOST_FIELDS = 20
 class PredictOptions(NamedTuple):
     """What a request asks for beside predictions.
 
-    `confidence` is the probability with which the truth is in the interval or set that is asked for; `explain` asks for
-    what each feature adds.
+    `confidence` is the probability with which the truth is in the interval or set that is asked for. `explain` asks for
+    what each feature adds to a prediction.
     """
 
     confidence: float | None = None
     explain: bool = False
 
 
-NO_OPTIONS = PredictOptions()
+def may_take_long(query: bytes) -> bool:
+    """Whether the answer may take longer than a prediction; told without reading the options."""
+    return b"explain" in query or b"%" in query
 
 
 def parse_options(query: bytes) -> PredictOptions:
-    """The options of a query string.
-
-    Raises:
-        Problem: 400 that lists every option that is unknown, repeated or has a value that cannot be right.
-    """
-    if not query:
-        return NO_OPTIONS
+    """Raises `Problem` with every option that is unknown, repeated or has a value that cannot be right."""
     try:
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
     except ValueError:
-        raise invalid_request(FieldError("?", f"at most {MOST_FIELDS} fields", "more")) from None
-    names, options, errors = [name for name, _ in pairs], dict(pairs), []
-    known = ", ".join(PredictOptions._fields)
+        raise invalid_request(FieldError("query", f"at most {MOST_FIELDS} options", "more")) from None
+    names, errors = [name for name, _ in pairs], []
     for name in dict.fromkeys(names):
+        known = ", ".join(PredictOptions._fields)
         if name not in PredictOptions._fields:
-            errors.append(FieldError(f"?{quote_name(name)}", f"an option of {known}", "an unknown one"))
+            errors.append(FieldError(f"query {quote_name(name)}", f"an option of {known}", "an unknown one"))
         elif names.count(name) > 1:
-            errors.append(FieldError(f"?{name}", "one value", f"{names.count(name)} values"))
-    confidence = _fraction(options["confidence"]) if "confidence" in options else None
-    if names.count("confidence") == 1 and confidence is None:
-        errors.append(FieldError("?confidence", "a number above 0 and below 1, as 0.9", "another value"))
-    if options.get("explain", "false") not in ("true", "false"):
-        errors.append(FieldError("?explain", "true or false", "another value"))
+            errors.append(FieldError(f"query {name}", "one value", f"{names.count(name)} values"))
+    options = dict(pairs)
+    confidence = _number(options["confidence"]) if "confidence" in options else None
+    if "confidence" in options and names.count("confidence") == 1 and confidence is None:
+        errors.append(FieldError("query confidence", "a number above 0 and below 1, as 0.9", "something else"))
+    if names.count("explain") == 1 and options["explain"] not in ("true", "false"):
+        errors.append(FieldError("query explain", "true or false", "something else"))
     if errors:
         raise invalid_request(*errors)
     return PredictOptions(confidence, options.get("explain") == "true")
 
 
-def _fraction(text: str) -> float | None:
+def _number(text: str) -> float | None:
     """A number above 0 and below 1, or None."""
     try:
         number = float(text)

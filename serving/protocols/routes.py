@@ -35,7 +35,7 @@ class PredictRoute(NamedTuple):
     content_types: tuple[str, ...]
     handler: Callable[..., ModelResponse]
     takes_headers: bool = False  # as a fourth argument of the handler
-    takes_query: bool = False  # as a fourth argument, in bytes, where there is one
+    takes_query: bool = False  # as a fourth argument, in bytes
 
 
 class InfoRoute(NamedTuple):

@@ -54,8 +54,8 @@ def make_bundle(schema: Schema, folder: Path, background: np.ndarray | None = No
     """Impute with the medians, multiply with fixed random weights, softmax where there are classes.
 
     Args:
-        scores: conformal ones, of 0.01 to 0.99; a bundle of an older version has none.
         background: encoded rows for explanations; none in a bundle of an older version.
+        scores: conformal ones, of 0.01 to 0.99; a bundle of an older version has none.
     """
     folder.mkdir(parents=True)
     random = np.random.default_rng(7)

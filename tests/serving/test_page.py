@@ -268,7 +268,7 @@ def test_the_page_shows_which_tiles_of_an_image_matter(browser: webdriver.Chrome
     browser.get(live["tiles"].url)
     find(browser, "#explain").click()
     find(browser, ".why h3")
-    assert len(browser.find_elements(By.CSS_SELECTOR, ".tiles span")) == 64
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".tiles span")) == 16
     assert_no_errors(browser)
 
 

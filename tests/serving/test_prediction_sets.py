@@ -68,16 +68,16 @@ def test_csv_rows_get_sets_too(tickets: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("query", "told"),
     [
-        ("confidence=0", "?confidence: expected a number above 0 and below 1, as 0.9, received another value"),
+        ("confidence=0", "query confidence: expected a number above 0 and below 1, as 0.9, received something else"),
         ("confidence=1", "above 0 and below 1"),
         ("confidence=-0.5", "above 0 and below 1"),
         ("confidence=nan", "above 0 and below 1"),
         ("confidence=inf", "above 0 and below 1"),
         ("confidence=90%25", "above 0 and below 1"),
         ("confidence=", "above 0 and below 1"),
-        ("confidence=0.9&confidence=0.9", "?confidence: expected one value, received 2 values"),
-        ("confidense=0.9", "?'confidense': expected an option of confidence, explain, received an unknown one"),
-        ("confidence=0&x=1", "2 problems, the first: ?'x'"),
+        ("confidence=0.9&confidence=0.9", "query confidence: expected one value, received 2 values"),
+        ("confidense=0.9", "query 'confidense': expected an option of confidence, explain, received an unknown one"),
+        ("confidence=0&x=1", "2 problems, the first: query 'x'"),
         ("%ff=%00&confidence=0.9", "received an unknown one"),
     ],
 )

@@ -76,30 +76,30 @@ function explained(output, { mean, contributions, occlusion }) {
     box.append(make("h3", { textContent: `Why ${output}` }), make("div", { className: "tiles", role: "img", ariaLabel: "The tiles of the image that the answer depends on" }));
     for (const value of occlusion.flat()) {
       const place = tile(value);
-      place.style.opacity = Math.abs(value) / most;
+      place.style.opacity = most < 0.001 ? 0 : Math.abs(value) / most;
       box.lastChild.append(place);
     }
     box.lastChild.style.gridTemplateColumns = `repeat(${occlusion[0].length}, 1fr)`;
-    box.append(make("p", { className: "muted", textContent: "Blue: the answer falls if this tile is grey. Red: it rises." }));
+    box.append(make("p", { className: "muted", textContent: most < 0.001 ? "No tile alone changes the answer." : "Blue: the answer falls if this tile is grey. Red: it rises." }));
     return box;
   }
   const sorted = Object.entries(contributions).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])), shown = sorted.slice(0, 12);
   const most = Math.max(...shown.map(([, v]) => Math.abs(v)), 1e-9);
   const rest = sorted.slice(12).reduce((sum, [, v]) => sum + v, 0);
   if (sorted.length > 12) shown.push([`${sorted.length - 12} others`, rest]);
-  box.append(make("h3", { textContent: `Why ${output}` }), make("p", { className: "muted", textContent: `The mean prediction is ${short(mean)}; each feature adds to it:` }));
+  box.append(make("h3", { textContent: `Why ${output}` }), make("p", { className: "muted", textContent: `The mean prediction is ${Number(mean.toPrecision(3))}; each feature adds to it:` }));
   box.append(make("ul", { className: "contributions" }, ...shown.map(([name, value]) => {
     const bar = make("span", { className: value < 0 ? "down" : "up" });
     bar.style.width = `${50 * Math.min(1, Math.abs(value) / most)}%`;
     return make("li", {}, make("span", { className: "name", textContent: name, title: name }),
-      make("span", { className: "track" }, bar), make("span", { className: "share", textContent: `${value < 0 ? "−" : "+"}${short(Math.abs(value))}` }));
+      make("span", { className: "track" }, bar), make("span", { className: "share", textContent: `${value < 0 ? "−" : "+"}${Number(Math.abs(value).toPrecision(3))}` }));
   })));
   return box;
 }
 
+// With what the model can add: an older one has no intervals.
 function predictPath() {
-  const options = info.manifest.files["conformal.npy"] ? ["confidence=0.9"] : []; // an older model has none
-  if ($("explain").checked) options.push("explain=true");
+  const options = [...(info.manifest.files["conformal.npy"] ? ["confidence=0.9"] : []), ...($("explain").checked ? ["explain=true"] : [])];
   return options.length ? `predict?${options.join("&")}` : "predict";
 }
 
