@@ -104,7 +104,9 @@ def _outputs(schema: Schema, members: np.ndarray) -> np.ndarray:
 
 
 def _means(splits: list[dict[str, float]]) -> dict[str, float]:
-    return {name: round(float(np.mean([split[name] for split in splits])), 4) for name in splits[0]}
+    """The mean of each figure; a width that a split does not define has none."""
+    means = {name: float(np.mean([split[name] for split in splits])) for name in splits[0]}
+    return {name: round(mean, 4) for name, mean in means.items() if mean == mean}
 
 
 def show(report: dict[str, Any]) -> None:
