@@ -30,6 +30,7 @@ class NumericFeature(_Frozen):
     missing: bool
     quantiles: tuple[float, ...] = ()
     tree_bins: tuple[float, ...] = ()
+    quartiles: tuple[float, float] | None = None  # None in schemas of older bundles
 
 
 class CategoricalFeature(_Frozen):
@@ -113,6 +114,8 @@ class NumericTarget(_Frozen):
     std: float
     log: LogScale | None = None
     skewed: bool = False
+    minimum: float | None = None  # None in schemas of older bundles
+    maximum: float | None = None
 
 
 class LabelsTarget(_Frozen):
