@@ -64,6 +64,7 @@ class Spec(BaseModel):
     max_norm: Positive | None = None
     residual: bool = False
     members: Annotated[int, Field(ge=2, le=256)] = 16
+    members_per_row: Annotated[int, Field(ge=1, le=256)] | None = None
     wide: Names | None = None
     deep: Names | None = None
     auxiliary_weight: Fraction = 0.0
@@ -136,6 +137,8 @@ def _inconsistencies(spec: Spec) -> Iterator[str]:
         yield f"{which}: expected only with family: wide_deep, received family: {spec.family}"
     if spec.numeric in ("piecewise_sum", "pbld") and spec.numeric_embedding < 2:
         yield (f"numeric_embedding: expected 2 or more for numeric: {spec.numeric}, received {spec.numeric_embedding}")
+    if spec.members_per_row is not None and spec.members % spec.members_per_row:
+        yield f"members_per_row: expected a divisor of members: {spec.members}, received {spec.members_per_row}"
     if spec.flip and spec.family == "wide_deep" and spec.wide:
         yield "flip: expected false with paths over named features, received true"
 

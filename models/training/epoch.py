@@ -12,6 +12,7 @@ from contracts.schema import Schema
 from contracts.spec import Spec
 from models.network import heads
 from models.network.build import AUXILIARY, MAIN
+from models.network.layers import deal
 from models.training.data import Split
 
 VALIDATION_ROWS = 8192  # per validation step, to bound its memory
@@ -38,6 +39,7 @@ class EpochTrainer(keras.Model):
         self.loss_of_rows = heads.loss(spec, schema)
         self.loss_scale = heads.loss_scale(spec, schema)
         self.auxiliary_weight = spec.auxiliary_weight
+        self.members, self.members_per_row = spec.members, spec.members_per_row
         self.batch_size = spec.batch_size
         self.data = _to_tensors(schema, train)
         self.validation = _to_tensors(schema, validation)
@@ -65,10 +67,12 @@ class EpochTrainer(keras.Model):
         shares = {MAIN: 1 - self.auxiliary_weight, AUXILIARY: self.auxiliary_weight}
         total = tf.add_n([0.0, *self.losses])
         for name, output in outputs.items():
-            target = y
-            if len(output.shape) == 3:  # one prediction for each member
+            target, weight = y, sample_weight
+            if self._is_dealt(y, output):
+                target, weight = self._deal(y), None if weight is None else self._deal(weight)
+            elif len(output.shape) == 3:  # one prediction for each member
                 target = tf.repeat(tf.expand_dims(y, 1), output.shape[1], axis=1)
-            loss = self.loss_of_rows(self.loss_scale(target), self.loss_scale(output), sample_weight)
+            loss = self.loss_of_rows(self.loss_scale(target), self.loss_scale(output), weight)
             if self.output_losses:
                 self.output_losses[name].update_state(loss)
             total += shares[name] * loss
@@ -76,9 +80,20 @@ class EpochTrainer(keras.Model):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):  # type: ignore[no-untyped-def]
         prediction = y_pred[MAIN] if isinstance(y_pred, dict) else y_pred
+        if self._is_dealt(y, prediction):
+            y, prediction = (
+                tf.reshape(self._deal(y), (-1, *y.shape[1:])),
+                tf.reshape(prediction, (-1, prediction.shape[2])),
+            )
         if len(prediction.shape) == 3:
             prediction = tf.reduce_mean(prediction, axis=1)
         return super().compute_metrics(x, y, prediction)
+
+    def _is_dealt(self, y: tf.Tensor, output: tf.Tensor) -> bool:
+        return len(output.shape) == 3 and output.shape[0] != y.shape[0]
+
+    def _deal(self, values: tf.Tensor) -> tf.Tensor:
+        return deal(values, self.members, self.members_per_row)
 
     def make_train_function(self, force: bool = False) -> None:
         """Replaces Keras' loop over steps: a call of `train_step` is an epoch."""

@@ -249,9 +249,9 @@ def test_a_space_is_named_for_all_or_for_one_dataset(params, iris) -> None:
 @pytest.mark.parametrize(
     ("space", "told"),
     [
-        ("materiel", "search.space: expected hyperparameters, or a name in spaces.yaml (material), "
+        ("materiel", "search.space: expected hyperparameters, or a name in spaces.yaml (material, auto), "
          "received 'materiel'; did you mean 'material'?"),
-        (3, "search.space: expected hyperparameters, or a name in spaces.yaml (material), received 3"),
+        (3, "search.space: expected hyperparameters, or a name in spaces.yaml (material, auto), received 3"),
         ("material", "search.space: material.dropout: expected less than 1, received 1.0"),
     ],
 )  # fmt: skip

@@ -35,7 +35,7 @@ FAMILIES = {
     "wide_deep": {"family": "wide_deep"},
     "wide_deep, paths": {"family": "wide_deep", "wide": ("a", "b", "colour"), "deep": ("b", "colour", "shape")},
     "wide_deep, auxiliary": {"family": "wide_deep", "auxiliary_weight": 0.1},
-    "ensemble": {"family": "ensemble", "members": 3},
+    "ensemble": {"family": "ensemble", "members": 4, "members_per_row": 2},
 }
 INSIDES = {
     "as they are": {"numeric": "none"},
