@@ -10,7 +10,7 @@ from contracts.settings.space import Distribution, Range, SearchSpace, contains
 from models.search.space import default_configuration
 
 # What differs from the first configuration.
-PORTFOLIO: tuple[dict[str, Any], ...] = ({"numeric": "pbld", "learning_rate": 0.001},)
+PORTFOLIO: tuple[dict[str, Any], ...] = ({"numeric": "pbld", "numeric_embedding": 8}, {"learning_rate": 0.002})
 
 
 def portfolio(space: SearchSpace) -> Iterator[dict[str, Any]]:
