@@ -50,8 +50,8 @@ def main(arguments: list[str]) -> int:
         tables = find_tables(folder_of_tables([asked.tables] if asked.tables else []))
         if unknown := set(asked.only or ()) - tables.keys():
             raise UserError(f"--only: expected names among {', '.join(tables)}, received {', '.join(sorted(unknown))}")
-        for name in asked.only or tables:
-            for seed in SEEDS:
+        for seed in SEEDS:
+            for name in asked.only or tables:
                 measure(name, tables[name], seed)
     except UserError as error:
         print(f"bench-quality: {error}", file=sys.stderr)
@@ -117,6 +117,7 @@ def prepare(name: str, entry: str, seed: int) -> tuple[Params, Paths]:
 
 def of_network(params: Params, paths: Paths, schema: Schema, parts: dict[str, Any], seed: int) -> dict[str, Any]:
     """One training of the first configuration that a search would try; predictions by ONNX Runtime, as served."""
+    from models.training.runtime import use_threads  # first: imports TensorFlow quietly  # isort: skip
     import onnxruntime
 
     from contracts.settings.space import choose, to_hyperparameters
@@ -126,6 +127,7 @@ def of_network(params: Params, paths: Paths, schema: Schema, parts: dict[str, An
     from models.training.fit import fit
     from pipeline.search.plan import make_plan
 
+    use_threads(0)
     plan = make_plan(params, paths)
     spec = Spec(**to_hyperparameters(choose(plan.search.space, lambda _, entry: entry.start)))
     began = time.perf_counter()

@@ -226,13 +226,7 @@ class Schema(_Frozen):
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the columns of a prediction: classes, labels, or the names of the numbers."""
-        match self.target:
-            case NumericTarget():
-                return (self.target.name,)
-            case NumericTargets():
-                return tuple(target.name for target in self.target.targets)
-            case _:
-                return self.classes
+        return tuple(target.name for target in self.numbers) or self.classes
 
     def save(self, path: Path) -> None:
         path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
