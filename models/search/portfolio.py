@@ -9,8 +9,11 @@ from typing import Any
 from contracts.settings.space import Distribution, Range, SearchSpace, contains
 from models.search.space import default_configuration
 
-# What differs from the first configuration.
-PORTFOLIO: tuple[dict[str, Any], ...] = ({"numeric": "pbld", "numeric_embedding": 8}, {"learning_rate": 0.002})
+# What differs from the first configuration; the encoding, which other spaces do not have, is always named.
+PORTFOLIO: tuple[dict[str, Any], ...] = (
+    {"numeric": "pbld", "numeric_embedding": 8},
+    {"numeric": "piecewise_sum", "learning_rate": 0.002},
+)
 
 
 def portfolio(space: SearchSpace) -> Iterator[dict[str, Any]]:
