@@ -216,14 +216,10 @@ class MemberScale(keras.layers.Layer):
         self.factors = self.add_weight(shape=(self.members, input_shape[1]), initializer=random_signs, name="factors")
 
     def call(self, rows, training: bool | None = None):  # type: ignore[no-untyped-def]
-        if training and is_dealt(rows.shape[0], self.members, self.per_row):
+        n_rows = rows.shape[0]
+        if training and self.per_row and n_rows and n_rows % self.members == 0:  # else every member learns from all
             return deal(rows, self.members, self.per_row) * self.factors
         return ops.expand_dims(rows, 1) * self.factors
-
-
-def is_dealt(n_rows: int | None, members: int, per_row: int | None) -> bool:
-    """Whether members learn from rows of their own; a batch that cannot be dealt evenly goes to all of them."""
-    return per_row is not None and n_rows is not None and n_rows % members == 0
 
 
 def deal(values, members: int, per_row: int):  # type: ignore[no-untyped-def]

@@ -93,6 +93,7 @@ class EpochTrainer(keras.Model):
         return len(output.shape) == 3 and output.shape[0] != y.shape[0]
 
     def _deal(self, values: tf.Tensor) -> tf.Tensor:
+        assert self.members_per_row is not None
         return deal(values, self.members, self.members_per_row)
 
     def make_train_function(self, force: bool = False) -> None:
