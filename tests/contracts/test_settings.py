@@ -127,7 +127,7 @@ def test_the_metric_follows_the_task_unless_it_is_named() -> None:
         ("search.space.width", {"type": "integer"}, "expected one of int, float, categorical, "
          "received 'integer'; did you mean 'int'?"),
         ("search.space.width", {"low": 1}, "expected a mapping with the key type, received {'low': 1}"),
-        ("search.space.activation", "rleu", 
+        ("search.space.activation", "rleu",
          "expected 'relu', 'selu', 'gelu', 'silu', 'mish', 'tanh' or 'sigmoid', received 'rleu'"),
         ("search.space.learning_rate", -0.1, "expected greater than 0, received -0.1"),
         ("search.space.depth", {"type": "int", "low": -1, "high": 3}, "expected greater than or equal to 0, received "
