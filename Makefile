@@ -46,6 +46,8 @@ lock:  ## resolve pyproject.toml into requirements.lock again
 	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/serve.in -o bench/peers/serve.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" bench/peers/explain.in -o bench/peers/explain.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/quality.in -o bench/peers/quality.lock
 
 .PHONY: test
 test: $(READY)  ## run all tests, in two processes
@@ -190,6 +192,16 @@ report: $(READY)  ## the material's networks beside its figures, then the best o
 .PHONY: bench-tables
 bench-tables: $(READY)  ## own tables beside boosted trees [TABLES=<folder>, else $$DATA_MIRROR/tables]
 	python -m bench.tables $(TABLES)
+
+.PHONY: bench-quality
+bench-quality: $(READY) var/bench-quality/peers/.ready  ## a search's first trial beside four libraries of trees, resumable [TABLES=<folder> ONLY="titanic ames"]
+	python -m bench.quality $(if $(TABLES),--tables $(call quoted,TABLES)) $(if $(ONLY),--only $(ONLY))
+
+var/bench-quality/peers/.ready: bench/peers/quality.lock
+	@mkdir -p $(@D)
+	uv venv --quiet --clear --python .venv/bin/python $(@D)
+	uv pip install --quiet --python $(@D)/bin/python --require-hashes -r bench/peers/quality.lock
+	@touch $@
 
 PEER := var/keras_tuner/.ready
 $(PEER): $(READY) bench/peers/keras_tuner.txt

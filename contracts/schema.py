@@ -30,6 +30,7 @@ class NumericFeature(_Frozen):
     missing: bool
     quantiles: tuple[float, ...] = ()
     tree_bins: tuple[float, ...] = ()
+    quartiles: tuple[float, float] | None = None  # None in schemas of older bundles
 
 
 class CategoricalFeature(_Frozen):
@@ -113,6 +114,8 @@ class NumericTarget(_Frozen):
     std: float
     log: LogScale | None = None
     skewed: bool = False
+    minimum: float | None = None  # None in schemas of older bundles
+    maximum: float | None = None
 
 
 class LabelsTarget(_Frozen):
@@ -223,13 +226,7 @@ class Schema(_Frozen):
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the columns of a prediction: classes, labels, or the names of the numbers."""
-        match self.target:
-            case NumericTarget():
-                return (self.target.name,)
-            case NumericTargets():
-                return tuple(target.name for target in self.target.targets)
-            case _:
-                return self.classes
+        return tuple(target.name for target in self.numbers) or self.classes
 
     def save(self, path: Path) -> None:
         path.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")

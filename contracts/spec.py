@@ -31,11 +31,13 @@ LOSSES = {
     "multilabel": ("cross_entropy",),
     "regression": ("mse", "mae", "huber"),
 }
+BINNED = {"quantile", "piecewise", "piecewise_sum"}  # encodings of numbers by intervals, which preprocess fits
 SCHEDULE_PARAMETERS = {
     "constant": (),
     "time": ("decay",),
     "exponential": ("decay",),
     "cosine": (),
+    "coslog4": (),
     "plateau": ("decay", "plateau_patience"),
 }
 
@@ -53,7 +55,8 @@ class Spec(BaseModel):
     family: Literal["sequential", "wide_deep", "ensemble"] = "sequential"
     depth: Annotated[int, Field(ge=0, le=32)]
     width: Width | Annotated[tuple[Width, ...], Field(strict=False)]
-    activation: Literal["relu", "selu", "gelu", "silu", "tanh", "sigmoid"]
+    activation: Literal["relu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid"]
+    parametric: bool = False
     initializer: Initializer = "glorot_uniform"
     normalization: Literal["none", "batch", "layer"] = "none"
     dropout: Fraction
@@ -61,20 +64,25 @@ class Spec(BaseModel):
     max_norm: Positive | None = None
     residual: bool = False
     members: Annotated[int, Field(ge=2, le=256)] = 16
+    members_per_row: Annotated[int, Field(ge=1, le=256)] | None = None
     wide: Names | None = None
     deep: Names | None = None
     auxiliary_weight: Fraction = 0.0
     target_scale: Literal["plain", "log"] = "plain"
+    clip_output: bool = False
     output: Literal["auto", "linear", "relu", "softplus", "sigmoid", "tanh", "softmax"] = "auto"
     bounds: Annotated[tuple[float, float], Field(strict=False)] | None = None
 
     # The inputs
-    numeric: Literal["auto", "none", "standardise", "quantile", "piecewise", "periodic"] = "auto"
+    numeric: Literal[
+        "auto", "none", "standardise", "robust", "quantile", "piecewise", "piecewise_sum", "periodic", "pbld"
+    ] = "auto"
     frequencies: Annotated[int, Field(ge=1, le=1024)] = 16
     frequency_scale: Positive = 0.1
     numeric_embedding: Annotated[int, Field(ge=0, le=1024)] = 0
-    categorical: Literal["one_hot", "embedding"] = "one_hot"
+    categorical: Literal["one_hot", "embedding", "by_size"] = "one_hot"
     embedding: Annotated[int, Field(ge=1, le=1024)] = 8
+    input_scale: bool = False
     shift: Annotated[int, Field(ge=0)] = 0
     flip: bool = False
     noise: NotNegative = 0.0
@@ -87,8 +95,9 @@ class Spec(BaseModel):
     momentum: Fraction = 0.9
     nesterov: bool = False
     weight_decay: NotNegative = 0.01
+    beta_2: Fraction = 0.999
     ema: Fraction = 0.0
-    schedule: Literal["constant", "time", "exponential", "cosine", "plateau"] = "constant"
+    schedule: Literal["constant", "time", "exponential", "cosine", "coslog4", "plateau"] = "constant"
     decay: Positive | None = None
     plateau_patience: Annotated[int, Field(ge=1)] | None = None
     warmup: NotNegative = 0.0
@@ -126,6 +135,10 @@ def _inconsistencies(spec: Spec) -> Iterator[str]:
     if (spec.wide or spec.auxiliary_weight) and spec.family != "wide_deep":
         which = "wide" if spec.wide else "auxiliary_weight"
         yield f"{which}: expected only with family: wide_deep, received family: {spec.family}"
+    if spec.numeric in ("piecewise_sum", "pbld") and spec.numeric_embedding < 2:
+        yield (f"numeric_embedding: expected 2 or more for numeric: {spec.numeric}, received {spec.numeric_embedding}")
+    if spec.members_per_row is not None and spec.members % spec.members_per_row:
+        yield f"members_per_row: expected a divisor of members: {spec.members}, received {spec.members_per_row}"
     if spec.flip and spec.family == "wide_deep" and spec.wide:
         yield "flip: expected false with paths over named features, received true"
 

@@ -1,4 +1,4 @@
-"""Titanic as a file and three lines: from the file to an answer over HTTP, with every real part."""
+"""Titanic as a file and a few lines: from the file to an answer over HTTP, with every real part."""
 
 import csv
 import json
@@ -12,7 +12,10 @@ from tests.conftest import COMMANDS
 from tests.pipeline.titanic import titanic_like
 
 SETTINGS = """\
-search: {n_trials: 2, keep: 1, metric: roc_auc}
+  folds: 1
+  n_trials: 2
+  keep: 1
+  metric: roc_auc
 train: {epochs: 10}
 select: {threshold: f1}
 """
@@ -26,13 +29,15 @@ def titanic(project):
     added = project.run(*COMMANDS, "add-data", "titanic", "../titanic.csv", "Survived").stdout
     entry = project.folder / "catalog/titanic.yaml"
     project.entry = entry.read_text()
-    entry.write_text(project.entry + SETTINGS)
+    entry.write_text(project.entry.replace("  folds: 5\n", SETTINGS))
     return path, added, project.run(*COMMANDS, "repro", "titanic").stdout
 
 
-def test_a_file_and_three_lines_are_enough(project, titanic) -> None:
+def test_a_file_and_a_few_lines_are_enough(project, titanic) -> None:
     _, added, ran = titanic
-    assert project.entry.splitlines()[1:] == ["data:", "  source: ../titanic.csv", "  target: Survived"]
+    assert project.entry.splitlines()[1:] == [
+        "data:", "  source: ../titanic.csv", "  target: Survived", "search:", "  space: auto", "  folds: 5"
+    ]  # fmt: skip
     assert "titanic: binary of Survived, 300 rows" in added
     assert "make repro DATASETS=titanic" in added
     for name in ("PassengerId", "Name", "Ticket", "Cabin"):

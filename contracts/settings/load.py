@@ -27,7 +27,7 @@ from contracts.settings.source import Image, Source, Task
 from contracts.settings.space import Choices, FloatRange, IntRange, SearchSpace
 from contracts.settings.space_problems import problems_of_space
 from contracts.settings.validation import Mistake, unknown_key, validate
-from contracts.spec import hyperparameters
+from contracts.spec import BINNED, hyperparameters
 
 __all__ = [
     "Choices", "Evaluate", "Fetch", "FineTune", "FloatRange", "Image", "IntRange", "Package", "Params", "Preprocess",
@@ -144,7 +144,7 @@ def _misfits(params: Params) -> list[Mistake]:
     """What one section lacks in another, and why a network of the search space cannot be built."""
     mistakes = []
     numeric = params.search.space.get("numeric", "standardise")
-    used = {"quantile", "piecewise"} & set(numeric.choices if isinstance(numeric, Choices) else [numeric])
+    used = BINNED & set(numeric.choices if isinstance(numeric, Choices) else [numeric])
     if used and not params.preprocess.bins:
         expected = f"preprocess.bins above 0 for {' or '.join(sorted(used))}"
         mistakes.append(Mistake(("search", "space", "numeric"), expected, "preprocess.bins: 0"))

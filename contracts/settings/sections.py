@@ -13,7 +13,7 @@ from contracts.settings.gates import Gates
 from contracts.settings.pruners import Pruner
 from contracts.settings.source import SCIKIT_LEARN, Source, Task
 from contracts.settings.space import SearchSpace, Section, continuous
-from contracts.spec import required_hyperparameters
+from contracts.spec import BINNED, required_hyperparameters
 
 Sampler = Literal["auto", "grid", "random", "tpe", "cmaes", "qmc", "gp", "nsga2"]
 MetricName = Literal[
@@ -188,7 +188,7 @@ class Params(Settings):
     def bins_for(self, n_rows: int) -> int:
         """The intervals that are fitted for each number of so many train rows."""
         numeric = self.search.space.get("numeric")
-        asked = {"quantile", "piecewise"} & set(getattr(numeric, "choices", (numeric,)))
+        asked = BINNED & set(getattr(numeric, "choices", (numeric,)))
         auto = 48 if asked or n_rows >= 1000 else 0  # with fewer rows an interval has a handful of them
         return auto if self.preprocess.bins == "auto" else self.preprocess.bins
 

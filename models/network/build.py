@@ -4,7 +4,7 @@ import keras
 
 from contracts.schema import Schema, columns_of
 from contracts.spec import Spec
-from models.network import layers
+from models.network import layers, table_layers
 from models.network.encoders import encode
 from models.network.ensemble import Ensemble
 from models.network.heads import activate, n_outputs
@@ -29,7 +29,7 @@ def build(spec: Spec, schema: Schema) -> keras.Model:
             case "wide_deep":
                 return _wide_deep(spec, schema, rows)
             case "ensemble":
-                members = layers.MemberScale(spec.members)(encode(spec, schema, rows))
+                members = layers.MemberScale(spec.members, spec.members_per_row)(encode(spec, schema, rows))
                 trunk = keras.Model(rows, hidden_layers(spec, members), name="trunk")
                 raw = keras.Input((spec.members, n_outputs(schema)))
                 end = keras.Model(raw, activate(spec, schema, MAIN, raw), name="activation")
@@ -65,8 +65,11 @@ def hidden_layers(spec: Spec, values: keras.KerasTensor) -> keras.KerasTensor:
             values = keras.layers.BatchNormalization(name=f"normalised_{number}")(values)
         elif spec.normalization == "layer":
             values = keras.layers.LayerNormalization(name=f"normalised_{number}")(values)
-        activation = layers.gelu if spec.activation == "gelu" else spec.activation
-        values = keras.layers.Activation(activation, name=f"activated_{number}")(values)
+        if spec.parametric:
+            values = table_layers.Parametric(spec.activation, name=f"activated_{number}")(values)
+        else:
+            activation = layers.gelu if spec.activation == "gelu" else spec.activation
+            values = keras.layers.Activation(activation, name=f"activated_{number}")(values)
         if spec.dropout:
             values = keras.layers.Dropout(spec.dropout, name=f"dropout_{number}")(values)
         if spec.residual and skip.shape == values.shape:

@@ -2,7 +2,7 @@
 
 from contracts.errors import nearest
 from contracts.schema import NumericFeature, Schema
-from contracts.spec import Spec
+from contracts.spec import BINNED, Spec
 
 
 def schema_problems(spec: Spec, schema: Schema) -> list[str]:
@@ -26,7 +26,11 @@ def schema_problems(spec: Spec, schema: Schema) -> list[str]:
         problems.append(f"numeric: expected auto, none or standardise for images, received {spec.numeric!r}")
     if schema.image is not None and spec.numeric == "standardise" and schema.image.std is None:
         problems.append("numeric: expected a schema with the mean of the pixels for standardise: preprocess again")
-    if spec.numeric in ("quantile", "piecewise") and any(not feature.tree_bins for feature in numbers):
+    if schema.image is None and spec.numeric in ("robust", "pbld") and any(f.quartiles is None for f in numbers):
+        problems.append(f"numeric: expected a schema with quartiles for {spec.numeric}: preprocess again")
+    if spec.clip_output and any(target.minimum is None for target in schema.numbers):
+        problems.append("clip_output: expected a schema with the ends of the target: preprocess again")
+    if spec.numeric in BINNED and any(not feature.tree_bins for feature in numbers):
         problems.append(f"numeric: expected preprocess.bins above 0 for {spec.numeric!r}")
     return problems
 

@@ -4,7 +4,9 @@ import keras
 
 from contracts.schema import CategoricalFeature, NumericFeature, Schema
 from contracts.spec import Spec
-from models.network import layers
+from models.network import layers, table_layers
+
+MANY_CODES = 9  # from so many on a category has an embedding (RealMLP: Holzmüller et al., 2024, arXiv 2407.04491)
 
 
 def encode(
@@ -28,12 +30,14 @@ def encode(
         for column, feature in categorical:
             codes = layers.Columns([column])(rows)
             n_codes = len(feature.categories) + 1
-            if spec.categorical == "one_hot":
+            if spec.categorical == "one_hot" or (spec.categorical == "by_size" and n_codes < MANY_CODES):
                 parts.append(layers.OneHot(n_codes)(codes))
             else:
                 parts.append(keras.layers.Flatten()(keras.layers.Embedding(n_codes, spec.embedding)(codes)))
         encoded = keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
-    return keras.layers.GaussianNoise(spec.noise)(encoded) if spec.noise else encoded
+    if spec.noise:
+        encoded = keras.layers.GaussianNoise(spec.noise)(encoded)
+    return table_layers.InputScale()(encoded) if spec.input_scale else encoded
 
 
 def _image(spec: Spec, schema: Schema, rows: keras.KerasTensor) -> keras.KerasTensor:
@@ -61,7 +65,7 @@ def _numeric(
     filled = layers.Impute([feature.median for feature in features])(numbers)
     encoded = _encode_numbers(spec, features, filled)
     if len(encoded.shape) == 3:
-        if spec.numeric_embedding:
+        if spec.numeric_embedding and spec.numeric in ("piecewise", "periodic"):
             shape = (len(features), spec.numeric_embedding)
             encoded = keras.layers.EinsumDense("nfb,fbd->nfd", shape, activation="relu", bias_axes="fd")(encoded)
         encoded = keras.layers.Flatten()(encoded)
@@ -79,8 +83,16 @@ def _encode_numbers(spec: Spec, features: list[NumericFeature], numbers: keras.K
             return layers.Quantile([list(feature.quantiles) for feature in features])(numbers)
         case "piecewise":
             return layers.PiecewiseLinear([list(feature.tree_bins) for feature in features])(numbers)
+        case "robust" | "pbld":
+            scaled = table_layers.RobustScale(*table_layers.robust_constants(features))(numbers)
+            if spec.numeric == "robust":
+                return scaled
+            return table_layers.PeriodicDense(spec.frequencies, spec.frequency_scale, spec.numeric_embedding)(scaled)
     means, stds = [feature.mean for feature in features], [feature.std for feature in features]
     standardised = layers.Standardise(means, stds)(numbers)
+    if spec.numeric == "piecewise_sum":
+        pieces = layers.PiecewiseLinear([list(feature.tree_bins) for feature in features])(numbers)
+        return table_layers.PiecewiseSum(spec.numeric_embedding)([standardised, pieces])
     if spec.numeric == "periodic":
         return layers.Periodic(spec.frequencies, spec.frequency_scale)(standardised)
     return standardised

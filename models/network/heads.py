@@ -9,6 +9,7 @@ from keras import ops
 from contracts.schema import Schema
 from contracts.spec import LOSSES, OUTPUTS, Spec
 from models.network.layers import Exponential
+from models.network.table_layers import ClipOutput
 
 TINY = float(np.finfo(np.float32).tiny)
 
@@ -21,8 +22,18 @@ def n_outputs(schema: Schema) -> int:
 def activate(spec: Spec, schema: Schema, name: str, raw: keras.KerasTensor) -> keras.KerasTensor:
     """Probabilities, or values in the unit of the target; the shape (…, n_outputs) stays.
 
-    Regression outputs are scaled inside the network: linear ones by standard deviation and mean of the target or of its
-    logarithm, positive ones by its standard deviation, bounded ones to `spec.bounds`.
+    With `spec.clip_output` the predictions of a trained network lie within the range of the train targets.
+    """
+    if not spec.clip_output or schema.task != "regression":
+        return _activate(spec, schema, name, raw)
+    ends = [(target.minimum or 0.0, target.maximum or 0.0) for target in schema.numbers]
+    clip = ClipOutput([low for low, _ in ends], [high for _, high in ends], name=name)
+    return clip(_activate(spec, schema, f"{name}_unclipped", raw))
+
+
+def _activate(spec: Spec, schema: Schema, name: str, raw: keras.KerasTensor) -> keras.KerasTensor:
+    """Regression outputs are scaled inside the network: linear ones by standard deviation and mean of the target or of
+    its logarithm, positive ones by its standard deviation, bounded ones to `spec.bounds`.
     """
     kind = OUTPUTS[schema.task][0] if spec.output == "auto" else spec.output
     if schema.task != "regression":

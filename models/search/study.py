@@ -11,6 +11,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from models.search.plan import Plan
+from models.search.portfolio import portfolio
 from models.search.pruners import make_pruner
 from models.search.samplers import make_sampler
 from models.search.space import default_configuration
@@ -35,7 +36,8 @@ def open_study(plan: Plan, storage: optuna.storages.BaseStorage) -> optuna.Study
     )
     study.sampler = make_sampler(plan, len(study.trials))
     if not study.trials and plan.search.sampler != "grid":
-        study.enqueue_trial(default_configuration(plan.search.space))
+        for configuration in (default_configuration(plan.search.space), *portfolio(plan.search.space)):
+            study.enqueue_trial(configuration)
     return study
 
 

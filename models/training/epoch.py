@@ -14,6 +14,7 @@ from contracts.schema import Schema
 from contracts.spec import Spec
 from models.network import heads
 from models.network.build import AUXILIARY, MAIN
+from models.network.layers import deal
 from models.training.data import Split
 
 VALIDATION_ROWS = 8192  # per validation step, to bound its memory
@@ -42,6 +43,7 @@ class EpochTrainer(keras.Model):
         self.loss_of_rows = heads.loss(spec, schema)
         self.loss_scale = heads.loss_scale(spec, schema)
         self.auxiliary_weight = spec.auxiliary_weight
+        self.members, self.members_per_row = spec.members, spec.members_per_row
         self.batch_size = spec.batch_size
         self.data = _to_tensors(schema, train)
         self.validation = _to_tensors(schema, validation)
@@ -70,17 +72,29 @@ class EpochTrainer(keras.Model):
         shares = {MAIN: 1 - self.auxiliary_weight, AUXILIARY: self.auxiliary_weight}
         total = tf.add_n([0.0, *self.losses])
         for name, output in outputs.items():
-            target = y
-            if len(output.shape) == 3:  # one prediction for each member
+            target, weight = y, sample_weight
+            if self._is_dealt(y, output):
+                target, weight = self._deal(y), None if weight is None else self._deal(weight)
+            elif len(output.shape) == 3:  # one prediction for each member
                 target = tf.repeat(tf.expand_dims(y, 1), output.shape[1], axis=1)
-            loss = self.loss_of_rows(self.loss_scale(target), self.loss_scale(output), sample_weight)
+            loss = self.loss_of_rows(self.loss_scale(target), self.loss_scale(output), weight)
             if self.output_losses:
                 self.output_losses[name].update_state(loss)
             total += shares[name] * loss
         return total
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):  # type: ignore[no-untyped-def]
+        if self._is_dealt(y, _each(y_pred)):
+            members = _each(y_pred)
+            y, y_pred = tf.reshape(self._deal(y), (-1, *y.shape[1:])), tf.reshape(members, (-1, members.shape[2]))
         return super().compute_metrics(x, y, _main(y_pred))
+
+    def _is_dealt(self, y: tf.Tensor, output: tf.Tensor) -> bool:
+        return len(output.shape) == 3 and output.shape[0] != y.shape[0]
+
+    def _deal(self, values: tf.Tensor) -> tf.Tensor:
+        assert self.members_per_row is not None
+        return deal(values, self.members, self.members_per_row)
 
     def make_train_function(self, force: bool = False) -> None:
         """Replaces Keras' loop over steps: a call of `train_step` is an epoch."""
@@ -136,9 +150,14 @@ class EpochTrainer(keras.Model):
         return metric.compute(self.validation_target, predictions_of(self.schema, outputs))
 
 
+def _each(outputs: tf.Tensor) -> tf.Tensor:
+    """The main output; of an ensemble in training that of each member."""
+    return outputs[MAIN] if isinstance(outputs, dict) else outputs
+
+
 def _main(outputs: tf.Tensor) -> tf.Tensor:
     """The main output, (n_rows, n_outputs): of an ensemble the mean over its members."""
-    main = outputs[MAIN] if isinstance(outputs, dict) else outputs
+    main = _each(outputs)
     return tf.reduce_mean(main, axis=1) if len(main.shape) == 3 else main
 
 

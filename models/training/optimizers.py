@@ -3,6 +3,7 @@
 import math
 
 import keras
+from keras import ops
 
 from contracts.spec import Spec
 
@@ -19,11 +20,11 @@ def _optimizer(spec: Spec, steps_per_epoch: int, epochs: int) -> keras.optimizer
     ema = {"use_ema": True, "ema_momentum": spec.ema} if spec.ema else {}
     match spec.optimizer:
         case "adam":
-            return keras.optimizers.Adam(rate, **ema)
+            return keras.optimizers.Adam(rate, beta_2=spec.beta_2, **ema)
         case "adamw":
-            return keras.optimizers.AdamW(rate, weight_decay=spec.weight_decay, **ema)
+            return keras.optimizers.AdamW(rate, spec.weight_decay, beta_2=spec.beta_2, **ema)
         case "nadam":
-            return keras.optimizers.Nadam(rate, **ema)
+            return keras.optimizers.Nadam(rate, beta_2=spec.beta_2, **ema)
         case "rmsprop":
             return keras.optimizers.RMSprop(rate, **ema)
         case "sgd":
@@ -36,7 +37,7 @@ def learning_rate(
     """The learning rate at time t in epochs, fractions included.
 
     `time`: lr / (1 + decay·t). `exponential`: lr · exp(−decay·t). `cosine`: rises from 0 for `warmup` epochs, then
-    falls to 0 at the last epoch (Loshchilov and Hutter, 2017, arXiv 1608.03983).
+    falls to 0 at the last epoch (Loshchilov and Hutter, 2017, arXiv 1608.03983). `coslog4`: `CosLog4`.
     """
     match spec.schedule:
         case "time":
@@ -54,8 +55,26 @@ def learning_rate(
             return keras.optimizers.schedules.CosineDecay(
                 0.0, steps, warmup_target=spec.learning_rate, warmup_steps=warmup
             )
+        case "coslog4":
+            return CosLog4(spec.learning_rate, max(1, epochs * steps_per_epoch))
         case _:
             return spec.learning_rate
+
+
+class CosLog4(keras.optimizers.schedules.LearningRateSchedule):
+    """lr · (1 - cos(2π log₂(1 + 15 t))) / 2 for t from 0 at the first step to 1 at the last: four cycles, each twice as
+    long as the one before (RealMLP: Holzmüller et al., 2024, arXiv 2407.04491, section 3).
+    """
+
+    def __init__(self, learning_rate: float, steps: int) -> None:
+        self.learning_rate, self.steps = learning_rate, steps
+
+    def __call__(self, step):  # type: ignore[no-untyped-def]
+        share = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
+        return self.learning_rate * (1 - ops.cos(2 * math.pi * ops.log2(1 + 15 * share))) / 2
+
+    def get_config(self) -> dict:
+        return {"learning_rate": self.learning_rate, "steps": self.steps}
 
 
 def callbacks(spec: Spec, monitor: str, mode: str) -> list[keras.callbacks.Callback]:

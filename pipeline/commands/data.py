@@ -24,6 +24,7 @@ PARAMS = Path("params.yaml")
 TARGET_NAME = re.compile(
     r"(^|[ _.])(target|label|class|outcome|response|churn|default|price|survived|y)$", re.IGNORECASE
 )
+FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, validation rows alone choose by chance
 app = typer.Typer()
 
 
@@ -70,7 +71,7 @@ def add_data(
     console.print(f"{source}: {'; '.join(notes) or 'a table with types'}")
     for hint in split_hints(table, wanted):
         console.print(hint)
-    path.write_text(_entry(wanted), encoding="utf-8")
+    path.write_text(_entry(wanted, table.num_rows), encoding="utf-8")
     try:
         load_params(PARAMS, name)
     except UserError:
@@ -109,8 +110,8 @@ def _likely_target(frame: "pd.DataFrame") -> str:
     return next((name for name in reversed(usable) if TARGET_NAME.search(name)), usable[-1])
 
 
-def _entry(source: Source) -> str:
-    """The file of the catalog: what was given, and nothing that is found."""
+def _entry(source: Source, n_rows: int) -> str:
+    """The file of the catalog: what was given, and for a table how networks for tables are searched."""
     lines = {"source": _quoted(source.source)}
     if source.database is not None:
         lines["database"] = f"{source.database}  # the environment variable with its address"
@@ -118,8 +119,11 @@ def _entry(source: Source) -> str:
         lines["target"] = _quoted(source.targets[0])
     if source.image is not None:
         lines["image"] = f"{{height: {source.image.height}, width: {source.image.width}, maximum: 255}}"
-    return "# yaml-language-server: $schema=../docs/reference/catalog.schema.json\ndata:\n" + "".join(
-        f"  {key}: {value}\n" for key, value in lines.items()
+    search = {} if source.image is not None else {"space": "auto", **({"folds": FOLDS} if n_rows < FEW_ROWS else {})}
+    return "# yaml-language-server: $schema=../docs/reference/catalog.schema.json\n" + "".join(
+        f"{section}:\n" + "".join(f"  {key}: {value}\n" for key, value in keys.items())
+        for section, keys in (("data", lines), ("search", search))
+        if keys
     )
 
 

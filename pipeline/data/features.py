@@ -49,6 +49,7 @@ def infer_feature(column: pd.Series, source: Source, form: str = "") -> Feature:
         std=values.std() or 1.0,  # a constant column is centred and left at that
         median=float(np.median(values)),
         missing=missing,
+        quartiles=tuple(np.quantile(values, [0.25, 0.75]).tolist()),
     )
 
 

@@ -63,13 +63,14 @@ def _several(source: Source, task: Task, values: pd.DataFrame) -> LabelsTarget |
 def _number(name: str, column: pd.Series) -> NumericTarget:
     values = column.to_numpy(np.float64)
     mean, std, skewness = _moments(values)
-    if values.min() < 0 or values.max() <= 0:
-        return NumericTarget(name=name, mean=mean, std=std)
-    offset = 0.0 if values.min() > 0 else float(values[values > 0].min())
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high <= 0:
+        return NumericTarget(name=name, mean=mean, std=std, minimum=low, maximum=high)
+    offset = 0.0 if low > 0 else float(values[values > 0].min())
     log_mean, log_std, log_skewness = _moments(np.log(values + offset))
     return NumericTarget(
         name=name, mean=mean, std=std, log=LogScale(offset=offset, mean=log_mean, std=log_std),
-        skewed=skewness > SKEWED and abs(log_skewness) < skewness,
+        skewed=skewness > SKEWED and abs(log_skewness) < skewness, minimum=low, maximum=high,
     )  # fmt: skip
 
 

@@ -128,8 +128,8 @@ def test_the_metric_follows_the_task_unless_it_is_named() -> None:
         ("search.space.width", {"type": "integer"}, "expected one of int, float, categorical, "
          "received 'integer'; did you mean 'int'?"),
         ("search.space.width", {"low": 1}, "expected a mapping with the key type, received {'low': 1}"),
-        ("search.space.activation", "rleu", "expected 'relu', 'selu', 'gelu', 'silu', 'tanh' or 'sigmoid', received "
-         "'rleu'"),
+        ("search.space.activation", "rleu",
+         "expected 'relu', 'selu', 'gelu', 'silu', 'mish', 'tanh' or 'sigmoid', received 'rleu'"),
         ("search.space.learning_rate", -0.1, "expected greater than 0, received -0.1"),
         ("search.space.depth", {"type": "int", "low": -1, "high": 3}, "expected greater than or equal to 0, received "
          "-1"),
@@ -255,9 +255,9 @@ def test_a_space_is_named_for_all_or_for_one_dataset(params, iris) -> None:
 @pytest.mark.parametrize(
     ("space", "told"),
     [
-        ("materiel", "search.space: expected hyperparameters, or a name in spaces.yaml (material), "
+        ("materiel", "search.space: expected hyperparameters, or a name in spaces.yaml (material, auto), "
          "received 'materiel'; did you mean 'material'?"),
-        (3, "search.space: expected hyperparameters, or a name in spaces.yaml (material), received 3"),
+        (3, "search.space: expected hyperparameters, or a name in spaces.yaml (material, auto), received 3"),
         ("material", "search.space: material.dropout: expected less than 1, received 1.0"),
     ],
 )  # fmt: skip

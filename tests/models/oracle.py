@@ -26,6 +26,7 @@ ACTIVATIONS = {
     "selu": lambda x: SELU_SCALE * np.where(x > 0, x, SELU_ALPHA * (np.exp(x) - 1)),
     "gelu": lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
     "silu": lambda x: x * sigmoid(x),
+    "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
     "tanh": np.tanh,
     "sigmoid": sigmoid,
     "softplus": lambda x: np.log1p(np.exp(x)),
@@ -73,7 +74,9 @@ def hidden(spec, weights, values):
             gamma, beta = weights[f"normalised_{number}"]
             mean, variance = values.mean(-1, keepdims=True), values.var(-1, keepdims=True)
             values = (values - mean) / np.sqrt(variance + 1e-3) * gamma + beta
-        values = ACTIVATIONS[spec.activation](values)
+        activated = ACTIVATIONS[spec.activation](values)
+        share = 1 + 0.1 * weights[f"activated_{number}"][0] if spec.parametric else 1
+        values = values + share * (activated - values)
         if spec.residual and came_in.shape == values.shape:
             values = came_in + values
     return values
@@ -96,12 +99,13 @@ def encoded(spec, schema, weights, rows, features, suffix, first_embedding=0):
     for column, feature in enumerate(features):
         if isinstance(feature, CategoricalFeature):
             codes = rows[:, column].astype(int)
-            if spec.categorical == "one_hot":
+            if spec.categorical in ("one_hot", "by_size"):
                 parts.append(np.eye(len(feature.categories) + 1)[codes])
             else:
                 parts.append(weights["embedding" + (f"_{number}" if number else "")][0][codes])
                 number += 1
-    return np.concatenate(parts, axis=1)
+    joined = np.concatenate(parts, axis=1)
+    return joined * (1 + 6 * weights[f"input_scale{suffix}"][0]) if spec.input_scale else joined
 
 
 def _numbers(spec, weights, filled, features, suffix):
@@ -111,6 +115,15 @@ def _numbers(spec, weights, filled, features, suffix):
             return standardised
         case "none":
             return filled
+        case "robust" | "pbld":
+            scales = [1 / (f.quartiles[1] - f.quartiles[0]) for f in features]
+            z = (filled - [f.median for f in features]) * scales
+            z = z / np.sqrt(1 + (z / 3) ** 2)
+            if spec.numeric == "robust":
+                return z
+            frequency, phase, kernel, bias = weights[f"periodic_dense{suffix}"]
+            waves = np.cos(2 * np.pi * z[:, :, None] * frequency + phase)
+            steps = np.concatenate([z[:, :, None], np.einsum("nfb,fbd->nfd", waves, kernel) + bias], axis=2)
         case "quantile":
             columns = []
             for column, feature in zip(filled.T, features, strict=True):
@@ -118,7 +131,7 @@ def _numbers(spec, weights, filled, features, suffix):
                 scores = [NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)]
                 columns.append(np.interp(column, feature.quantiles, scores))
             return np.stack(columns, axis=1)
-        case "piecewise":
+        case "piecewise" | "piecewise_sum":
             most = max(len(f.tree_bins) for f in features) - 1
             steps = np.zeros((len(filled), len(features), most))
             for i, feature in enumerate(features):
@@ -127,7 +140,10 @@ def _numbers(spec, weights, filled, features, suffix):
         case "periodic":
             angle = 2 * np.pi * standardised[:, :, None] * weights[f"periodic{suffix}"][0]
             steps = np.concatenate([np.sin(angle), np.cos(angle)], axis=2)
-    if spec.numeric_embedding:
+    if spec.numeric == "piecewise_sum":
+        slope, bias, kernel = weights[f"piecewise_sum{suffix}"]
+        steps = standardised[:, :, None] * slope + bias + np.einsum("nfb,fbd->nfd", steps, kernel)
+    elif spec.numeric_embedding and spec.numeric != "pbld":
         kernel, bias = weights[f"einsum_dense{suffix}"]
         steps = np.maximum(np.einsum("nfb,fbd->nfd", steps, kernel) + bias, 0)
     return steps.reshape(len(steps), -1)
@@ -141,6 +157,9 @@ def activated(spec, schema, raw):
         return values
     target = schema.target
     targets = [target] if isinstance(target, NumericTarget) else target.targets
+    if spec.clip_output:
+        free = activated(spec.model_copy(update={"clip_output": False}), schema, raw)
+        return np.clip(free, [t.minimum for t in targets], [t.maximum for t in targets])
     if spec.target_scale == "log":
         values = np.clip(values, -10, 10)
         return np.exp(values * [t.log.std for t in targets] + [t.log.mean for t in targets]) - [

@@ -28,13 +28,14 @@ HEADS = {
     "bounded, tanh": ("regression", {"output": "tanh", "bounds": (30.0, 100.0)}),
     "several numbers": ("several", {}),
     "logarithms": ("several", {"target_scale": "log"}),
+    "clipped": ("several", {"clip_output": True}),
 }
 FAMILIES = {
     "sequential": {},
     "wide_deep": {"family": "wide_deep"},
     "wide_deep, paths": {"family": "wide_deep", "wide": ("a", "b", "colour"), "deep": ("b", "colour", "shape")},
     "wide_deep, auxiliary": {"family": "wide_deep", "auxiliary_weight": 0.1},
-    "ensemble": {"family": "ensemble", "members": 3},
+    "ensemble": {"family": "ensemble", "members": 4, "members_per_row": 2},
 }
 INSIDES = {
     "as they are": {"numeric": "none"},
@@ -43,6 +44,15 @@ INSIDES = {
     "piecewise, embedded": {"numeric": "piecewise", "numeric_embedding": 3},
     "periodic": {"numeric": "periodic", "frequencies": 4},
     "periodic, embedded": {"numeric": "periodic", "frequencies": 4, "numeric_embedding": 3},
+    "robust, factors": {
+        "numeric": "robust",
+        "input_scale": True,
+        "parametric": True,
+        "beta_2": 0.95,
+        "schedule": "coslog4",
+    },
+    "pbld": {"numeric": "pbld", "frequencies": 4, "numeric_embedding": 3, "activation": "mish"},
+    "piecewise, sum": {"numeric": "piecewise_sum", "numeric_embedding": 3, "categorical": "by_size"},
     "embedding": {"categorical": "embedding", "embedding": 3},
     "batch": {"normalization": "batch", "residual": True, "dropout": 0.2, "l2": 0.001, "max_norm": 2.0},
     "layer": {"normalization": "layer", "noise": 0.1},
@@ -93,7 +103,15 @@ def weights_of(network):
             continue
         kind = layer.name.rstrip("0123456789").rstrip("_")
         name = layer.name
-        if kind in ("embedding", "einsum_dense", "periodic", "member_scale"):
+        if kind in (
+            "embedding",
+            "einsum_dense",
+            "periodic",
+            "periodic_dense",
+            "piecewise_sum",
+            "input_scale",
+            "member_scale",
+        ):
             name = f"{kind}_{counts[kind]}" if counts[kind] else kind
             counts[kind] += 1
         found[name] = [np.asarray(w, np.float64) for w in layer.get_weights()]

@@ -52,6 +52,9 @@ def check(tmp_path):
         ("iris", {"family": "wide_deep", "wide": []}, "wide"),
         ("iris", {"family": "wide_deep", "wide": ["petal width (cm)"]}, "deep: expected a list of features"),
         ("iris", {"auxiliary_weight": 0.1}, "auxiliary_weight: expected only with family: wide_deep"),
+        ("iris", {"members": 4, "members_per_row": 3}, "members_per_row: expected a divisor of members: 4, received 3"),
+        ("iris", {"members": 0}, "members: expected greater than or equal to 2"),
+        ("iris", {"numeric": "pbld"}, "numeric_embedding: expected 2 or more for numeric: pbld, received 0"),
         ("iris", {"loss": "mse"}, "loss: expected cross_entropy for multiclass"),
         ("diabetes", {"output": "softmax"}, "output: expected linear or relu or softplus"),
         ("diabetes", {"output": "sigmoid"}, "bounds: expected [low, high]"),
@@ -72,6 +75,7 @@ def test_a_network_that_cannot_be_is_refused_by_its_key(load, dataset, space, to
         ("iris", {"width": [8, 4], "depth": 2}),
         ("diabetes", {"output": "sigmoid", "bounds": [0, 400]}),
         ("iris", {"schedule": "plateau", "decay": 0.5, "plateau_patience": 3}),
+        ("iris", {"family": "ensemble", "members": 4, "members_per_row": 2, "clip_output": True}),
         ("iris", {"optimizer": "adamw", "schedule": "cosine", "warmup": 2, "ema": 0.99}),
     ],
 )
@@ -94,6 +98,18 @@ def test_pixels_are_standardised_only_where_the_schema_knows_their_mean(data_of,
     old = schema.model_copy(update={"features": (schema.image.model_copy(update={"std": None}),)})
     assert schema_problems(spec_of(numeric="standardise"), schema) == []
     assert "preprocess again" in schema_problems(spec_of(numeric="standardise"), old)[0]
+    assert schema_problems(spec_of(), old) == []
+
+
+def test_constants_of_an_older_schema_are_asked_for_where_they_are_missing(data_of, spec_of):
+    schema, _ = data_of("regression")
+    features = (schema.features[0].model_copy(update={"quartiles": None}), *schema.features[1:])
+    target = schema.target.model_copy(update={"minimum": None})
+    old = schema.model_copy(update={"features": features, "target": target})
+    spec = spec_of(numeric="robust", clip_output=True)
+    assert schema_problems(spec, schema) == []
+    assert [problem.split(":")[0] for problem in schema_problems(spec, old)] == ["numeric", "clip_output"]
+    assert all("preprocess again" in problem for problem in schema_problems(spec, old))
     assert schema_problems(spec_of(), old) == []
 
 

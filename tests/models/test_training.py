@@ -125,6 +125,29 @@ def test_each_member_of_an_ensemble_has_its_own_loss(spec_of, flowers):
     np.testing.assert_allclose(network(split.features), np.mean(members, axis=1), atol=1e-6)
 
 
+def test_a_row_and_its_label_are_dealt_to_some_members_of_an_ensemble(spec_of, flowers):
+    schema, split = flowers
+    spec = spec_of(family="ensemble", members=4, members_per_row=2)
+    network = build.build(spec, schema)
+    whole = build.build(spec.model_copy(update={"members_per_row": None}), schema)
+    whole.set_weights(network.get_weights())
+    trainer = compile_trainer(network, spec, schema, split, split, 1)
+    dealt, all_members = network(split.features, training=True), np.asarray(whole(split.features, training=True))
+    assert dealt.shape == (48, 4, 3)
+    # Twice in turn to the members, the second time two members and two rows further.
+    rows, learning = np.array([(i + shift, i % 4) for shift in (0, -2) for i in range(96)]).T
+    expected = all_members[rows % 96, learning]
+    np.testing.assert_allclose(np.reshape(dealt, (192, 3)), expected, atol=1e-6)
+    loss = trainer.compute_loss(None, tf.constant(split.target), dealt)
+    assert float(loss) == pytest.approx(float(heads.loss(spec, schema)(split.target[rows % 96], expected)), rel=1e-5)
+
+
+def test_a_batch_that_cannot_be_dealt_evenly_goes_to_every_member(spec_of, flowers):
+    schema, split = flowers
+    network = build.build(spec_of(family="ensemble", members=4, members_per_row=1), schema)
+    assert network(split.features[:95], training=True).shape == (95, 4, 3)
+
+
 class Killed(Exception):
     pass
 
@@ -190,7 +213,8 @@ def test_layers_of_another_width_are_not_reused(spec_of, flowers, tmp_path):
         {"ema": 0.9}, {"schedule": "plateau", "decay": 0.5, "plateau_patience": 1},
         {"schedule": "exponential", "decay": 0.1}, {"optimizer": "nadam"}, {"optimizer": "rmsprop"},
         {"optimizer": "adamw", "schedule": "time", "decay": 0.1},
-        {"optimizer": "sgd", "nesterov": True},
+        {"optimizer": "sgd", "nesterov": True}, {"schedule": "coslog4", "beta_2": 0.95},
+        {"family": "ensemble", "members": 4, "members_per_row": 1},
     ],
 )  # fmt: skip
 def test_every_optimizer_and_schedule_learns(change, spec_of, flowers):

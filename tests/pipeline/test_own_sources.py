@@ -91,7 +91,7 @@ def test_a_folder_of_pictures_becomes_a_dataset(folder: Path) -> None:
     shown = add("lamps", "pictures")
     assert "lamps: binary of pictures, 80 rows" in shown
     assert "pictures: 40 of dark, 40 of light" in shown
-    assert "image: {height: 20, width: 32, maximum: 255}" in (folder / "catalog/lamps.yaml").read_text()
+    assert (folder / "catalog/lamps.yaml").read_text().endswith("image: {height: 20, width: 32, maximum: 255}\n")
     schema = prepare("lamps")
     assert schema.classes == ("dark", "light")
     assert schema.image is not None
@@ -140,8 +140,11 @@ def test_without_a_target_the_columns_are_shown_and_one_is_proposed(folder: Path
     assert not (folder / "catalog/mine.yaml").exists()
     add("mine", "rows.csv", "Survived")
     assert (folder / "catalog/mine.yaml").read_text().splitlines()[1:] == [
-        "data:", "  source: rows.csv", "  target: Survived"
+        "data:", "  source: rows.csv", "  target: Survived", "search:", "  space: auto", "  folds: 5"
     ]  # fmt: skip
+    (folder / "many.csv").write_text("\n".join([lines[0], *lines[1:] * 34]) + "\n")
+    add("more", "many.csv", "Survived")
+    assert (folder / "catalog/more.yaml").read_text().endswith("search:\n  space: auto\n")
 
 
 def ordered(values: list[str | None], columns: dict | None = None, **data) -> tuple[pa.Table, Schema]:

@@ -1,0 +1,30 @@
+"""Configurations that a search of `space: auto` tries after its first one, before the sampler learns.
+
+They were good on other tables than those of `bench/quality.py`: docs/decisions/0019-networks-for-tables.md says which.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from contracts.settings.space import Distribution, Range, SearchSpace, contains
+from models.search.space import default_configuration
+
+# What differs from the first configuration; the encoding, which other spaces do not have, is always named.
+PORTFOLIO: tuple[dict[str, Any], ...] = (
+    {"numeric": "pbld", "numeric_embedding": 8},
+    {"numeric": "piecewise_sum", "learning_rate": 0.002},
+)
+
+
+def portfolio(space: SearchSpace) -> Iterator[dict[str, Any]]:
+    """The configurations that a space has, as Optuna's parameters; none where it does not search what they change."""
+    first = default_configuration(space)
+    for changes in PORTFOLIO:
+        if all(_has(space.get(name), value) for name, value in changes.items()):
+            yield {**first, **changes}
+
+
+def _has(entry: Any, value: Any) -> bool:
+    if isinstance(entry, Range) and entry.values() is None:
+        return entry.low <= value <= entry.high
+    return isinstance(entry, Distribution) and contains(entry.values(), value)
