@@ -170,7 +170,7 @@ lr-range: $(READY)  ## learning rate range test of DATASET: a suggestion and a c
 	$(RUN) lr-range $(call quoted,DATASET)
 
 .PHONY: references
-references: $(READY)  ## scikit-learn's models on the same splits, as runs of the same experiment
+references: $(READY)  ## linear models, trees and boosting on the same splits, as runs of the same experiment
 	$(RUN) references $(call quoted,DATASET)
 
 .PHONY: tensorboard

@@ -29,13 +29,13 @@ from contracts.metrics import BY_NAME
 from contracts.schema import CategoricalFeature, Schema, load_schema
 from contracts.settings.load import Params, load_params
 from pipeline.data.splits import read_part
+from pipeline.evaluation.boosted_trees import LIBRARIES
 from pipeline.paths import Paths
 from pipeline.tracking import provenance
 
 RESULTS = Path("bench/results/quality.json")
 FOLDER = Path("var/bench-quality")
 PEER = FOLDER / "peers/bin/python"
-LIBRARIES = ("histogram_boosting", "lightgbm", "xgboost", "catboost")
 OF_CATALOG = ("california_housing", "housing")
 SEEDS = (1, 2, 3)
 OURS = "ours"
@@ -157,7 +157,7 @@ def of_trees(library: str, paths: Paths, schema: Schema, parts: dict[str, Any]) 
         arrays = {f"{part}_x": x for part, (x, _) in parts.items()}
         arrays |= {f"{part}_y": y.astype(np.float64 if regression else np.int64) for part, (_, y) in parts.items()}
         np.savez(rows, categorical=[isinstance(column, CategoricalFeature) for column in schema.inputs], **arrays)
-    command = [str(PEER), "bench/peers/quality_trees.py", library, "0", str(rows), str(predictions)]
+    command = [str(PEER), "-m", "bench.peers.quality_trees", library, "0", str(rows), str(predictions)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"{library}: expected predictions, received: {done.stderr[-1000:]}")

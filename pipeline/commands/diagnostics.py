@@ -23,7 +23,10 @@ def _prepared(dataset: str) -> tuple[Params, Paths]:
 
 @app.command()
 def references(dataset: str) -> None:
-    """Train scikit-learn's models on the same split, each as a run of the same experiment."""
+    """Train linear models, trees and scikit-learn's MLP on the same split, each as a run of the same experiment.
+
+    CatBoost, LightGBM and XGBoost join them where they are installed.
+    """
     _, paths = _prepared(dataset)
     from contracts.files import md5
     from pipeline.data.splits import read_part

@@ -155,7 +155,8 @@ def _show(datasets: list[str]) -> None:
     console.print(table)
     for dataset in datasets:
         if (selection := Paths(dataset).selection).exists():
-            for line in json.loads(selection.read_text()).get("held_back", []):
+            found = json.loads(selection.read_text())
+            for line in (*found.get("held_back", ()), *filter(None, [found.get("trees")])):
                 console.print(f"{dataset}: {line}", markup=False)
     first = datasets[0]
     console.print(

@@ -47,7 +47,7 @@ def run(params: Params, paths: Paths) -> None:
         _log_gates(client, candidates)
         contenders = tuple(candidate.contender for candidate in candidates)
         version = registry.champion(client, params.dataset)
-        champion = comparison = present = None
+        champion = comparison = present = scored = None
         if version is not None:
             champion, scored, present = _champion(
                 client, version, params, schema, paths, candidates[0].predictor.manifest, validation, metric,
@@ -74,8 +74,13 @@ def run(params: Params, paths: Paths) -> None:
         if served is not None:
             bundle = present if present and challenger and served is champion else served.bundle
             shutil.copytree(bundle, paths.bundle)
+        winner = next((c for c in (*candidates, scored) if c and c.contender is decision.winner), None)
+        trees = "" if winner is None else _boosting_ahead(params, schema, paths, validation, metric, winner)
     report = selection.report(decision) | {"version": version if served else None, "challenger": challenger}
+    report["trees"] = trees
     paths.selection.write_text(json.dumps(_nan_as_null(report), indent=2) + "\n", encoding="utf-8")
+    if trees:
+        print(f"  {params.dataset}: {trees}")
     _tell(params.dataset, decision, served, version, challenger)
 
 
@@ -118,6 +123,21 @@ def _references(metric: Metric, schema: Schema, paths: Paths, validation: Valida
     fitted = {name: fit_and_score(schema, model, train, held_out) for name, model in references(schema).items()}
     key = f"val_{metric.name}"
     return {name: values[key] for name, values in fitted.items() if key in values}
+
+
+def _boosting_ahead(
+    params: Params, schema: Schema, paths: Paths, validation: Validation, metric: Metric, winner: Scored
+) -> str:
+    """Whether boosted trees are better on a person's own table, in words; empty where they are not."""
+    if not params.source.is_file or schema.image is not None:
+        return ""
+    with optional("the comparison with boosted trees"):
+        from pipeline.evaluation.references import boosting_ahead
+
+        train, confidence = read_part(paths.prepared / "train.parquet", schema), params.select.confidence
+        rows = (validation.rows, validation.y)
+        return boosting_ahead(schema, train, rows, metric, winner.judged, confidence, params.preprocess.seed)
+    return ""
 
 
 def _log_gates(client: registry.MlflowClient, candidates: list[Scored]) -> None:

@@ -1,11 +1,13 @@
 """Labels, several numbers, weights and bins, from the table to the metrics."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
 
-from contracts.encoding import encode_target
+from contracts.encoding import encode, encode_target
 from contracts.errors import UserError
 from contracts.metrics import BY_NAME
 from contracts.schema import load_schema
@@ -16,7 +18,7 @@ from pipeline.data import bins
 from pipeline.data.schema_inference import infer_schema
 from pipeline.data.splits import read_part, read_weights
 from pipeline.evaluation.baselines import baseline_predictions
-from pipeline.evaluation.references import fit_and_score, references
+from pipeline.evaluation.references import boosting_ahead, fit_and_score, references
 from pipeline.tables import TARGET, write_rows
 
 
@@ -140,3 +142,21 @@ def test_reference_models_are_better_than_the_baseline(task):
     for name, model in references(schema).items():
         if name != "perceptron":  # it separates classes only linearly
             assert metric.better(fit_and_score(schema, model, part, part)[f"val_{metric.name}"], baseline), name
+
+
+def test_it_is_told_where_boosted_trees_are_better_beyond_noise():
+    generator = np.random.default_rng(0)
+    a, colour = generator.normal(0, 1, 400), generator.choice(["red", "green", "blue"], 400)
+    values = np.where(colour == "red", 5.0, 0.0) + a
+    rows = pa.table({"a": a, "colour": colour, TARGET: values})
+    schema = infer_schema("d", source("regression"), rows, "md5")
+    encoded, y = encode(schema, {"a": a, "colour": colour}), encode_target(schema, values)
+    parts = (encoded[:300], y[:300]), (encoded[300:], y[300:])
+    metric = BY_NAME["rmse"]
+    told = boosting_ahead(schema, *parts, metric, baseline_predictions(schema, 100), 0.9, 1)
+    assert re.fullmatch(
+        r"boosted trees are better than this network on the validation rows: rmse 0\.\d+ against 2\.\d+ "
+        r"\(p [\d.e-]+\); make references DATASET=d compares more models",
+        told,
+    )
+    assert boosting_ahead(schema, *parts, metric, parts[1][1], 0.9, 1) == ""
