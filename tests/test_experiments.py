@@ -118,7 +118,7 @@ def test_experiments_and_metrics_can_be_compared(project, experiment) -> None:
 def test_plots_can_be_shown(project, experiment) -> None:
     project.run("dvc", "plots", "show", "-o", "shown")
     pictures = {path.name for path in (project.folder / "shown/static").iterdir()}
-    assert len([name for name in pictures if name.endswith(".png")]) == 6
+    assert len([name for name in pictures if name.endswith(".png")]) == 7
 
 
 def test_one_target_runs_alone(project, experiment) -> None:

@@ -30,7 +30,9 @@ def titanic(project):
     entry = project.folder / "catalog/titanic.yaml"
     project.entry = entry.read_text()
     entry.write_text(project.entry.replace("  folds: 5\n", SETTINGS))
-    return path, added, project.run(*COMMANDS, "repro", "titanic").stdout
+    ran = project.run(*COMMANDS, "repro", "titanic")
+    assert "warning: without" not in ran.stderr
+    return path, added, ran.stdout
 
 
 def test_a_file_and_a_few_lines_are_enough(project, titanic) -> None:

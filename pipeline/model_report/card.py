@@ -1,9 +1,35 @@
-"""The team's text about a model: what it is for, and its limits."""
+"""The model card: the team's text about a model, and the front matter that model hubs read."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
 
 from contracts.files import md5
 from pipeline.paths import Paths
+
+HUB_TASKS = {"regression": "tabular-regression"}
 
 
 def card_mark(paths: Paths) -> str:
     """What a report that holds the present text has in its head; `none` stands for no text."""
     return f'<meta name="card" content="{md5(paths.card) if paths.card.exists() else "none"}">'
+
+
+def front_matter(facts: Mapping[str, Any]) -> str:
+    """What model hubs read, as JSON, which is YAML too."""
+    schema, manifest = facts["schema"], facts["manifest"]
+    task = "image-classification" if schema.image is not None else HUB_TASKS.get(schema.task, "tabular-classification")
+    results = {
+        "task": {"type": task},
+        "dataset": {"name": schema.dataset, "type": schema.dataset, "split": "test"},
+        "metrics": [{"type": row["name"], "value": round(row["test"], 6)} for row in facts["figures"]],
+    }
+    content = {
+        "library_name": "keras",
+        "pipeline_tag": task,
+        "tags": ["mlp", "onnx", schema.task],
+        "datasets": [schema.dataset],
+        "metrics": [row["name"] for row in facts["figures"]],
+        "model-index": [{"name": f"{manifest.dataset}-{manifest.trial}", "results": [results]}],
+    }
+    return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items())

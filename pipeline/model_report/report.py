@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from contracts.bundle import Manifest
+from contracts.encoding import decide
 from contracts.files import write_atomically
 from contracts.metrics import BY_NAME, Metric, task_metrics
 from contracts.schema import Schema
@@ -25,7 +26,7 @@ from pipeline.data_report.columns import read_columns
 from pipeline.evaluation.calibration import reliability
 from pipeline.evaluation.plots import read_history
 from pipeline.model_report import pictures
-from pipeline.model_report.card import card_mark
+from pipeline.model_report.card import card_mark, front_matter
 from pipeline.model_report.importance import partial_dependence, permutation_importance
 from pipeline.model_report.slices import Slice, groups_of, worst
 from pipeline.paths import Paths
@@ -41,7 +42,6 @@ TASKS = {
     "multilabel": "multilabel classification",
     "binary": "classification in two classes",
 }
-HUB_TASKS = {"regression": "tabular-regression"}
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def write_report(paths: Paths, manifest: Manifest, schema: Schema, measured: Mea
     environment.filters["figure"] = _figure
     style = "\n".join(path.read_text(encoding="utf-8") for path in STYLES)
     page = environment.get_template("page.html").render(style=style, **facts)
-    card = environment.overlay(autoescape=False).get_template("card.md").render(front=_front_matter(facts), **facts)
+    card = environment.overlay(autoescape=False).get_template("card.md").render(front=front_matter(facts), **facts)
     for path, text in ((paths.report, page), (paths.model_card, card)):
         with write_atomically(path) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
@@ -101,7 +101,7 @@ def _facts(
         "search": _search(paths.candidates / "trials.csv"),
         "card": None, "card_path": paths.card, "card_mark": card_mark(paths), "curves": [], "errors": [], "slices": [],
         "calibration": measured.figures.get("calibration"), "conformal": measured.figures.get("conformal"),
-        "slice_metric": BY_NAME[manifest.metric],
+        "slice_metric": _metric_of_rows(manifest),
     }  # fmt: skip
     candidates = facts["selection"]["candidates"]
     facts["gates"] = [(c["name"], gate) for c in candidates for gate in c.get("gates", ())]
@@ -112,7 +112,7 @@ def _facts(
         history = read_history(paths.bundle / "history.csv")
         facts["curves"] = pictures.learning_curves(history, manifest.metric, manifest.best_epoch)
     with optional("the errors of the report"):
-        facts["errors"] = _errors(schema, y, predictions, seed)
+        facts["errors"] = _errors(schema, y, predictions, manifest.threshold, seed)
     with optional("the slices of the report"):
         facts["slices"] = _slices(schema, facts["slice_metric"], measured)
     if schema.image is None:
@@ -136,7 +136,17 @@ def _row(metric: Metric, measured: Measured, known: Known) -> dict[str, Any]:
     }
 
 
-def _errors(schema: Schema, y: np.ndarray, predictions: np.ndarray, seed: int) -> list[tuple[str, Markup]]:
+def _metric_of_rows(manifest: Manifest) -> Metric:
+    """The metric of groups and features: the one that chose the model if it is a mean over rows."""
+    metric = BY_NAME[manifest.metric]
+    if metric.row_values is not None and not (metric.of_decisions and manifest.threshold is not None):
+        return metric
+    return BY_NAME["rmse" if manifest.task == "regression" else "log_loss"]
+
+
+def _errors(
+    schema: Schema, y: np.ndarray, predictions: np.ndarray, threshold: float | None, seed: int
+) -> list[tuple[str, Markup]]:
     """Captions and pictures: confusions of classes and labels, residuals of numbers."""
     if schema.task == "regression":
         actual, predicted = (values.reshape(len(y), -1).astype(float) for values in (y, predictions))
@@ -155,7 +165,7 @@ def _errors(schema: Schema, y: np.ndarray, predictions: np.ndarray, seed: int) -
         ]
     if len(schema.classes) > MOST_CLASSES:
         return []
-    counts = _counts(y, predictions.argmax(axis=1), len(schema.classes))
+    counts = _counts(y, decide(predictions, threshold), len(schema.classes))
     return [("Actual class (down) and predicted class (across)", pictures.confusion(schema.classes, counts))]
 
 
@@ -216,26 +226,6 @@ def _n_rows(paths: Paths, part: str) -> int:
 
 def _read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-
-
-def _front_matter(facts: Mapping[str, Any]) -> str:
-    """What model hubs read, as JSON, which is YAML too."""
-    schema, manifest = facts["schema"], facts["manifest"]
-    task = "image-classification" if schema.image is not None else HUB_TASKS.get(schema.task, "tabular-classification")
-    results = {
-        "task": {"type": task},
-        "dataset": {"name": schema.dataset, "type": schema.dataset, "split": "test"},
-        "metrics": [{"type": row["name"], "value": round(row["test"], 6)} for row in facts["figures"]],
-    }
-    content = {
-        "library_name": "keras",
-        "pipeline_tag": task,
-        "tags": ["mlp", "onnx", schema.task],
-        "datasets": [schema.dataset],
-        "metrics": [row["name"] for row in facts["figures"]],
-        "model-index": [{"name": f"{manifest.dataset}-{manifest.trial}", "results": [results]}],
-    }
-    return "\n".join(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items())
 
 
 def _figure(value: float | None) -> str:

@@ -13,7 +13,7 @@ from serving.protocols.prediction_sets import add_sets
 from serving.validation.csv_rows import csv_rows
 
 
-def predict(model: ServedModel, body: bytes, media_type: MediaType, query: bytes) -> ModelResponse:
+def predict(model: ServedModel, body: bytes, media_type: MediaType, query: bytes = b"") -> ModelResponse:
     """Labels with probabilities, or values, for instances in JSON, the rows of a CSV text, or image files."""
     options = parse_options(query) if query else PredictOptions()
     if media_type.name == "text/csv":

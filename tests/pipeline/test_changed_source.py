@@ -22,7 +22,7 @@ def test_a_source_that_is_refused_leaves_the_earlier_data(prepared: Project, mon
             stage.run(load_params(Path("params.yaml"), "mine"), Paths("mine"))
         folders = [prepared.folder / "data" / part / "mine" for part in ("raw", "prepared")]
         before = {path: path.read_bytes() for folder in folders for path in folder.iterdir()}
-        assert len(before) == 6
+        assert len(before) == 7
         assert json.loads((folders[0] / "source.json").read_text())["source"] == "mine.csv"
         rows.write_text("size,y\n1,0\n2\n")
         refused = prepared.run(*COMMANDS, "repro", "mine", check=False)
