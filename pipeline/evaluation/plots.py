@@ -25,8 +25,9 @@ def learning_curves(history: Mapping[str, list[float]], metric: str, best_epoch:
     names = list(dict.fromkeys(["loss", metric]))
     figure, axes = plt.subplots(1, len(names), figsize=(5 * len(names), 3.6), layout="constrained", squeeze=False)
     for axis, name in zip(axes[0], names, strict=True):
-        epochs = np.arange(1, len(history[name]) + 1)
-        axis.plot(epochs - 0.5, history[name], label="train")
+        epochs = np.arange(1, len(history[f"val_{name}"]) + 1)
+        if name in history:  # some metrics are computed for validation rows alone
+            axis.plot(epochs - 0.5, history[name], label="train")
         axis.plot(epochs, history[f"val_{name}"], label="validation")
         axis.axvline(best_epoch + 1, color="grey", linestyle=":", label=f"best: epoch {best_epoch + 1}")
         axis.set(xlabel="epoch", ylabel=name)

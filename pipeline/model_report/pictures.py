@@ -57,12 +57,16 @@ def learning_curves(history: Mapping[str, Sequence[float]], metric: str, best_ep
     pictures = []
     is_loss = history["loss"] == history.get(metric)
     for name in (metric,) if is_loss else dict.fromkeys(("loss", metric)):
-        lines = [np.asarray(history[key], dtype=float) for key in (name, f"val_{name}") if key in history]
-        present = np.concatenate([line[np.isfinite(line)] for line in lines])
-        axes = Axes((0, max(len(lines[0]), 1)), _wide(present))
         # Values of train are means over an epoch, those of validation are measured at its end.
-        parts = [_line(axes, np.arange(1, len(line) + 1) - shift, line, f"line l{i}") for i, (line, shift) in
-                 enumerate(zip(lines, (0.5, 0.0), strict=False))]  # fmt: skip
+        shifts = {name: 0.5, f"val_{name}": 0.0}
+        lines = {key: np.asarray(history[key], dtype=float) for key in shifts if key in history}
+        present = np.concatenate([line[np.isfinite(line)] for line in lines.values()])
+        axes = Axes((0, max(len(line) for line in lines.values())), _wide(present))
+        parts = [
+            _line(axes, np.arange(1, len(lines[key]) + 1) - shift, lines[key], f"line l{i}")
+            for i, (key, shift) in enumerate(shifts.items())
+            if key in lines
+        ]
         best = f"M{axes.at(best_epoch + 1, axes.y[0])} L{axes.at(best_epoch + 1, axes.y[1])}"
         pictures.append(axes.draw([f'<path class="mark" d="{best}"/>', *parts], "epoch", name))
     return pictures
