@@ -213,7 +213,7 @@ def test_only_evaluate_reads_test_rows() -> None:
     assert mentions <= {
         "pipeline/data/partition.py", "pipeline/stages/preprocess.py", "pipeline/stages/evaluate.py",
         "pipeline/commands/repro.py", "pipeline/commands/lineage.py", "pipeline/tracking/runs.py",
-        "pipeline/tracking/lineage.py", "pipeline/model_report/report.py",
+        "pipeline/tracking/lineage.py", "pipeline/model_report/report.py", "pipeline/model_report/card.py",
     }  # fmt: skip
 
 
