@@ -119,7 +119,7 @@ def _references(metric: Metric, schema: Schema, paths: Paths, validation: Valida
     """The validation metric of each of scikit-learn's models, trained on the same rows; none where it is undefined."""
     from pipeline.evaluation.references import fit_and_score, references
 
-    train, held_out, key = read_part(paths.prepared / "train.parquet", schema), (validation.rows, validation.y), ""
+    train, held_out = read_part(paths.prepared / "train.parquet", schema), (validation.rows, validation.y)
     fitted = {name: fit_and_score(schema, model, train, held_out) for name, model in references(schema).items()}
     key = f"val_{metric.name}"
     return {name: values[key] for name, values in fitted.items() if key in values}
