@@ -5,7 +5,8 @@ model.keras     for fine-tuning and another export
 schema.json     the frozen schema
 history.csv     losses and metrics of every epoch
 background.npy  a few encoded train rows, with which a row is compared to explain its prediction; tables only
-conformal.npy   scores of the validation rows, for prediction sets and intervals
+conformal.npy   scores of the validation rows, for prediction sets and intervals; conformal_by_row.npy has them row by
+                row with the codes of the categories, for those of a group; tables with categories only
 manifest.json   provenance, validation metrics, and the sha256 of every other file
 """
 

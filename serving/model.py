@@ -44,6 +44,7 @@ class ServedModel:
         self.metrics = metrics
         self._predictor, self._timeout = predictor, timeout
         self.conformal_scores = predictor.conformal_scores
+        self.conformal_by_row = predictor.conformal_by_row
         self.not_ready_reason = self._check_sample(expected)
 
     def predict(self, rows: EncodedRows) -> np.ndarray:

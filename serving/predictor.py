@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 
 from contracts.bundle import BACKGROUND, BundleDamaged, Manifest, open_bundle
-from contracts.conformal import load_scores
+from contracts.conformal import load_scores, load_scores_by_row
 from contracts.encoding import predictions_of
 from contracts.schema import Schema
 
@@ -28,6 +28,7 @@ class Predictor:
         self.schema: Schema
         self.manifest, self.schema = open_bundle(folder)
         self.conformal_scores = load_scores(folder)
+        self.conformal_by_row = load_scores_by_row(folder)
         self._session = self._bulk_session = _session(folder, 1)
         if bulk_threads != 1:
             self._bulk_session = _session(folder, bulk_threads)

@@ -125,7 +125,7 @@ def _export(saved: Path, folder: Path, schema: Schema, validation: Split, calibr
     predictions = member_probabilities(network, validation.features).mean(axis=1)
     if schema.task == "binary":
         predictions = np.concatenate([1 - predictions, predictions], axis=1)
-    np.save(folder / conformal.FILE, conformal.conformal_scores(schema, validation.target, predictions))
+    conformal.save_scores(folder, schema, validation.features, validation.target, predictions)
     return calibration
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from contracts.conformal import group_columns
 from contracts.schema import CategoricalFeature, DateFeature, Feature, ImageFeature
 from serving.model import ServedModel
 from serving.protocols.open_inference import model_metadata, output_names
@@ -24,6 +25,10 @@ CONFIDENCE = {
     "name": "confidence", "in": "query", "required": False,
     "description": "Adds an interval or a set of classes, in which the truth is with this probability",
     "schema": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+}  # fmt: skip
+GROUP = {
+    "name": "group", "in": "query", "required": False,
+    "description": "With `confidence`: the category among whose rows of the same value the truth is that often",
 }  # fmt: skip
 PIXELS = "{height} rows of {width} numbers from 0 to {maximum:g}; or a PNG or JPEG in base64"
 
@@ -90,7 +95,9 @@ def _predict(model: ServedModel) -> Json:
     predictions, identity = _list_of(prediction_schema(model.schema)), _object({"name": TEXT, "version": TEXT})
     response = _object({"predictions": predictions, "model": identity}, warnings=_ref("Warnings"))
     operation = _operation(f"Predict {model.schema.target.name} for any number of instances", content, response)
-    return {**operation, "parameters": [CONFIDENCE, EXPLAIN]}
+    groups = list(group_columns(model.schema))
+    group = [{**GROUP, "schema": {"type": "string", "enum": groups}}] if groups else []
+    return {**operation, "parameters": [CONFIDENCE, *group, EXPLAIN]}
 
 
 def _tensorflow_serving(model: ServedModel) -> Json:

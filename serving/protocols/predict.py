@@ -30,7 +30,7 @@ def predict(model: ServedModel, body: bytes, media_type: MediaType, query: bytes
     values = model.predict(rows)
     predictions = prediction_objects(model.schema, values, model.manifest.threshold)
     if options.confidence is not None:
-        add_sets(model, predictions, values, options.confidence)
+        add_sets(model, predictions, values, rows.encoded, options)
     if options.explain:
         for prediction, explanation in zip(predictions, model.explain(rows, values), strict=True):
             prediction["explanation"] = explanation

@@ -11,11 +11,12 @@ MOST_FIELDS = 20
 class PredictOptions(NamedTuple):
     """What a request asks for beside predictions.
 
-    `confidence` is the probability with which the truth is in the interval or set that is asked for. `explain` asks for
-    what each feature adds to a prediction.
+    `confidence` is the probability with which the truth is in the interval or set that is asked for; with `group`, a
+    category, among the rows with the same value of it. `explain` asks for what each feature adds to a prediction.
     """
 
     confidence: float | None = None
+    group: str | None = None
     explain: bool = False
 
 
@@ -41,11 +42,13 @@ def parse_options(query: bytes) -> PredictOptions:
     confidence = _number(options["confidence"]) if "confidence" in options else None
     if "confidence" in options and names.count("confidence") == 1 and confidence is None:
         errors.append(FieldError("query confidence", "a number above 0 and below 1, as 0.9", "something else"))
+    if "group" in options and "confidence" not in options:
+        errors.append(FieldError("query group", "a confidence beside it", "none"))
     if names.count("explain") == 1 and options["explain"] not in ("true", "false"):
         errors.append(FieldError("query explain", "true or false", "something else"))
     if errors:
         raise invalid_request(*errors)
-    return PredictOptions(confidence, options.get("explain") == "true")
+    return PredictOptions(confidence, options.get("group"), options.get("explain") == "true")
 
 
 def _number(text: str) -> float | None:

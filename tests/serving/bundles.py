@@ -50,11 +50,15 @@ PRICES = Schema(
 SCHEMAS = (TICKETS, TILES, PRICES)
 
 
-def make_bundle(schema: Schema, folder: Path, background: np.ndarray | None = None, scores: bool = True) -> None:
+def make_bundle(
+    schema: Schema, folder: Path, background: np.ndarray | None = None, scores: bool = True,
+    by_row: np.ndarray | None = None,
+) -> None:  # fmt: skip
     """Impute with the medians, multiply with fixed random weights, softmax where there are classes.
 
     Args:
         background: encoded rows for explanations; none in a bundle of an older version.
+        by_row: conformal scores with the codes of the categories; none by default.
         scores: conformal ones, of 0.01 to 0.99; a bundle of an older version has none.
     """
     folder.mkdir(parents=True)
@@ -86,6 +90,8 @@ def make_bundle(schema: Schema, folder: Path, background: np.ndarray | None = No
     if scores:
         of_each = np.linspace(0.01, 0.99, 99, dtype=np.float32)[:, None]
         np.save(folder / "conformal.npy", np.tile(of_each, 1 if schema.picks_one else outputs))
+    if by_row is not None:
+        np.save(folder / "conformal_by_row.npy", by_row)
     manifest = Manifest(
         dataset=schema.dataset, task=schema.task, metric="log_loss", validation={"log_loss": 0.5}, hyperparameters={},
         seed=1, threads=1, trial=3, study="by-hand", best_epoch=1, n_parameters=1, train_md5="0", validation_md5="0",

@@ -140,7 +140,7 @@ def test_a_bundle_without_background_rows_says_what_to_do(tickets) -> None:
         ("explain=yes", "query explain: expected true or false, received something else"),
         ("explain=", "query explain: expected true or false, received something else"),
         ("explain=true&explain=true", "query explain: expected one value, received 2 values"),
-        ("explian=true", "query 'explian': expected an option of confidence, explain, received an unknown one"),
+        ("explian=true", "query 'explian': expected an option of confidence, group, explain, received an unknown one"),
         ("&".join(f"a{i}=1" for i in range(30)), "query: expected at most 20 options, received more"),
     ],
 )

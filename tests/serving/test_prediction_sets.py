@@ -4,11 +4,13 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import pandas as pd
 import pytest
 from apps import client_of, make_model, make_test_app
 from bundles import PRICES, TICKETS, make_bundle
 
-from contracts.conformal import conformal_scores, prediction_sets, thresholds
+from contracts.conformal import conformal_scores, group_thresholds, prediction_sets, thresholds
+from contracts.encoding import encode
 from contracts.schema import LabelsTarget, NumericTargets
 
 LABELS = TICKETS.model_copy(
@@ -22,6 +24,12 @@ SEVERAL = PRICES.model_copy(
         "target": NumericTargets(
             name="prices", targets=(PRICES.target, PRICES.target.model_copy(update={"name": "tax"}))
         )
+    }
+)
+PRICES_BY_PORT = PRICES.model_copy(
+    update={
+        "features": (*PRICES.features, next(f for f in TICKETS.features if f.name == "port")),
+        "sample": {**PRICES.sample, "port": "Southampton"},
     }
 )
 ROW = {"instances": [PRICES.sample]}
@@ -76,7 +84,13 @@ def test_csv_rows_get_sets_too(tickets: httpx.Client) -> None:
         ("confidence=90%25", "above 0 and below 1"),
         ("confidence=", "above 0 and below 1"),
         ("confidence=0.9&confidence=0.9", "query confidence: expected one value, received 2 values"),
-        ("confidense=0.9", "query 'confidense': expected an option of confidence, explain, received an unknown one"),
+        (
+            "confidense=0.9",
+            "query 'confidense': expected an option of confidence, group, explain, received an",
+        ),
+        ("group=port", "query group: expected a confidence beside it, received none"),
+        ("confidence=0.9&group=age", "query group: expected a category ('port', 'deck'), received 'age'"),
+        ("confidence=0.9&group=", "received ''"),
         ("confidence=0&x=1", "2 problems, the first: query 'x'"),
         ("%ff=%00&confidence=0.9", "received an unknown one"),
     ],
@@ -96,6 +110,42 @@ def test_a_model_without_scores_says_so_and_predicts_without_the_option(tmp_path
         assert client.post("/predict", json=TICKET).status_code == 200
 
 
+def test_a_group_has_the_scores_of_its_own_rows(tmp_path: Path) -> None:
+    port = PRICES_BY_PORT.features[-1]
+    known = encode(PRICES_BY_PORT, pd.DataFrame({**PRICES.sample, "port": port.categories[:2]}))
+    codes = np.repeat(known[:, -1], 99)
+    scores = np.concatenate([np.linspace(1, 99, 99), np.linspace(100, 9900, 99)])  # 100 times as far in the second port
+    by_row = np.stack([scores, codes], axis=1).astype(np.float32)
+    make_bundle(PRICES_BY_PORT, tmp_path / "bundle", by_row=by_row)
+    rows = [{**PRICES_BY_PORT.sample, "port": name} for name in (*port.categories[:2], "Nowhere")]
+    with client_of(make_test_app(make_model(PRICES_BY_PORT, tmp_path / "bundle"))) as client:
+        answer = client.post("/predict?confidence=0.9&group=port", json={"instances": rows}).json()["predictions"]
+    widths = [a["interval"]["high"] and a["interval"]["high"] - a["interval"]["low"] for a in answer]
+    assert widths[:2] == pytest.approx([180, 18_000], rel=1e-3)
+    assert widths[2] is None, "no validation row had such a port"
+
+
+def test_each_value_of_a_category_is_covered_as_often_as_asked() -> None:
+    covered = []
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        y, p, codes = _two_ports(random)
+        rows = np.zeros((len(y), PRICES_BY_PORT.input_width), np.float32)
+        rows[:, -1] = codes
+        by_row = np.stack([np.abs(y - p), codes], axis=1)
+        y, p, codes = _two_ports(random)
+        rows[:, -1] = codes
+        limits = group_thresholds(PRICES_BY_PORT, by_row, "port", rows, 0.9)[:, 0]
+        covered.append([np.mean((np.abs(y - p) <= limits)[codes == code]) for code in (0, 1)])
+    assert np.mean(covered, axis=0) == pytest.approx(0.9, abs=0.02)
+
+
+def _two_ports(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Targets, predictions and ports of 500 rows; the errors of the second port are ten times as large."""
+    codes, p = random.integers(0, 2, 500), random.normal(size=500)
+    return p + random.normal(size=500) * np.where(codes, 10.0, 1.0), p, codes
+
+
 def test_other_protocols_and_other_routes_take_no_options(tickets: httpx.Client) -> None:
     answer = tickets.post("/v1/models/tickets:predict?confidence=0.9", json=TICKET)
     assert "set" not in answer.text
@@ -104,7 +154,7 @@ def test_other_protocols_and_other_routes_take_no_options(tickets: httpx.Client)
 def test_the_description_has_the_option_and_its_answer(tickets: httpx.Client, prices: httpx.Client) -> None:
     for client, added in ((tickets, "set"), (prices, "interval")):
         operation = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
-        assert [parameter["name"] for parameter in operation["parameters"]] == ["confidence", "explain"]
+        assert [parameter["name"] for parameter in operation["parameters"]] == ["confidence", "group", "explain"]
         answer = operation["responses"]["200"]["content"]["application/json"]["schema"]["properties"]
         assert added in answer["predictions"]["items"]["properties"]
         assert added not in answer["predictions"]["items"]["required"]
