@@ -48,6 +48,8 @@ lock:  ## resolve pyproject.toml into requirements.lock again
 	  --custom-compile-command "make lock" bench/peers/explain.in -o bench/peers/explain.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/quality.in -o bench/peers/quality.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/intervals.in -o bench/peers/intervals.lock
 
 .PHONY: test
 test: $(READY)  ## run all tests, in two processes
@@ -214,9 +216,14 @@ bench-search: $(PEER)  ## Keras Tuner beside our search, and test functions [BEN
 	python -m bench.search --seconds $(or $(BENCH_SECONDS),120) --seeds $(or $(SEEDS),1 2 3)
 
 .PHONY: bench-gate
-bench-gate: $(READY)  ## how often noise is promoted and a better model found, simulated; coverage and calibration over 20 splits
+bench-gate: $(READY) var/bench-intervals/.ready  ## how often noise is promoted and a better model found, simulated; coverage and calibration over 20 splits
 	python -m bench.gate
 	python -m bench.intervals
+
+var/bench-intervals/.ready: bench/peers/intervals.lock
+	python -m venv --clear $(@D)
+	uv pip install --quiet --python $(@D)/bin/python --require-hashes -r bench/peers/intervals.lock
+	@touch $@
 
 .PHONY: bench-explain
 bench-explain: $(READY) var/bench-explain/.ready  ## explanations beside shap's KernelExplainer, for what artifacts/ holds

@@ -14,6 +14,7 @@ from rich.progress import track
 from rich.table import Table
 
 from bench import results
+from bench.machine import machine
 from contracts.metrics import BY_NAME
 from pipeline.evaluation.comparison import compare
 
@@ -116,7 +117,7 @@ def over_rows(measure: Callable[[int], dict]) -> dict[str, dict]:
 
 
 def main() -> None:
-    report: dict = {"machine": results.machine("numpy"), "draws": DRAWS, "trials": TRIALS, "confidence": CONFIDENCE}
+    report: dict = {"machine": machine(), "draws": DRAWS, "trials": TRIALS, "confidence": CONFIDENCE}
     report["equal"] = over_rows(equal_models)
     show("Promoted of 500 searches whose models are as good as the champion", ("rows", "gate", "any gain"),
          [(rows, f["gate"], f["any_gain"]) for rows, f in report["equal"].items()])  # fmt: skip

@@ -1,11 +1,17 @@
-"""Coverage and size of intervals and sets, and the calibration error, over 20 splits of each bundled dataset.
+"""Coverage and size of intervals and sets, and the calibration error, over 20 splits of each dataset.
 
-One network with early stopping a split, so without a search. Beside it scikit-learn's MLP with the same split conformal
-method. Writes bench/results/intervals.json after each dataset; names of datasets as arguments run these alone.
+The datasets are the bundled ones and the tables of `$DATA_MIRROR/tables`. One network with early stopping a split, so
+without a search. Beside it MAPIE over scikit-learn's MLP, or its boosted trees where the rows are many. Writes
+bench/results/intervals.json after each dataset; names of datasets as arguments run these alone.
 """
 
+import json
+import os
+import subprocess
 import sys
+import tempfile
 import warnings
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +22,12 @@ from rich.progress import track
 from rich.table import Table
 from sklearn.exceptions import ConvergenceWarning
 
-from bench import results
+from bench import quality, results
 from bench.machine import machine
+from bench.tables import folder_of_tables
 from contracts.conformal import conformal_scores, thresholds
 from contracts.metrics import BY_NAME
-from contracts.schema import Schema
+from contracts.schema import Schema, load_schema
 from contracts.settings.load import load_params
 from contracts.spec import Spec
 from models.search.plan import batch_size_for
@@ -29,26 +36,38 @@ from models.training.data import Split
 from models.training.fit import fit
 from pipeline.data.partition import divide
 from pipeline.data.schema_inference import infer_schema
-from pipeline.data.splits import encode_rows
+from pipeline.data.splits import encode_rows, read_part
 from pipeline.evaluation.calibration import calibration_error
 from pipeline.evaluation.coverage import CONFIDENCES, coverage
 from pipeline.evaluation.references import predictions_of, references
 from pipeline.sources.readers import load_raw
 
 RESULTS = Path("bench/results/intervals.json")
-DATASETS = ("diabetes", "iris", "wine", "breast_cancer", "digits", "digit_properties", "linnerud")
-SPLITS, EPOCHS, PATIENCE = 20, 200, 20
+BUNDLED = ("diabetes", "iris", "wine", "breast_cancer", "digits", "digit_properties", "linnerud")
+MAPIE = Path("var/bench-intervals/bin/python")
+SPLITS, PATIENCE = 20, 20
+SEEN = 300_000  # train rows in all epochs together, between 10 and 200 epochs
+MANY = 5_000  # train rows, from which on scikit-learn's boosted trees are beside the network
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def parts_of(dataset: str, seed: int) -> tuple[Schema, Parts]:
-    """The schema, and encoded rows and targets of each part, as `preprocess` makes them with this seed."""
+def parts_of(dataset: str, table: str | None, seed: int) -> tuple[Schema, Parts]:
+    """The schema, and encoded rows and targets of each part, as `preprocess` makes them with this seed.
+
+    Args:
+        table: what the catalog's file of a table holds; None for a bundled dataset.
+    """
+    if table is not None:
+        _, paths = quality.prepare(dataset, table, seed)
+        schema = load_schema(paths.prepared / "schema.json")
+        names = ("train", "validation", "test")
+        return schema, {name: read_part(paths.prepared / f"{name}.parquet", schema) for name in names}
     params = load_params(Path("params.yaml"), dataset)
-    table = load_raw(dataset, params.source, params.fetch, Path())
+    raw = load_raw(dataset, params.source, params.fetch, Path())
     settings = params.preprocess.model_copy(update={"seed": seed})
-    rows, _ = divide(table, params.source, settings, by_class=params.source.task in ("multiclass", "binary"))
-    schema = infer_schema(dataset, params.source, table.take(rows["train"]), "")
-    return schema, {name: encode_rows(table.take(part), schema) for name, part in rows.items()}
+    rows, _ = divide(raw, params.source, settings, by_class=params.source.task in ("multiclass", "binary"))
+    schema = infer_schema(dataset, params.source, raw.take(rows["train"]), "")
+    return schema, {name: encode_rows(raw.take(part), schema) for name, part in rows.items()}
 
 
 def ours(schema: Schema, parts: Parts, seed: int) -> dict[str, float]:
@@ -59,8 +78,9 @@ def ours(schema: Schema, parts: Parts, seed: int) -> dict[str, float]:
     )  # fmt: skip
     metric = "rmse" if schema.task == "regression" else "log_loss"
     train, validation = Split(*parts["train"]), Split(*parts["validation"])
+    epochs = min(200, max(10, SEEN // len(train.target)))
     network = fit(
-        spec, schema, train, validation, monitor=metric, higher_is_better=False, epochs=EPOCHS, patience=PATIENCE,
+        spec, schema, train, validation, monitor=metric, higher_is_better=False, epochs=epochs, patience=PATIENCE,
         seed=seed,
     ).network  # fmt: skip
     found: dict[str, float] = {}
@@ -79,11 +99,27 @@ def ours(schema: Schema, parts: Parts, seed: int) -> dict[str, float]:
     return found | conformal(schema, parts, predictions)
 
 
-def scikit_learn(schema: Schema, parts: Parts) -> dict[str, float]:
-    """The same figures of scikit-learn's MLP."""
-    model = references(schema)["mlp"].fit(*parts["train"])
-    predictions = {name: np.asarray(predictions_of(schema, model, rows)) for name, (rows, _) in parts.items()}
-    return conformal(schema, parts, predictions)
+def of_scikit_learn(schema: Schema, parts: Parts) -> dict[str, np.ndarray]:
+    """Predictions of scikit-learn's model, and the targets, of the rows that MAPIE needs."""
+    model = references(schema)["mlp" if len(parts["train"][1]) < MANY else "boosting"]
+    model.fit(*parts["train"])
+    found = {}
+    for name in ("validation", "test"):
+        rows, y = parts[name]
+        found |= {f"{name}_p": np.asarray(predictions_of(schema, model, rows)), f"{name}_y": y}
+    return found
+
+
+def mapie(schema: Schema, splits: list[dict[str, np.ndarray]]) -> list[dict[str, float]]:
+    """The figures of MAPIE over scikit-learn's predictions, for each split; none for several numbers or labels."""
+    if len(schema.outputs) > 1 and not schema.picks_one:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        for i, arrays in enumerate(splits):
+            np.savez(Path(folder) / f"{i}.npz", **arrays)
+        command = [str(MAPIE), "-m", "bench.peers.intervals_mapie", schema.task, folder, *map(str, CONFIDENCES)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def conformal(schema: Schema, parts: Parts, predictions: dict[str, np.ndarray]) -> dict[str, float]:
@@ -105,7 +141,7 @@ def _outputs(schema: Schema, members: np.ndarray) -> np.ndarray:
 
 def _means(splits: list[dict[str, float]]) -> dict[str, float]:
     """The mean of each figure; a width that a split does not define has none."""
-    means = {name: float(np.mean([split[name] for split in splits])) for name in splits[0]}
+    means = {name: float(np.mean([split[name] for split in splits])) for name in (splits or [{}])[0]}
     return {name: round(mean, 4) for name, mean in means.items() if mean == mean}
 
 
@@ -116,26 +152,29 @@ def show(report: dict[str, Any]) -> None:
     )  # fmt: skip
     table = Table("dataset", "model", *(name.replace("_", " ") for name in columns), title=f"Means of {SPLITS} splits")
     for dataset, figures in report["datasets"].items():
-        for model in ("ours", "scikit-learn"):
-            table.add_row(dataset, model, *(f"{figures[model].get(name, float('nan')):.4g}" for name in columns))
+        for model in ("ours", "mapie"):
+            values = figures.get(model, {})
+            table.add_row(dataset, model, *(f"{values.get(name, nan):.4g}" for name in columns))
     Console(width=170).print(table)
 
 
-def main(datasets: tuple[str, ...]) -> None:
+def main(asked: list[str]) -> None:
     use_threads(0)
     warnings.simplefilter("ignore", ConvergenceWarning)  # of scikit-learn's MLP, whose iterations are limited
+    tables = quality.find_tables(folder_of_tables([])) if os.environ.get("DATA_MIRROR") else {}
+    names = asked or [*BUNDLED, *(name for name in tables if name not in quality.OF_CATALOG)]
     report = results.read(RESULTS)
     report = {"machine": machine(), "splits": SPLITS, "datasets": report.get("datasets", {})}
-    for dataset in datasets:
-        found: dict[str, list[dict[str, float]]] = {"ours": [], "scikit-learn": []}
+    for dataset in names:
+        found, predictions = [], []
         for seed in track(range(SPLITS), dataset, transient=True):
-            schema, parts = parts_of(dataset, seed)
-            found["ours"].append(ours(schema, parts, seed))
-            found["scikit-learn"].append(scikit_learn(schema, parts))
-        report["datasets"][dataset] = {model: _means(splits) for model, splits in found.items()}
+            schema, parts = parts_of(dataset, tables.get(dataset), seed)
+            found.append(ours(schema, parts, seed))
+            predictions.append(of_scikit_learn(schema, parts))
+        report["datasets"][dataset] = {"ours": _means(found), "mapie": _means(mapie(schema, predictions))}
         results.write(RESULTS, report)
     show(report)
 
 
 if __name__ == "__main__":
-    main(tuple(sys.argv[1:]) or DATASETS)
+    main(sys.argv[1:])
