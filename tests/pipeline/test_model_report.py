@@ -76,7 +76,7 @@ def write(tmp_path: Path) -> Callable[..., tuple[str, str]]:
         y = encode_target(schema, table["__target__"].to_pylist())
         predictions = 0.7 * np.eye(len(schema.classes))[y] + 0.03 if schema.classes else y + np.arange(SIZE) / 100
         values = {metric.name: metric.compute(y, predictions) for metric in task_metrics(schema.task)}
-        figures = dict.fromkeys(("test", "low", "high", "baseline"), values)
+        figures = {**dict.fromkeys(("test", "low", "high", "baseline"), values), "conformal": {"coverage_90": 0.8765}}
         predictor = Predictor(paths.bundle)
         manifest = predictor.manifest.model_copy(update={"metric": "log_loss" if schema.classes else "rmse"})
         measured = Measured(predictor.predict, table, y, predictions.astype(np.float32), figures, 0.95, 3)
@@ -109,7 +109,7 @@ def test_the_page_has_every_part_and_the_card_the_same(write) -> None:
         assert text in page, text
     assert "<em>clerks</em>" in page
     assert "For *clerks*." in card
-    for text in ("version 4", "leakage", "read 3 times", "0.1234", "Ada: fine"):
+    for text in ("version 4", "leakage", "read 3 times", "0.1234", "Ada: fine", "| coverage at 90 % | 0.8765 |"):
         assert text in card, text
 
 

@@ -1,0 +1,93 @@
+"""The candidates of a selection on the validation rows: their metric, the gates, and what they are compared with."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from contracts.errors import UserError
+from contracts.metrics import BY_NAME, Metric
+from contracts.schema import Schema, load_schema
+from contracts.settings.load import Params
+from pipeline.data.splits import encode_rows, read_part
+from pipeline.evaluation.gates.judge import Validation, judge
+from pipeline.evaluation.gates.problems import gate_problems
+from pipeline.evaluation.scoring import Scored, score
+from pipeline.paths import Paths
+from pipeline.tables import TARGET
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What every step of the choice looks at; `scratch` is a folder for bundles, until the choice is made."""
+
+    params: Params
+    paths: Paths
+    schema: Schema
+    metric: Metric
+    validation: Validation
+    scratch: Path
+
+
+def open_contest(params: Params, paths: Paths, scratch: Path) -> Contest:
+    """Raises `UserError` with every gate that does not fit the data."""
+    schema = load_schema(paths.prepared / "schema.json")
+    if problems := gate_problems(params.select.gates, schema, paths.prepared / "validation.parquet"):
+        raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *map(str, problems)]))
+    table = pq.read_table(paths.prepared / "validation.parquet")
+    rows, y = encode_rows(table, schema)
+    frame = table.drop_columns([TARGET, *([schema.image.name] if schema.image else [])]).to_pandas()
+    metric = BY_NAME[params.metric_for(schema.task)]
+    return Contest(params, paths, schema, metric, Validation(frame, rows, y), scratch)
+
+
+def score_bundle(contest: Contest, name: str, bundle: Path) -> Scored:
+    validation, threshold = contest.validation, contest.params.select.threshold
+    return score(name, bundle, contest.metric, threshold, validation.rows, validation.y, contest.scratch)
+
+
+def score_candidates(contest: Contest) -> list[Scored]:
+    """Every candidate in the order of the ranking, with the verdicts of the gates that are set."""
+    folders = sorted((path for path in contest.paths.candidates.iterdir() if path.is_dir()), key=lambda p: int(p.name))
+    scored = [score_bundle(contest, f"candidate {folder.name}", folder) for folder in folders]
+    gates = contest.params.select.gates
+    if not gates.model_fields_set:
+        return scored
+    others = _references(contest) if gates.references else {}
+
+    def judged(candidate: Scored) -> Scored:
+        verdicts = judge(
+            gates, candidate.contender.bundle, candidate.predictor, candidate.predictions, contest.validation,
+            contest.metric, others, contest.params.select.confidence, contest.params.preprocess.seed,
+        )  # fmt: skip
+        return replace(candidate, contender=replace(candidate.contender, verdicts=verdicts))
+
+    return [judged(candidate) for candidate in scored]
+
+
+def _train_rows(contest: Contest) -> tuple[np.ndarray, np.ndarray]:
+    return read_part(contest.paths.prepared / "train.parquet", contest.schema)
+
+
+def _references(contest: Contest) -> dict[str, float]:
+    """The validation metric of each of scikit-learn's models, trained on the same rows; none where it is undefined."""
+    from pipeline.evaluation.references import fit_and_score, references
+
+    schema, train, held_out = contest.schema, _train_rows(contest), (contest.validation.rows, contest.validation.y)
+    fitted = {name: fit_and_score(schema, model, train, held_out) for name, model in references(schema).items()}
+    key = f"val_{contest.metric.name}"
+    return {name: values[key] for name, values in fitted.items() if key in values}
+
+
+def boosting_ahead_of(contest: Contest, winner: Scored) -> str:
+    """Whether boosted trees are better on a person's own table, in words; empty where they are not."""
+    from pipeline.evaluation.references import boosting_ahead
+
+    params, schema = contest.params, contest.schema
+    if not params.source.is_file or schema.image is not None:
+        return ""
+    rows, confidence = (contest.validation.rows, contest.validation.y), params.select.confidence
+    return boosting_ahead(
+        schema, _train_rows(contest), rows, contest.metric, winner.judged, confidence, params.preprocess.seed
+    )
