@@ -10,6 +10,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export TF_CPP_MIN_LOG_LEVEL := 3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
+# Without bytecode each process compiles its imports anew: docs/decisions/0006-import-costs.md.
+unexport PYTHONDONTWRITEBYTECODE
 
 READY := .venv/.ready
 RUN := @python -m pipeline.commands

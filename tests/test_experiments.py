@@ -1,15 +1,14 @@
 """One dataset more, DVC's own commands (experiments, queue, comparison), and what is built on them."""
 
-import hashlib
 import json
 import time
 
 import pytest
-from ruamel.yaml import YAML
 
 from contracts.settings.load import load_params
 from serving.predictor import Predictor
-from tests.conftest import COMMANDS
+from tests.conftest import COMMANDS, SETTINGS
+from tests.project_files import contents, of_dataset, stages_in_lock
 from tests.stage_process import Process
 
 
@@ -24,76 +23,57 @@ def ran(output: str) -> set[str]:
     return {line.split("'")[1].partition("@")[0] for line in lines}
 
 
-def contents(project, *patterns: str) -> dict[str, str]:
-    """The hash of every file in the copy that fits."""
-    files = [path for pattern in patterns for path in project.folder.glob(pattern) if path.is_file()]
-    return {str(path.relative_to(project.folder)): hashlib.md5(path.read_bytes()).hexdigest() for path in files}
-
-
-def of_dataset(project, dataset: str) -> dict[str, str]:
-    return contents(project, f"*/*/{dataset}/**/*", f"artifacts/{dataset}/**/*", f"metrics/{dataset}.json")
-
-
-def stages_in_lock(project, dataset: str) -> dict:
-    stages = YAML(typ="safe").load(project.folder / "dvc.lock")["stages"]
-    return {name: stage for name, stage in stages.items() if name.endswith(f"@{dataset}")}
-
-
 @pytest.fixture(scope="module")
-def before(project):
-    """Iris and the settings before anything else runs."""
-    settings = contents(project, "params.yaml", "spaces.yaml", "catalog/*")
-    return settings, of_dataset(project, "iris"), stages_in_lock(project, "iris")
-
-
-@pytest.fixture(scope="module")
-def wine(project, before):
-    """A dataset that params.yaml does not list, run on demand."""
-    return project.run(*COMMANDS, "repro", "wine")
-
-
-@pytest.fixture(scope="module")
-def experiment(project, wine):
+def experiment(project, titanic):
     """The study taken two trials further by `dvc exp run -S`, in a clone whose dvc.lock is not committed."""
     return project.run("dvc", "exp", "run", "-S", "search.n_trials=5")
 
 
-def test_one_dataset_more_runs_alone_and_is_summarised(project, wine) -> None:
-    assert {line.split("'")[1] for line in wine.stdout.splitlines() if line.startswith("Running stage")} == {
-        f"{stage}@wine" for stage in ("fetch", "preprocess", "train", "select", "evaluate", "package")
+def test_one_dataset_more_runs_alone_and_is_summarised(project, titanic) -> None:
+    ran = titanic.ran
+    assert {line.split("'")[1] for line in ran.stdout.splitlines() if line.startswith("Running stage")} == {
+        f"{stage}@titanic" for stage in ("fetch", "preprocess", "train", "select", "evaluate", "package")
     }
-    assert (project.folder / "artifacts/wine/wine.bento").exists()
-    assert "make predict DATASET=wine" in wine.stdout
-    assert " iris " not in wine.stdout
+    assert (project.folder / "artifacts/titanic/titanic.bento").exists()
+    assert "make predict DATASET=titanic" in ran.stdout
+    assert " iris " not in ran.stdout
     for chatter in ("No file hash info", "WARNING", "Warning", "ERROR"):
-        assert chatter not in wine.stdout + wine.stderr
+        assert chatter not in ran.stdout + ran.stderr
 
 
-def test_one_dataset_more_leaves_settings_and_other_datasets_as_they_were(project, before, wine) -> None:
-    settings, outputs, stages = before
-    assert contents(project, "params.yaml", "spaces.yaml", "catalog/*") == settings
-    assert of_dataset(project, "iris") == outputs
-    assert len(outputs) > 20
-    assert stages_in_lock(project, "iris") == stages
+def test_one_dataset_more_leaves_settings_and_other_datasets_as_they_were(project, titanic) -> None:
+    settings = contents(project.folder, *SETTINGS)
+    del settings["catalog/titanic.yaml"]
+    assert settings == titanic.settings
+    assert of_dataset(project.folder, "iris") == titanic.iris
+    assert len(titanic.iris) > 20
+    assert stages_in_lock(project.folder, "iris") == titanic.iris_stages
     Predictor(project.folder / "artifacts/iris/bundle")  # checks every hash
     assert "up to date" in project.run("dvc", "repro").stdout
 
 
-def test_an_experiment_leaves_a_dataset_that_is_not_listed(project, wine, experiment) -> None:
-    assert len(stages_in_lock(project, "wine")) == 6
-    Predictor(project.folder / "artifacts/wine/bundle")
-    for name in ("artifacts/wine/wine.bento", "metrics/wine.json", "data/raw/wine/data.parquet", "plots/wine/model"):
+def test_an_experiment_leaves_a_dataset_that_is_not_listed(project, titanic, experiment) -> None:
+    assert len(stages_in_lock(project.folder, "titanic")) == 6
+    Predictor(project.folder / "artifacts/titanic/bundle")
+    kept = (
+        "artifacts/titanic/titanic.bento",
+        "metrics/titanic.json",
+        "data/raw/titanic/data.parquet",
+        "plots/titanic/model",
+    )
+    for name in kept:
         assert (project.folder / name).exists(), name
 
 
-def test_a_dataset_that_does_not_exist_changes_nothing(project, wine) -> None:
-    files = contents(project, "*", "catalog/*", "artifacts/**/*", "metrics/*")
-    done = project.run(*COMMANDS, "repro", "wine", "irs", check=False)
+def test_a_dataset_that_does_not_exist_changes_nothing(project, titanic) -> None:
+    everything = ("*", "catalog/*", "artifacts/**/*", "metrics/*")
+    files = contents(project.folder, *everything)
+    done = project.run(*COMMANDS, "repro", "titanic", "irs", check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("repro: expected a dataset of catalog/ (")
     assert done.stderr.endswith("received 'irs'; did you mean 'iris'?\n")
     assert done.stdout == ""
-    assert contents(project, "*", "catalog/*", "artifacts/**/*", "metrics/*") == files
+    assert contents(project.folder, *everything) == files
 
 
 def test_more_trials_rerun_training_and_what_follows_only(project, experiment) -> None:
@@ -135,14 +115,15 @@ def test_a_queued_run_lands_in_the_main_store(project, experiment) -> None:
         return len(client.search_runs([experiment_id]))
 
     before = runs()
-    project.run("dvc", "exp", "run", "--queue", "-S", "search.n_trials=6")
+    project.run("dvc", "exp", "run", "--queue", "-S", "search.n_trials=6", "select@iris")
     # Not through pipes: the worker inherits them, and lives for minutes after its last task.
     Process(project, "queue.log", "dvc", "queue", "start").process.wait(60)
-    for _ in range(200):
+    status = ""
+    for _ in range(60):
+        time.sleep(5)  # each status takes DVC a second of work
         status = project.run("dvc", "queue", "status").stdout
         if "Success" in status or "Failed" in status:
             break
-        time.sleep(1)
     assert "Success" in status, project.run("dvc", "queue", "logs", status.split()[5], check=False).stdout
     assert runs() == before + 1
     assert trials(project) == 5, "the workspace is left as it was"
@@ -183,7 +164,7 @@ def test_the_winner_trained_again_gives_the_same_figure(project, experiment) -> 
 
 def test_tune_continues_the_study_and_runs_the_stages_after_it(project, experiment) -> None:
     command = (*COMMANDS, "tune", "iris", "--trials", "7", "--timeout", "600")
-    wine, params = of_dataset(project, "wine"), (project.folder / "params.yaml").read_bytes()
+    titanic, params = of_dataset(project.folder, "titanic"), (project.folder / "params.yaml").read_bytes()
     entry = (project.folder / "catalog/iris.yaml").read_text()
     first = Process(project, "first.log", *command)
     first.wait_for("In catalog/iris.yaml, search.n_trials is 7 and search.timeout is 600 from now on.")
@@ -196,7 +177,7 @@ def test_tune_continues_the_study_and_runs_the_stages_after_it(project, experime
     assert (search.n_trials, search.timeout) == (7, 600)
     assert (project.folder / "catalog/iris.yaml").read_text() == entry + "search:\n  n_trials: 7\n  timeout: 600\n"
     assert (project.folder / "params.yaml").read_bytes() == params
-    assert of_dataset(project, "wine") == wine
+    assert of_dataset(project.folder, "titanic") == titanic
     assert (project.folder / "artifacts/iris/iris.bento").exists()
 
 

@@ -9,35 +9,12 @@ import requests
 
 from contracts.bundle import open_bundle
 from tests.conftest import COMMANDS
-from tests.pipeline.titanic import titanic_like
-
-SETTINGS = """\
-  folds: 1
-  n_trials: 2
-  keep: 1
-  metric: roc_auc
-train: {epochs: 10}
-select: {threshold: f1}
-"""
-
-
-@pytest.fixture(scope="module")
-def titanic(project):
-    """A project with a table of Titanic's shape beside it; what `add-data` and `repro` said."""
-    path = project.folder.parent / "titanic.csv"
-    path.write_text(titanic_like(300))
-    added = project.run(*COMMANDS, "add-data", "titanic", "../titanic.csv", "Survived").stdout
-    entry = project.folder / "catalog/titanic.yaml"
-    project.entry = entry.read_text()
-    entry.write_text(project.entry.replace("  folds: 5\n", SETTINGS))
-    ran = project.run(*COMMANDS, "repro", "titanic")
-    assert "warning: without" not in ran.stderr
-    return path, added, ran.stdout
 
 
 def test_a_file_and_a_few_lines_are_enough(project, titanic) -> None:
-    _, added, ran = titanic
-    assert project.entry.splitlines()[1:] == [
+    added, ran = titanic.added, titanic.ran.stdout
+    assert "warning: without" not in titanic.ran.stderr
+    assert titanic.entry.splitlines()[1:] == [
         "data:", "  source: ../titanic.csv", "  target: Survived", "search:", "  space: auto", "  folds: 5"
     ]  # fmt: skip
     assert "titanic: binary of Survived, 300 rows" in added
@@ -55,7 +32,7 @@ def test_a_file_and_a_few_lines_are_enough(project, titanic) -> None:
 
 
 def test_its_rows_get_the_same_answer_over_http_and_from_the_file(project, titanic) -> None:
-    path, _, _ = titanic
+    path = titanic.path
     out = project.folder / "titanic-predictions.csv"
     project.run(COMMANDS[0], "-m", "serving.batch", "artifacts/titanic/bundle", str(path), str(out))
     expected = pd.read_csv(out)

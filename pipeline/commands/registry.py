@@ -110,15 +110,11 @@ def retrain(
     dataset: str, version: Annotated[str | None, typer.Argument(help="by default the winner of select")] = None
 ) -> None:
     """Train a winner again from its stored settings: the validation figure must be the same."""
-    from models.search.workers.pool import Pool
+    from contracts.files import md5
+    from contracts.metrics import BY_NAME
 
     params, paths = load_params(PARAMS, dataset), Paths(dataset)
-    with Pool() as pool, tempfile.TemporaryDirectory() as scratch:
-        from contracts.files import md5
-        from contracts.metrics import BY_NAME
-        from pipeline.data.training_data import write_training_data
-        from pipeline.search.plan import make_plan
-
+    with tempfile.TemporaryDirectory() as scratch:
         bundle = paths.bundle
         if version is not None:
             from pipeline.tracking import registry, runs
@@ -139,12 +135,18 @@ def retrain(
                 f"run `make repro DATASETS={dataset}` first"
             )
         metric = BY_NAME[manifest.metric]
-        plan = replace(make_plan(params, paths), metric=metric)
-        data = write_training_data(paths, Path(scratch))
-        task = plan.trial_task(data, manifest.hyperparameters, manifest.seed, manifest.threads)
-        print(f"Training trial {manifest.trial} of {manifest.study} again …", flush=True)
-        pool.start(None, "train", task, Path(scratch) / "model.keras")
-        again = pool.result().value
+        from models.search.workers.pool import Pool
+
+        with Pool() as pool:  # imports TensorFlow meanwhile
+            from pipeline.data.training_data import write_training_data
+            from pipeline.search.plan import make_plan
+
+            plan = replace(make_plan(params, paths), metric=metric)
+            data = write_training_data(paths, Path(scratch))
+            task = plan.trial_task(data, manifest.hyperparameters, manifest.seed, manifest.threads)
+            print(f"Training trial {manifest.trial} of {manifest.study} again …", flush=True)
+            pool.start(None, "train", task, Path(scratch) / "model.keras")
+            again = pool.result().value
     before = manifest.validation[metric.name]
     same = again == before
     print(f"validation {metric.name}: {before!r} before, {again!r} now: {'the same' if same else 'NOT the same'}")

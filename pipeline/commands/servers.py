@@ -90,13 +90,15 @@ def tensorboard(dataset: str, port: Port = 6006) -> None:
 
 def _write_curves(dataset: str, folder: Path) -> int:
     """Write the curves of the trials that are not in the folder yet; how many there are."""
-    from models.training.formats import write_events
     from pipeline.tracking import runs
 
     client, experiment = runs.connect(dataset)
     ended = {name: curves for name, curves in runs.learning_curves(client, experiment) if curves}
-    for name, curves in ended.items():
-        if not (folder / name).exists():
+    new = {name: curves for name, curves in ended.items() if not (folder / name).exists()}
+    if new:
+        from models.training.formats import write_events  # imports TensorFlow
+
+        for name, curves in new.items():
             write_events(curves, folder / name)
     return len(ended)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,20 +38,26 @@ for path, content in ((f"data/{name}", name), (f"metrics/{name}.json", '{"value"
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working copy in which `a` is listed, and `b` and `slow` have a file in the catalog alone."""
-    (tmp_path / "catalog").mkdir()
+    made = tmp_path_factory.mktemp("toy")
+    (made / "catalog").mkdir()
     for name in ("a", "b", "slow"):
-        (tmp_path / f"catalog/{name}.yaml").write_text(f"data: {name}\n")
+        (made / f"catalog/{name}.yaml").write_text(f"data: {name}\n")
     for name, content in (("params.yaml", PARAMS), ("dvc.yaml", PIPELINE), ("make.py", STAGE), (".gitignore", "/data")):
-        (tmp_path / name).write_text(content)
+        (made / name).write_text(content)
     for command in (
         "git init -q", "git config user.name tests", "git config user.email tests@localhost", "dvc init -q",
         "git add -A", "git commit -q -m toy",
     ):  # fmt: skip
-        subprocess.run(command.split(), cwd=tmp_path, check=True)
-    return tmp_path
+        subprocess.run(command.split(), cwd=made, check=True)
+    return made
+
+
+@pytest.fixture
+def folder(toy: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(toy, tmp_path, dirs_exist_ok=True)
 
 
 @pytest.fixture
