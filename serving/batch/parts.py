@@ -40,11 +40,12 @@ def predict_parts(bundle: Path, source: Path, target: Path) -> str:
         (target / COMMIT).unlink(missing_ok=True)
         done, kept, warnings = [], 0, 0
         for name, part in outputs.items():
+            before = part.stat()
             notes = {PART_MD5: md5(part), MODEL_MD5: model}
             if _is_finished(target / name, notes):
                 kept += 1
             else:
-                warnings += _predict_part(predictor, part, target / name, notes)
+                warnings += _predict_part(predictor, part, before, target / name, notes)
             rows = pq.read_metadata(target / name).num_rows
             done.append({"part": part.name, "predictions": name, "rows": rows, "md5": notes[PART_MD5]})
         n_rows = sum(entry["rows"] for entry in done)
@@ -106,9 +107,12 @@ def _is_finished(path: Path, notes: dict[str, str]) -> bool:
     return all(written.get(key.encode()) == value.encode() for key, value in notes.items())
 
 
-def _predict_part(predictor: Predictor, part: Path, target: Path, notes: dict[str, str]) -> int:
-    """Write the predictions of a part; returns the number of warnings."""
-    before = part.stat()
+def _predict_part(predictor: Predictor, part: Path, before: os.stat_result, target: Path, notes: dict[str, str]) -> int:
+    """Write the predictions of a part; returns the number of warnings.
+
+    Args:
+        before: the state of the part when its hash was taken.
+    """
     try:
         warnings = predict_rows(predictor, part, target, notes).warnings
     except Problem as problem:

@@ -1,6 +1,8 @@
 """Predictions for a folder of parts."""
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from bento_servers import ROOT
 from bundles import TICKETS, make_bundle
 from request_bodies import GOOD
 
+from contracts.files import md5
 from contracts.schema import DateFeature, NumericFeature
 from serving.batch.__main__ import main
 from serving.batch.file import predict_file
@@ -79,7 +82,7 @@ def test_a_killed_run_goes_on_and_leaves_no_temporary_file(bundle: Path, tmp_pat
     parts, out = tmp_path / "parts", tmp_path / "out"
     parts.mkdir()
     rows = pd.DataFrame([GOOD] * 3000)
-    for number in range(60):
+    for number in range(20):
         rows.to_csv(parts / f"{number:02}.csv", index=False)
     command = [sys.executable, "-m", "serving.batch", str(bundle), str(parts), str(out)]
     with subprocess.Popen(command, cwd=ROOT) as running:
@@ -89,10 +92,10 @@ def test_a_killed_run_goes_on_and_leaves_no_temporary_file(bundle: Path, tmp_pat
         running.kill()
     assert not (out / COMMIT).exists()
     first = (out / "00.csv.parquet").stat().st_ino
-    (out / "unfinished-59.csv.parquet").touch()  # as one that is killed while it writes leaves it
+    (out / "unfinished-19.csv.parquet").touch()  # as one that is killed while it writes leaves it
     assert main([str(bundle), str(parts), str(out)]) == 0
     assert (out / "00.csv.parquet").stat().st_ino == first
-    assert len(pd.read_parquet(out)) == json.loads((out / COMMIT).read_text())["rows"] == 180_000
+    assert len(pd.read_parquet(out)) == json.loads((out / COMMIT).read_text())["rows"] == 60_000
     assert not list(out.glob("unfinished-*"))
 
 
@@ -133,6 +136,35 @@ def test_the_output_is_a_folder_of_its_own(
     assert "part-9.parquet: expected only predictions of the parts of IN" in predict(
         capsys, bundle, parts, tmp_path / "out"
     )
+
+
+def test_a_second_run_into_the_same_folder_is_refused(
+    bundle: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    first = os.open(out, os.O_RDONLY)
+    fcntl.flock(first, fcntl.LOCK_EX)
+    assert "another run writes there" in predict(capsys, bundle, parts, out)
+    assert not list(out.iterdir())
+    os.close(first)
+    assert "300 rows of 3 parts predicted" in predict(capsys, bundle, parts, out)
+
+
+def test_a_part_that_changes_while_it_is_read_has_no_predictions(
+    bundle: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def append(part: Path) -> str:
+        digest = md5(part)
+        if part.suffix == ".csv":
+            with part.open("a") as file:
+                file.write("22,7.25,Southampton,A\n")
+        return digest
+
+    monkeypatch.setattr("serving.batch.parts.md5", append)
+    out = tmp_path / "out"
+    assert "part-1.csv changed while it was read" in predict(capsys, bundle, parts, out)
+    assert [path.name for path in out.iterdir()] == ["part-0.parquet"]
 
 
 def test_dates_of_parquet_are_predicted_as_the_same_dates_in_text(tmp_path: Path) -> None:
