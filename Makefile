@@ -128,7 +128,7 @@ predict: $(READY)  ## send the schema's sample to the running service [PORT=3000
 	$(RUN) predict $(call quoted,DATASET) --port $(call quoted,PORT)
 
 .PHONY: predict-file
-predict-file: $(READY)  ## predict a file of any size: DATASET=iris IN=rows.csv OUT=predictions.parquet
+predict-file: $(READY)  ## predict a file of any size, or a folder of parts: DATASET=iris IN=rows.csv OUT=predictions.parquet
 	@python -m serving.batch artifacts/$(call quoted,DATASET)/bundle $(call needed,IN,rows.csv) $(call needed,OUT,predictions.parquet)
 
 .PHONY: load

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -56,13 +57,21 @@ def _columns(feature: Feature, values: Any) -> list[np.ndarray]:
         codes = _codes(feature, values)
         return [codes if feature.rank is None else np.where(codes == UNKNOWN, np.float32(np.nan), codes)]
     if isinstance(feature, DateFeature):
+        if isinstance(values, np.ndarray) and values.dtype.kind == "M":
+            return date_parts(values)
         return date_parts([parse_date(value, feature.format) for value in values])
     return [np.asarray(values, dtype=np.float32)]
 
 
-def date_parts(dates: Sequence[datetime | None]) -> list[np.ndarray]:
-    """Days since 1970, month and day of the week of dates: float32 of shape (n_rows,), NaN where one is missing."""
-    moments = np.array([np.datetime64("NaT") if date is None else date for date in dates], dtype="datetime64[s]")
+def date_parts(dates: Sequence[datetime | None] | np.ndarray) -> list[np.ndarray]:
+    """Days since 1970, month and day of the week of dates: float32 of shape (n_rows,), NaN where one is missing.
+
+    Args:
+        dates: a sequence, or an array of datetime64.
+    """
+    if not isinstance(dates, np.ndarray):
+        dates = np.array([np.datetime64("NaT") if date is None else date for date in dates], dtype="datetime64[s]")
+    moments = dates.astype("datetime64[s]")
     days = moments.astype("datetime64[D]")
     since = days.astype(np.float64)
     months = days.astype("datetime64[M]").astype(np.float64) % 12 + 1
@@ -101,5 +110,11 @@ def encode_target(schema: Schema, values: Sequence[Any]) -> np.ndarray:
 
 
 def _codes(feature: CategoricalFeature, values: Sequence[Any]) -> np.ndarray:
-    code_of = {category: code for code, category in enumerate(feature.categories, start=UNKNOWN + 1)}
+    code_of = _code_of(feature.categories)
     return np.fromiter((code_of.get(value, UNKNOWN) for value in values), dtype=np.float32, count=len(values))
+
+
+@lru_cache
+def _code_of(categories: tuple[str, ...]) -> dict[str, int]:
+    """Kept, because a chunk of rows or a request takes less time than 100,000 categories."""
+    return {category: code for code, category in enumerate(categories, start=UNKNOWN + 1)}

@@ -19,11 +19,11 @@ from contracts.settings.load import Params
 from pipeline.paths import Paths
 from pipeline.tracking import provenance
 
-NOT_SERVED = ("mlflow_model.py", "batch.py")  # need MLflow, and PyArrow
+NOT_SERVED = {"mlflow_model.py", "batch"}  # need MLflow, and PyArrow
 CODE = (
     *(f"contracts/{name}.py" for name in ("__init__", "bundle", "conformal", "encoding", "files", "schema")),
     *(str(path) for path in sorted(Path("serving").rglob("*"))
-      if path.suffix in (".py", ".html", ".css", ".js") and path.name not in NOT_SERVED),
+      if path.suffix in (".py", ".html", ".css", ".js") and not NOT_SERVED & set(path.parts)),
 )  # fmt: skip
 REQUIREMENTS = (
     "bentoml", "httptools", "numpy", "onnxruntime", "orjson", "pillow", "prometheus-client", "pydantic",

@@ -31,11 +31,19 @@ def check_column(feature: Feature, values: Any, path_of: PathOf, errors: list[Fi
         if set(map(type, values)) <= _text_types(feature):
             return values
         values = [_as_category(feature, value) for value in values]
+    elif isinstance(feature, DateFeature) and _are_moments(feature, values):
+        return values
     for row, value in enumerate(values):
         mismatch = _mismatch(feature, value)
         if mismatch is not None:
             errors.append(FieldError(path_of(row, feature.name), *mismatch))
     return values
+
+
+def _are_moments(feature: DateFeature, values: Any) -> bool:
+    """Whether the values are an array of datetime64 without a gap that the feature cannot have."""
+    is_array = isinstance(values, np.ndarray) and values.dtype.kind == "M"
+    return is_array and (feature.missing or not np.isnat(values).any())
 
 
 def _text_types(feature: CategoricalFeature) -> set[type]:

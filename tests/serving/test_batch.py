@@ -13,7 +13,8 @@ from bundles import TICKETS, make_bundle
 from request_bodies import GOOD
 
 from contracts.schema import DroppedColumn, TextForm
-from serving.batch import main, predict_file
+from serving.batch.__main__ import main
+from serving.batch.file import predict_file
 from serving.errors import Problem
 
 

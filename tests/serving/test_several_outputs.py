@@ -9,7 +9,7 @@ from apps import client_of, make_model, make_test_app
 from bundles import PRICES
 
 from contracts.schema import LabelsTarget, NumericTarget, NumericTargets
-from serving.batch import predict_file
+from serving.batch.file import predict_file
 from serving.predictor import Predictor
 from serving.validation.validator import EncodedRows
 

@@ -1,85 +1,83 @@
-"""`python -m serving.batch BUNDLE IN OUT`: predictions for a file of any size, with the service's validation.
+"""Predictions for the rows of a file of any size, with the service's validation."""
 
-IN is text, also in gzip, or Parquet, with the features as columns: the file that the model learned from, for example.
-OUT is Parquet or CSV with one row per row of IN. Both are streamed, so memory does not grow with the file. If a row is
-invalid, nothing is left at OUT.
-"""
-
-import argparse
 import codecs
 import csv
 import gzip
-import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from contracts.bundle import BundleDamaged
 from contracts.encoding import decide
 from contracts.files import unfinished_path, write_atomically
-from contracts.schema import Schema
-from serving.errors import MAX_LISTED, Problem
+from contracts.schema import CategoricalFeature, DateFeature, Feature, NumericFeature, Schema
+from serving.errors import Problem
 from serving.predictor import Predictor
 from serving.validation.csv_rows import form_of, validate_lines
 from serving.validation.validator import EncodedRows, InputValidator
 
-CHUNK_ROWS = 10_000  # rows in memory
+CHUNK_ROWS = 10_000  # rows of text in memory
+BATCH_ROWS = 65_536  # rows of Parquet in memory
 TEXTS = (".csv", ".tsv", ".txt")
+WRITERS: dict[str, Any] = {".csv": pyarrow.csv.CSVWriter, ".parquet": pyarrow.parquet.ParquetWriter}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m serving.batch", description="Predict for every row of a file.")
-    parser.add_argument("bundle", type=Path, help="the bundle's folder")
-    parser.add_argument("source", type=Path, help="rows.csv or rows.parquet")
-    parser.add_argument("target", type=Path, help="predictions.parquet or predictions.csv")
-    args = parser.parse_args(argv)
-    try:
-        n_rows, n_warnings = predict_file(args.bundle, args.source, args.target)
-    except (OSError, BundleDamaged, ValueError, pa.ArrowException) as error:
-        print(f"predict-file: {error}", file=sys.stderr)
-        return 2
-    except Problem as problem:
-        print(f"predict-file: {problem.detail}", file=sys.stderr)
-        for path, expected, received in problem.errors[1:MAX_LISTED]:
-            print(f"  {path}: expected {expected}, received {received}", file=sys.stderr)
-        return 2
-    print(f"{n_rows} rows predicted, {n_warnings} warnings: {args.target}")
-    return 0
+class Counts(NamedTuple):
+    """What was predicted."""
+
+    rows: int
+    warnings: int
 
 
-def predict_file(bundle: Path, source: Path, target: Path) -> tuple[int, int]:
-    """Write the predictions; return the number of rows and of warnings.
+def predict_file(bundle: Path, source: Path, target: Path) -> Counts:
+    """Write the predictions for one file.
 
     Raises:
         Problem: the errors of the first chunk that has any, with line and column.
         ValueError: the file is neither CSV nor Parquet, or both are one file, or the model is one of images.
     """
-    predictor = Predictor(bundle, bulk_threads=0)
-    schema = predictor.schema
-    if schema.image is not None:
-        raise ValueError(f"expected a model of rows, received {schema.dataset}, a model of images")
-    validator = InputValidator(schema, CHUNK_ROWS)
-    readers = dict.fromkeys(TEXTS, _csv_chunks) | {".parquet": _parquet_chunks}
-    writers = {".csv": pyarrow.csv.CSVWriter, ".parquet": pyarrow.parquet.ParquetWriter}
-    kind = Path(source.name.removesuffix(".gz")).suffix
-    if kind not in readers or target.suffix not in writers or source.name.endswith(".parquet.gz"):
+    predictor = open_predictor(bundle)
+    if not is_table(source) or target.suffix not in WRITERS:
         raise ValueError(f"expected .csv or .parquet, received {source.name} and {target.name}")
     if any(path.exists() and path.samefile(source) for path in (target, unfinished_path(target))):
         raise ValueError(f"OUT: expected another file than IN, received {target}")
+    return predict_rows(predictor, source, target, {})
+
+
+def open_predictor(bundle: Path) -> Predictor:
+    """The model of a bundle, on all cores; a model of images is refused with `ValueError`."""
+    predictor = Predictor(bundle, bulk_threads=0)
+    if predictor.schema.image is not None:
+        raise ValueError(f"expected a model of rows, received {predictor.schema.dataset}, a model of images")
+    return predictor
+
+
+def is_table(path: Path) -> bool:
+    """Whether the name is that of a file that can be predicted."""
+    return path.suffix == ".parquet" or Path(path.name.removesuffix(".gz")).suffix in TEXTS
+
+
+def predict_rows(predictor: Predictor, source: Path, target: Path, notes: dict[str, str]) -> Counts:
+    """Write the predictions for the rows of `source` to `target`, which has `notes` if it is Parquet."""
+    validator = InputValidator(predictor.schema, CHUNK_ROWS)
+    chunks = _parquet_chunks if source.suffix == ".parquet" else _csv_chunks
+    columns = _columns(predictor.schema)
     n_rows = n_warnings = 0
-    with write_atomically(target) as unfinished, writers[target.suffix](unfinished, _columns(schema)) as writer:
-        for rows in readers[kind](validator, source):
+    with (
+        write_atomically(target) as unfinished,
+        WRITERS[target.suffix](unfinished, columns.with_metadata(notes) if notes else columns) as writer,
+    ):
+        for rows in chunks(validator, source):
             n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + len(rows.warnings)
             writer.write_table(_table(predictor, rows.encoded))
-    return n_rows, n_warnings
+    return Counts(n_rows, n_warnings)
 
 
 def _columns(schema: Schema) -> pa.Schema:
@@ -131,15 +129,27 @@ def _parquet_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRo
     if missing:
         raise ValueError(f"{path}: expected columns {', '.join(validator.names)}; {', '.join(missing)} missing")
     rows_before = 0
-    for batch in file.iter_batches(CHUNK_ROWS, columns=list(validator.names)):
-        columns: dict[str, Any] = {name: batch.column(name).to_pylist() for name in validator.names}
+    for batch in file.iter_batches(BATCH_ROWS, columns=list(validator.names)):
+        columns = {feature.name: _values(feature, batch.column(feature.name)) for feature in validator.schema.features}
         yield validator.validate_columns(columns, partial(_row_path, rows_before), [])
         rows_before += batch.num_rows
 
 
+def _values(feature: Feature, column: pa.Array) -> Any:
+    """The values of a column: an array where it holds what the feature can be, else a list, to name each error in."""
+    kind = column.type
+    if column.null_count and not getattr(feature, "missing", True):
+        return column.to_pylist()
+    if isinstance(feature, NumericFeature) and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    if isinstance(feature, CategoricalFeature) and (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return column.to_numpy(zero_copy_only=False)
+    if isinstance(feature, DateFeature) and (
+        pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None)
+    ):
+        return column.cast(pa.timestamp("s"), safe=False).to_numpy(zero_copy_only=False)
+    return column.to_pylist()
+
+
 def _row_path(rows_before: int, row: int, name: str) -> str:
     return f"row {rows_before + row}, column {name!r}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Predictions for files and folders, without a service; order: file → parts."""

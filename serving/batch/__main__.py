@@ -1,0 +1,45 @@
+"""`python -m serving.batch BUNDLE IN OUT`: predictions for a file of any size, or for a folder of them.
+
+IN is text, also in gzip, or Parquet, with the features as columns: the file that the model learned from, for example.
+OUT is Parquet or CSV with one row per row of IN. Both are streamed, so memory does not grow with the file. If a row is
+invalid, nothing is left at OUT. Where IN is a folder, OUT is one: `serving/batch/parts.py`.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from contracts.bundle import BundleDamaged
+from serving.batch.file import predict_file
+from serving.batch.parts import predict_parts
+from serving.errors import MAX_LISTED, Problem
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m serving.batch", description="Predict for every row of a file.")
+    parser.add_argument("bundle", type=Path, help="the bundle's folder")
+    parser.add_argument("source", type=Path, help="rows.csv, rows.parquet, or a folder of such parts")
+    parser.add_argument("target", type=Path, help="predictions.parquet, predictions.csv, or a folder for the parts")
+    args = parser.parse_args(argv)
+    try:
+        if args.source.is_dir():
+            done = predict_parts(args.bundle, args.source, args.target)
+        else:
+            done = "{:,} rows predicted, {:,} warnings".format(*predict_file(args.bundle, args.source, args.target))
+    except (OSError, BundleDamaged, ValueError, pa.ArrowException) as error:
+        print(f"predict-file: {error}", file=sys.stderr)
+        return 2
+    except Problem as problem:
+        print(f"predict-file: {problem.detail}", file=sys.stderr)
+        for path, expected, received in problem.errors[1:MAX_LISTED]:
+            print(f"  {path}: expected {expected}, received {received}", file=sys.stderr)
+        return 2
+    print(f"{done}: {args.target}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
