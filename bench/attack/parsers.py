@@ -169,7 +169,6 @@ def body_cases(folder: Path) -> dict[str, Case]:
     from apps import make_model
     from bundles import TICKETS, TILES
     from request_bodies import GOOD, IMAGE, ROUTES, request_body
-    from starlette.datastructures import Headers
 
     from serving.errors import Problem
     from serving.parsing.media_type import parse_media_type
@@ -184,23 +183,23 @@ def body_cases(folder: Path) -> dict[str, Case]:
     head = json.dumps({"inputs": [{"name": "image", "shape": [1, 8, 8], "datatype": "UINT8",
                                    "parameters": {"binary_data_size": 64}}]}).encode()  # fmt: skip
     tickets, tiles = make_model(TICKETS, folder / "tickets"), make_model(TILES, folder / "tiles")
-    bodies: list[tuple[Any, str, str, bytes, dict[str, str]]] = [
-        (tickets, "/predict", "text/csv", line, {}), (tickets, "/invocations", "text/csv", line, {}),
-        (tiles, "/predict", "image/png", png, {}), (tiles, "/predict", "image/jpeg", jpeg.getvalue(), {}),
-        (tiles, "/predict", "multipart/form-data; boundary=b", form, {}),
+    bodies: list[tuple[Any, str, str, bytes, str | None]] = [
+        (tickets, "/predict", "text/csv", line, None), (tickets, "/invocations", "text/csv", line, None),
+        (tiles, "/predict", "image/png", png, None), (tiles, "/predict", "image/jpeg", jpeg.getvalue(), None),
+        (tiles, "/predict", "multipart/form-data; boundary=b", form, None),
         (tiles, "/v2/models/tiles/infer", "application/octet-stream", head + bytes(64),
-         {"inference-header-content-length": str(len(head))}),
+         str(len(head))),
     ]  # fmt: skip
     for protocol, route in ROUTES.items():
         document = json.dumps(request_body(protocol, [list(GOOD.values())] * 2)).encode()
-        bodies.append((tickets, route.format(m="tickets"), "application/json", document, {}))
+        bodies.append((tickets, route.format(m="tickets"), "application/json", document, None))
         if protocol in ("predict", "tensorflow"):
             images = json.dumps({"instances": [IMAGE] * 2}).encode()
-            bodies.append((tiles, route.format(m="tiles"), "application/json", images, {}))
+            bodies.append((tiles, route.format(m="tiles"), "application/json", images, None))
     cases: dict[str, Case] = {}
-    for model, path, media_type, body, headers in bodies:
+    for model, path, media_type, body, json_length in bodies:
         route = next(route for route in predict_routes(model) if route.path == path)
-        more = (Headers(headers),) if route.takes_headers else ()
+        more = (json_length,) if route.takes_json_length else ()
 
         def answer(content: bytes, route=route, model=model, media_type=media_type, more=more) -> None:  # type: ignore[no-untyped-def]
             route.handler(model, content, parse_media_type(media_type.encode()), *more)
