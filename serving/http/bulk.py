@@ -6,12 +6,12 @@ It starts with the first such request, ends itself at a request's deadline, and 
 
 import contextlib
 import os
+import pickle
 import signal
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ import orjson
 
 from serving.errors import FieldError, Problem
 from serving.http.calls import Call
+from serving.http.messages import receive, send
 from serving.model import ModelResponse, ServedModel
 
 PACKAGES = Path(__file__).parents[2]  # the folder of `serving` and `contracts`
@@ -45,7 +46,7 @@ class BulkProcess:
                             max_body_bytes)  # fmt: skip
         self.thread = ThreadPoolExecutor(1)  # waits for the process
         self._process: subprocess.Popen | None = None
-        self._connection: Connection | None = None
+        self._connection: socket.socket | None = None
         self._ended = False
 
     def answer(self, call: Call, body: bytes, deadline: float) -> ModelResponse:
@@ -59,12 +60,11 @@ class BulkProcess:
         """
         try:
             connection = self._connect()
-            connection.send((call, deadline))
-            connection.send_bytes(body)
-            head, content = orjson.loads(connection.recv_bytes()), connection.recv_bytes()
+            send(connection, pickle.dumps((call, deadline)), body)
+            head, content = receive(connection)
         except (EOFError, OSError):
             raise self._failure() from None
-        return self._read(head, content)
+        return self._read(orjson.loads(head), content)
 
     def end(self) -> None:
         """End the process, and refuse what it has not answered."""
@@ -73,11 +73,11 @@ class BulkProcess:
             self._process.kill()
         self.thread.shutdown(wait=False, cancel_futures=True)
 
-    def _connect(self) -> Connection:
+    def _connect(self) -> socket.socket:
         if self._ended:
             raise EOFError
         if self._connection is None:
-            self._connection, theirs = Pipe()
+            self._connection, theirs = socket.socketpair()
             with theirs:
                 places = (str(PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")]))
                 environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
@@ -86,7 +86,7 @@ class BulkProcess:
                 self._process = subprocess.Popen(
                     command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
                 )
-            self._connection.send(self._start)
+            send(self._connection, pickle.dumps(self._start))
         return self._connection
 
     def _failure(self) -> Problem:

@@ -1,13 +1,14 @@
 """python -m serving.http.bulk_worker FILE: the process that `serving.http.bulk` starts; FILE is its end of the pipe."""
 
 import os
+import pickle
 import resource
 import signal
+import socket
 import sys
 import time
 import traceback
 from collections.abc import Mapping
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from contracts.bundle import BundleDamaged
 from serving.errors import FAILURE, MAX_LISTED, Problem
 from serving.http.bulk import TOO_LATE, Start
 from serving.http.calls import Call, answer
+from serving.http.messages import receive, send
 from serving.metrics import RequestMetrics
 from serving.model import ModelResponse, ServedModel
 from serving.parsing.image_files import PixelsExceeded
@@ -40,8 +42,8 @@ class Counts(RequestMetrics):
 def main(file: int) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which ends this process
-    connection = Connection(file)
-    start: Start = connection.recv()
+    connection = socket.socket(fileno=file)
+    start: Start = pickle.loads(receive(connection)[0])  # noqa: S301 - from the service that started this process
     counts = Counts()
     try:
         predictor = Predictor(start.bundle, bulk_threads=2)
@@ -52,19 +54,18 @@ def main(file: int) -> None:
     _limit_memory()
     while True:
         try:
-            call, deadline = connection.recv()
-            body = connection.recv_bytes()
+            head, body = receive(connection)
         except EOFError:  # the service has ended
             return
+        call, deadline = pickle.loads(head)  # noqa: S301 - see above
         counts.kept = []
         if (seconds := deadline - time.monotonic()) > 0:
             signal.setitimer(signal.ITIMER_REAL, seconds)  # the signal ends this process, whatever it does
-            head, content = _respond(model, routes[call.path], call, body, start.max_body_bytes)
+            answered, content = _respond(model, routes[call.path], call, body, start.max_body_bytes)
             signal.setitimer(signal.ITIMER_REAL, 0)
         else:  # the start took all of the time; the next request finds the process ready
-            head, content = _refuse(TOO_LATE)
-        connection.send_bytes(orjson.dumps({**head, "counts": counts.kept}))
-        connection.send_bytes(content)
+            answered, content = _refuse(TOO_LATE)
+        send(connection, orjson.dumps({**answered, "counts": counts.kept}), content)
         del body, content
 
 

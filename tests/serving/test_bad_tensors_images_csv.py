@@ -95,3 +95,12 @@ def test_a_bad_csv_is_refused(tickets: httpx.Client, route: str, text: str) -> N
     good = tickets.post(route, content="\ufeff" + CSV, headers={"content-type": "text/csv; charset=utf-8"})
     assert good.status_code == 200, good.text
     assert len(good.json()["predictions"]) == 1
+
+
+@pytest.mark.parametrize("route", ["/predict", "/invocations"])
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_csv_of_empty_lines_is_refused_before_it_is_read(tickets: httpx.Client, route: str, end: str) -> None:
+    csv = {"content-type": "text/csv"}
+    problem = assert_problem(tickets.post(route, content=CSV + end * 200_001, headers=csv), 413)
+    assert problem["detail"].startswith("expected at most 200000 line ends in a CSV, received ")
+    assert tickets.post(route, content=CSV + end * 1000, headers=csv).status_code == 200
