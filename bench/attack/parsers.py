@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -59,8 +60,10 @@ def run(seconds: float = 300, seed: int = 1) -> list[Row]:
 def attack(name: str, cases: dict[str, Case], seconds: float, seed: int, folder: Path) -> Row:
     """Change each case in turn until the time is over."""
     end, count, failures = time.monotonic() + seconds, 0, dict[str, str]()
-    rng = random.Random(f"{seed} {name}")
+    rng, at_half = random.Random(f"{seed} {name}"), None
     while time.monotonic() < end:
+        if at_half is None and time.monotonic() > end - seconds / 2:
+            at_half = psutil.Process().memory_info().rss
         for case, (read, content, declared) in cases.items():
             mutant = _mutant(content, rng)
             (folder / "last").write_text(f"{case}: {mutant[:300]!r}")
@@ -74,7 +77,10 @@ def attack(name: str, cases: dict[str, Case], seconds: float, seed: int, folder:
                 (folder / "found").write_bytes(mutant)
                 kind = f"{case}: {type(error).__name__}: {str(error)[:50]}"
                 failures.setdefault(kind, f"{kind}: {mutant[:200]!r}")
-    return Row(name, count, list(failures.values())[:20])
+    found = list(failures.values())[:20]
+    growth = psutil.Process().memory_info().rss / at_half - 1 if at_half else 0.0
+    found += [f"memory grew by {growth:.0%}"] * (growth > 0.05 and seconds >= 60)  # in less it has not come to rest
+    return Row(name, count, found, f"memory {growth:+.1%} in the second half")
 
 
 def _mutant(content: bytes, rng: random.Random) -> bytes:
