@@ -5,11 +5,10 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from apps import LiveApp, client_of, listen, make_model, make_test_app
 from bento_servers import wait_until
@@ -17,7 +16,6 @@ from bundles import TICKETS, TILES
 from PIL import Image
 from request_bodies import GOOD, IMAGE, ROUTES, assert_problem
 
-from bench.attack import service_cases
 from serving.settings import Settings, SettingsError, read_settings
 
 BODY = {"instances": [GOOD]}
@@ -151,79 +149,6 @@ def test_a_slow_prediction_gets_504_and_other_requests_do_not_wait(bundles: Path
         assert httpx.post(f"{live.url}/predict", json={"instances": [IMAGE]}).status_code == 200
         large = {"instances": [IMAGE] * 500}  # needs one of the two threads
         wait_until(lambda: httpx.post(f"{live.url}/predict", json=large).status_code == 200, 8)
-
-
-LARGE = {"instances": [IMAGE] * 9000}  # 2 MB
-
-
-@pytest.fixture(scope="module")
-def bulk(bundles: Path) -> Iterator[tuple[LiveApp, psutil.Process]]:
-    """Images on a port, and the process for large bodies, which the first one starts."""
-    before = set(psutil.Process().children())
-    with listen(make_test_app(make_model(TILES, bundles / "tiles"))) as live:
-        assert httpx.post(f"{live.url}/predict", json=LARGE, timeout=60).status_code == 200
-        (process,) = set(psutil.Process().children()) - before
-        yield live, process
-
-
-def test_nobody_else_waits_for_large_bodies(bulk: tuple[LiveApp, psutil.Process]) -> None:
-    live, process = bulk
-    middling = {"instances": [IMAGE] * 400}
-    with ThreadPoolExecutor(1) as threads:
-        process.suspend()
-        try:
-            large = threads.submit(httpx.post, f"{live.url}/predict", json=LARGE, timeout=60)
-            assert not wait([large], timeout=0.3).done
-            assert httpx.post(f"{live.url}/predict", json=middling).status_code == 200
-            assert not large.done()
-        finally:
-            process.resume()
-        assert len(large.result().json()["predictions"]) == 9000
-
-
-def test_what_the_process_for_large_bodies_answers_is_counted(bulk: tuple[LiveApp, psutil.Process]) -> None:
-    live, _ = bulk
-
-    def rows() -> float:
-        (line,) = [x for x in httpx.get(f"{live.url}/metrics").text.splitlines() if x.startswith("serving_rows_total")]
-        return float(line.split()[1])
-
-    before = rows()
-    assert httpx.post(f"{live.url}/predict", json=LARGE, timeout=60).status_code == 200
-    assert rows() == before + 9000
-    refused = httpx.post(f"{live.url}/predict", json={"instances": [IMAGE] * 9000 + [[99]] * 30}, timeout=60)
-    problem = assert_problem(refused, 400)
-    assert problem["detail"].startswith("30 problems, the first: $.instances[9000]: expected ")
-    assert len(problem["errors"]) == 20
-    assert rows() == before + 9000
-
-
-def test_a_process_that_dies_is_started_again(bulk: tuple[LiveApp, psutil.Process]) -> None:
-    live, process = bulk
-    process.kill()
-    refused = httpx.post(f"{live.url}/predict", json=LARGE, timeout=60)
-    assert assert_problem(refused, 503)["detail"] == "the process for large requests ended before it answered"
-    assert refused.headers["retry-after"] == "1"
-    assert httpx.post(f"{live.url}/predict", json=LARGE, timeout=60).status_code == 200
-    assert not process.is_running()
-
-
-def test_a_large_request_ends_at_its_time_limit_whatever_it_does(bundles: Path) -> None:
-    before = set(psutil.Process().children())
-    bomb = service_cases.scans(80, (2300, 2300))  # takes seconds
-    with listen(make_test_app(make_model(TILES, bundles / "tiles"), Settings(timeout=0.7))) as live:
-
-        def is_answered() -> bool:  # the first ones may take all of the time for the start
-            return httpx.post(f"{live.url}/predict", json=LARGE, timeout=60).status_code == 200
-
-        wait_until(is_answered, 60)
-        (process,) = set(psutil.Process().children()) - before
-        late = httpx.post(f"{live.url}/predict", content=bomb, headers={"content-type": "image/jpeg"}, timeout=60)
-        assert_problem(late, 504)
-        assert late.headers["retry-after"] == "1"
-        wait_until(lambda: not process.is_running(), 5)
-        assert httpx.post(f"{live.url}/predict", json={"instances": [IMAGE]}).status_code == 200
-        wait_until(is_answered, 60)
 
 
 def test_clients_that_disconnect_do_no_harm(limited: LiveApp, capfd: pytest.CaptureFixture[str]) -> None:
