@@ -12,7 +12,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.commands import __main__ as commands
+from pipeline.stages import __main__ as stages
 from tests.pipeline.test_hostile_names import NAMES
+from tests.serving.bundles import TICKETS, make_bundle
 from tests.settings_files import copy_settings
 
 TAKE_A_DATASET = sorted(
@@ -108,3 +110,20 @@ def test_names_and_values_that_look_like_markup_or_a_command_are_shown_as_they_a
     assert "\x1b" not in said
     entry = YAML(typ="safe").load(project / "catalog/mine.yaml")
     assert entry["data"]["target"] == "it's $(touch FILE) y"
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "package"])
+@pytest.mark.parametrize("file", ["model.onnx", "schema.json", "manifest.json"])
+def test_a_damaged_bundle_ends_a_stage_in_one_message(
+    project: Path, capsys: pytest.CaptureFixture[str], stage: str, file: str
+) -> None:
+    bundle = project / "artifacts/iris/bundle"
+    make_bundle(TICKETS, bundle)
+    content = (bundle / file).read_bytes()
+    (bundle / file).write_bytes(content[: len(content) // 2])
+    with patch("sys.argv", ["stages", stage, "--dataset", "iris"]):
+        assert stages.main() == 2
+    said, refused = capsys.readouterr()
+    (line,) = refused.splitlines()
+    assert said == ""
+    assert line.startswith(f"{stage} iris: artifacts/iris/bundle/{file} ")
