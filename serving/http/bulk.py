@@ -23,7 +23,6 @@ from serving.http.messages import receive, send
 from serving.model import ModelResponse, ServedModel
 
 PACKAGES = Path(__file__).parents[2]  # the folder of `serving` and `contracts`
-TOO_LATE = Problem(504, "no answer within the time limit", headers={"Retry-After": "1"})
 
 
 class Start(NamedTuple):
@@ -35,6 +34,11 @@ class Start(NamedTuple):
     max_rows: int
     timeout: float
     max_body_bytes: int
+
+
+def too_late() -> Problem:
+    """A new one each time: one that is kept would keep the body with its traceback."""
+    return Problem(504, "no answer within the time limit", headers={"Retry-After": "1"})
 
 
 class BulkProcess:
@@ -100,7 +104,7 @@ class BulkProcess:
             status = self._process.wait()
         self._process = self._connection = None
         if status == -signal.SIGALRM:
-            return TOO_LATE
+            return too_late()
         detail = "the process for large requests ended before it answered"
         return Problem(503, detail, headers={"Retry-After": "1"})
 

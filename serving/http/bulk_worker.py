@@ -16,7 +16,7 @@ import orjson
 
 from contracts.bundle import BundleDamaged
 from serving.errors import FAILURE, MAX_LISTED, Problem
-from serving.http.bulk import TOO_LATE, Start
+from serving.http.bulk import Start, too_late
 from serving.http.calls import Call, answer
 from serving.http.messages import receive, send
 from serving.metrics import RequestMetrics
@@ -64,7 +64,7 @@ def main(file: int) -> None:
             answered, content = _respond(model, routes[call.path], call, body, start.max_body_bytes)
             signal.setitimer(signal.ITIMER_REAL, 0)
         else:  # the start took all of the time; the next request finds the process ready
-            answered, content = _refuse(TOO_LATE)
+            answered, content = _refuse(too_late())
         send(connection, orjson.dumps({**answered, "counts": counts.kept}), content)
         del body, content
 
@@ -72,20 +72,21 @@ def main(file: int) -> None:
 def _respond(
     model: ServedModel, route: PredictRoute, call: Call, body: bytes, max_body_bytes: int
 ) -> tuple[dict[str, Any], bytes]:
+    """The head and the content of the answer. No error is kept: its traceback would hold the body."""
     try:
         content: ModelResponse = answer(model, route, call, body, max_body_bytes, max_body_bytes, MAX_PIXELS)
         return {"media_type": content.media_type, "headers": content.headers}, content.body
-    except Problem as refused:
-        problem = refused
+    except Problem as problem:
+        return _refuse(problem)
     except PixelsExceeded:
         limit = f"at most {MAX_PIXELS} pixels, times the scans of a JPEG, in a request"
-        problem = Problem(413, f"expected pictures of {limit}, received more")
+        return _refuse(Problem(413, f"expected pictures of {limit}, received more"))
     except MemoryError:
-        problem = Problem(413, f"expected a request that takes at most {MAX_MEMORY} bytes of memory, it took more")
+        detail = f"expected a request that takes at most {MAX_MEMORY} bytes of memory, it took more"
+        return _refuse(Problem(413, detail))
     except Exception:
         print(traceback.format_exc(), file=sys.stderr, flush=True)
-        problem = FAILURE
-    return _refuse(problem)
+        return _refuse(FAILURE)
 
 
 def _refuse(problem: Problem) -> tuple[dict[str, Any], bytes]:

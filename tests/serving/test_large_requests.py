@@ -1,5 +1,6 @@
 """The process for large bodies and pictures: its answers, its limits and its end."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -89,6 +90,20 @@ def test_what_the_process_for_large_bodies_answers_is_counted(bulk: tuple[LiveAp
     assert problem["detail"].startswith("30 problems, the first: $.instances[9000]: expected ")
     assert len(problem["errors"]) == 20
     assert rows() == before + 9000
+
+
+def test_requests_that_are_refused_leave_nothing_in_the_process(bulk: tuple[LiveApp, psutil.Process]) -> None:
+    live, process = bulk
+    bomb = gzip.compress(b" " * 2**25, 1)
+
+    def memory() -> int:
+        for _ in range(5):
+            refused = httpx.post(f"{live.url}/predict", content=bomb, headers=JSON | {"content-encoding": "gzip"})
+            assert_problem(refused, 413)
+        return process.memory_info().rss
+
+    first = memory()
+    assert memory() < first + 2**24  # the content of one has as much
 
 
 def test_a_process_that_dies_is_started_again(bulk: tuple[LiveApp, psutil.Process]) -> None:
