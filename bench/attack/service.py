@@ -77,7 +77,7 @@ def _send_class(server: BentoServer, name: str, cases: list[Case]) -> Row:
 
 
 def _start_bulk(server: BentoServer) -> None:
-    """Have the process for large requests started: a slow machine may have ended it, and its memory would be missing."""
+    """Start the process for large requests: a slow machine may have ended it, and its memory would be missing."""
     large = Case("large", "/predict", {"Content-Type": "application/json"}, GOOD + b" " * 2**21, (200,))
     wait_until(lambda: _post(server, large)[0] == 200)
 
