@@ -69,8 +69,10 @@ class PredictEndpoint:
         encoding = window_bits(headers)
         body = await read_body(scope, headers, receive, settings)
         query = scope["query_string"] if route.takes_query else b""
-        json_length = headers.get(b"inference-header-content-length") if route.takes_json_length else None
-        call = Call(route.path, content_type, encoding, query, json_length and json_length.decode("latin-1"))
+        json_length = None
+        if route.takes_json_length and (length := headers.get(b"inference-header-content-length")) is not None:
+            json_length = length.decode("latin-1")
+        call = Call(route.path, content_type, encoding, query, json_length)
         is_slow = may_take_long(query)
         if len(body) <= MAX_INLINE_BYTES and encoding is None and not is_slow:
             with contextlib.suppress(PixelsExceeded):
