@@ -75,6 +75,11 @@ lint: $(READY)  ## ruff and mypy
 	ruff format --check .
 	mypy
 
+.PHONY: audit
+audit: $(READY)  ## Bandit over the code and pip-audit over requirements.lock; needs a network
+	uv tool run bandit --quiet --recursive --severity-level high contracts models serving pipeline
+	uv tool run pip-audit -r requirements.lock --require-hashes --disable-pip --strict
+
 .PHONY: repro
 repro: $(READY)  ## data → trained → selected → packaged [DATASETS="mnist california_housing"]
 	$(RUN) repro $(foreach name,$(value DATASETS),$(call quoted,,$(name)))

@@ -46,4 +46,9 @@ def show(value: Any) -> str:
 def _line(text: str, most: int = 400) -> str:
     """A text of any length and with any signs in one line."""
     text = text if len(text) <= most else f"{text[: most // 2]}…{text[-most // 2 :]}"
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """A text whose line ends and other signs of control, which a terminal would obey, are written out."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

@@ -1,12 +1,10 @@
 """The counters that Prometheus reads at /metrics."""
 
 import os
+from collections.abc import Mapping
 
-import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
-
-from serving.validation.validator import InputWarning
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)  # seconds
 WARNING_KINDS = ("outside_range", "unknown_category")
@@ -40,19 +38,19 @@ class RequestMetrics:
         counter.inc()
         histogram.observe(seconds)
 
-    def count_predictions(self, n_rows: int, classes: np.ndarray | None, warnings: list[InputWarning]) -> None:
+    def count_predictions(self, n_rows: int, classes: list[int], warnings: Mapping[str, int]) -> None:
         """Count rows, warnings, and predicted classes.
 
         Args:
-            classes: codes of shape (n_rows,), or None for a model that does not predict one class.
+            classes: rows by the code of their class; empty for a model that does not predict one class.
+            warnings: their number by kind.
         """
         self._rows.inc(n_rows)
-        if classes is not None:
-            for code, count in enumerate(np.bincount(classes).tolist()):
-                if count:
-                    self._classes[code].inc(count)
-        for warning in warnings:
-            self._warnings[warning.kind].inc()
+        for code, count in enumerate(classes):
+            if count:
+                self._classes[code].inc(count)
+        for kind, count in warnings.items():
+            self._warnings[kind].inc(count)
 
     def to_text(self) -> bytes:
         """Prometheus' text format."""

@@ -1,6 +1,7 @@
 """The model that all protocols share: validated rows in, finite predictions out, everything counted."""
 
 import time
+from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,7 +43,8 @@ class ServedModel:
         self.validator = InputValidator(self.schema, max_rows)
         self.outputs = self.schema.outputs
         self.metrics = metrics
-        self._predictor, self._timeout = predictor, timeout
+        self._predictor, self.timeout = predictor, timeout
+        self.bundle, self.expected = predictor.folder, expected
         self.conformal_scores = predictor.conformal_scores
         self.conformal_by_row = predictor.conformal_by_row
         self.not_ready_reason = self._check_sample(expected)
@@ -60,8 +62,9 @@ class ServedModel:
         if not np.isfinite(predictions).all():
             bad = np.flatnonzero(~np.isfinite(predictions).all(axis=1))
             raise Problem(400, f"row {bad[0]} (and {len(bad) - 1} more) is too far from training to give a number")
-        classes = self.decide(predictions) if self.schema.picks_one else None
-        self.metrics.count_predictions(len(predictions), classes, rows.warnings)
+        classes = np.bincount(self.decide(predictions)).tolist() if self.schema.picks_one else []
+        kinds = Counter(warning.kind for warning in rows.warnings)
+        self.metrics.count_predictions(len(predictions), classes, kinds)
         return predictions
 
     def explain(self, rows: EncodedRows, predictions: np.ndarray) -> list[dict[str, Any]]:
@@ -78,11 +81,11 @@ class ServedModel:
             raise Problem(
                 400, "?explain: this model is from before explanations, a champion of a later training can be explained"
             )
-        end = time.monotonic() + self._timeout
+        end = time.monotonic() + self.timeout
 
         def predict(encoded: np.ndarray) -> np.ndarray:
             if time.monotonic() > end:
-                raise Problem(504, f"no explanation within {self._timeout:g} seconds", headers={"Retry-After": "1"})
+                raise Problem(504, f"no explanation within {self.timeout:g} seconds", headers={"Retry-After": "1"})
             return self._predictor.predict(encoded).reshape(-1, len(self.outputs))
 
         explained = []

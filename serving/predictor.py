@@ -26,6 +26,7 @@ class Predictor:
     def __init__(self, folder: Path, bulk_threads: int = 1) -> None:
         self.manifest: Manifest
         self.schema: Schema
+        self.folder = folder
         self.manifest, self.schema = open_bundle(folder)
         self.conformal_scores = load_scores(folder)
         self.conformal_by_row = load_scores_by_row(folder)

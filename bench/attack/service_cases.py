@@ -94,7 +94,7 @@ def _pictures() -> Iterator[Case]:
     for side in (4097, 20_000, 65_535, 2**31 - 1):
         yield from post(f"a PNG that says {side}", "png", _resized_head(side), 400)
     for n_scans in (101, 1000, 30_000):
-        yield from post(f"{n_scans} scans", "jpeg", _scans(n_scans), 400)
+        yield from post(f"{n_scans} scans", "jpeg", scans(n_scans), 400)
     for cut in range(0, len(png((64, 64))) - 13, 12):
         yield from post(f"PNG cut after {cut} bytes", "png", png((64, 64))[:cut], 400)
     many = {"instances": [{"b64": base64.b64encode(png((4096, 4096))).decode()}] * 40}
@@ -108,8 +108,9 @@ def _resized_head(side: int) -> bytes:
     return bytes(content)
 
 
-def _scans(n_scans: int) -> bytes:
-    content = _picture("JPEG", (64, 64), "L", progressive=True)
+def scans(n_scans: int, size: tuple[int, int] = (64, 64)) -> bytes:
+    """A JPEG whose last scan is there so many times."""
+    content = _picture("JPEG", size, "L", progressive=True)
     last = content[content.rindex(b"\xff\xda") : -2]
     return content[:-2] + last * n_scans + content[-2:]
 

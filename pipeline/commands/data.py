@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from contracts.errors import UserError
+from contracts.errors import UserError, printable
 from contracts.settings.load import load_params
 from contracts.settings.reading import DATASET_NAME
 from contracts.settings.source import Source
@@ -49,7 +50,7 @@ def add_data(
     from pipeline.sources.own_table import read_columns, read_source
     from pipeline.tables import TARGET, infer_task
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)  # names and values may look like markup
     if not console.is_terminal:
         console.width = 140
     image = find_size(Path(absolute(source))) if database is None and is_image_folder(Path(absolute(source))) else None
@@ -58,8 +59,9 @@ def add_data(
         console.print(_columns(f"{source}: {len(frame):,} rows", frame))
         more = f" DATABASE={database}" if database else ""
         console.print("Which column is to be predicted? Nothing is written yet. It looks as if it were this one:")
+        wanted_target = shlex.quote(_likely_target(frame))
         console.print(
-            f"Next: [bold]make add-data NAME={name} SOURCE='{source}'{more} TARGET='{_likely_target(frame)}'[/]"
+            f"Next: make add-data NAME={name} SOURCE={shlex.quote(source)}{more} TARGET={wanted_target}", style="bold"
         )
         return
     wanted = Source(source=source, target=None if image else target, image=image, database=database)
@@ -68,9 +70,9 @@ def add_data(
     check_target(table, wanted, task)
     title = f"{name}: {task} of {target or 'pictures'}, {table.num_rows:,} rows"
     console.print(_columns(title, table.drop_columns([TARGET]).to_pandas()) if image is None else title)
-    console.print(f"{source}: {'; '.join(notes) or 'a table with types'}")
+    console.print(printable(f"{source}: {'; '.join(notes) or 'a table with types'}"))
     for hint in split_hints(table, wanted):
-        console.print(hint)
+        console.print(printable(hint))
     path.write_text(_entry(wanted, table.num_rows), encoding="utf-8")
     try:
         load_params(PARAMS, name)
@@ -82,7 +84,7 @@ def add_data(
         columns = read_columns(wanted)
         write_contract(contract, name, infer_contract(columns), columns.num_rows)
         console.print(f"Wrote {contract}, what later data must be: edit it, or remove it for none.")
-    console.print(f"Next: [bold]make repro DATASETS={name}[/]")
+    console.print(f"Next: make repro DATASETS={name}", style="bold")
 
 
 def _columns(title: str, frame: "pd.DataFrame") -> Table:
@@ -96,9 +98,10 @@ def _columns(title: str, frame: "pd.DataFrame") -> Table:
         values, dropped = frame[name], role_of(frame[name])
         is_date = str(values.dtype).startswith("datetime")
         kind = "date" if is_date else "number" if values.dtype.kind in "iuf" else "category"
-        example = str(values.dropna().iloc[0])[:30] if values.notna().any() else ""
-        shown.add_row(str(name), f"left out: {dropped.role}" if dropped else kind, f"{values.isna().mean():.0%}",
-                      f"{values.nunique():,}", example, dropped.reason if dropped else "")  # fmt: skip
+        example = printable(str(values.dropna().iloc[0])[:30]) if values.notna().any() else ""
+        use = f"left out: {dropped.role}" if dropped else kind
+        shown.add_row(printable(str(name)), use, f"{values.isna().mean():.0%}", f"{values.nunique():,}", example,
+                      dropped.reason if dropped else "")  # fmt: skip
     return shown
 
 
@@ -133,4 +136,4 @@ def _quoted(text: str) -> str:
         r"[\d.]+|true|false|null|yes|no", text, re.IGNORECASE
     ):
         return text
-    return json.dumps(text, ensure_ascii=False) if "\n" in text else "'" + text.replace("'", "''") + "'"
+    return json.dumps(text) if not text.isprintable() else "'" + text.replace("'", "''") + "'"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from contracts.errors import UserError
+from contracts.errors import UserError, printable
 from contracts.settings.load import load_params
 from pipeline.paths import Paths
 
@@ -50,4 +50,4 @@ def lineage(
         origin["test"] += f"; these test rows were read {'once' if reads == 1 else f'{reads} times'}"
     width = max(map(len, origin))
     for name, text in origin.items():
-        print(f"  {name:<{width}}  {text}")
+        print(f"  {name:<{width}}  {printable(text)}")

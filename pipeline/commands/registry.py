@@ -40,6 +40,7 @@ def approve(
     force: Force = False,
 ) -> None:
     """Serve the version that `select.approval: manual` has left as challenger; the note says why."""
+    load_params(PARAMS, dataset)  # or the message would repeat any name
     if not note.strip():
         raise UserError(f'NOTE: expected why it is approved, received none: make approve DATASET={dataset} NOTE="…"')
     _serve(dataset, version, note, force, f'make approve DATASET={dataset} VERSION=1 NOTE="…"')

@@ -12,7 +12,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from contracts.errors import UserError
+from contracts.errors import UserError, printable
 from contracts.files import md5
 from contracts.settings.editing import Scalar, set_keys
 from contracts.settings.load import Search, load_datasets, load_params
@@ -157,7 +157,7 @@ def _show(datasets: list[str]) -> None:
         if (selection := Paths(dataset).selection).exists():
             found = json.loads(selection.read_text())
             for line in (*found.get("held_back", ()), *filter(None, [found.get("trees")])):
-                console.print(f"{dataset}: {line}", markup=False)
+                console.print(printable(f"{dataset}: {line}"), markup=False)
     first = datasets[0]
     console.print(
         f"Next: [bold]make serve DATASET={first}[/], and in another terminal [bold]make predict DATASET={first}[/]."

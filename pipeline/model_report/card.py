@@ -1,18 +1,29 @@
 """The model card: the team's text about a model, and the front matter that model hubs read."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
+
+from markupsafe import Markup
 
 from contracts.files import md5
 from pipeline.paths import Paths
 
+SIGNS = re.compile(r"[\\`|<\[]")
 HUB_TASKS = {"regression": "tabular-regression"}
 
 
 def card_mark(paths: Paths) -> str:
     """What a report that holds the present text has in its head; `none` stands for no text."""
     return f'<meta name="card" content="{md5(paths.card) if paths.card.exists() else "none"}">'
+
+
+def as_markdown(value: Any) -> Any:
+    """Text from data, such as a column's name, as Markdown that shows it: no cell, link, HTML or line of its own."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return SIGNS.sub(r"\\\g<0>", " ".join(value.split()))
 
 
 def front_matter(facts: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ from pipeline.data_report.columns import read_columns
 from pipeline.evaluation.calibration import reliability
 from pipeline.evaluation.plots import read_history
 from pipeline.model_report import pictures
-from pipeline.model_report.card import card_mark, front_matter
+from pipeline.model_report.card import as_markdown, card_mark, front_matter
 from pipeline.model_report.importance import partial_dependence, permutation_importance
 from pipeline.model_report.slices import Slice, groups_of, worst
 from pipeline.paths import Paths
@@ -79,7 +79,8 @@ def write_report(paths: Paths, manifest: Manifest, schema: Schema, measured: Mea
     environment.filters["figure"] = _figure
     style = "\n".join(path.read_text(encoding="utf-8") for path in STYLES)
     page = environment.get_template("page.html").render(style=style, **facts)
-    card = environment.overlay(autoescape=False).get_template("card.md").render(front=front_matter(facts), **facts)
+    plain = environment.overlay(autoescape=False, finalize=as_markdown)
+    card = plain.get_template("card.md").render(front=Markup(front_matter(facts)), **facts)  # noqa: S704 - JSON
     for path, text in ((paths.report, page), (paths.model_card, card)):
         with write_atomically(path) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
@@ -106,8 +107,9 @@ def _facts(
     candidates = facts["selection"]["candidates"]
     facts["gates"] = [(c["name"], gate) for c in candidates for gate in c.get("gates", ())]
     if paths.card.exists():
-        facts["card_text"] = paths.card.read_text(encoding="utf-8").strip()
-        facts["card"] = Markup(MarkdownIt("commonmark", {"html": False}).render(facts["card_text"]))  # noqa: S704
+        text = paths.card.read_text(encoding="utf-8").strip()
+        facts["card_text"] = Markup(text)  # noqa: S704 - the team's own Markdown, for the card alone
+        facts["card"] = Markup(MarkdownIt("commonmark", {"html": False}).render(text))  # noqa: S704
     with optional("the learning curves of the report"):
         history = read_history(paths.bundle / "history.csv")
         facts["curves"] = pictures.learning_curves(history, manifest.metric, manifest.best_epoch)

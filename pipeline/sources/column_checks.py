@@ -1,5 +1,6 @@
 """Values that a column cannot have: infinite or too large numbers, texts among numbers, values outside an order."""
 
+import unicodedata
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,8 +21,12 @@ def check_columns(table: pa.Table, source: Source, no_numbers: Mapping[str, np.n
         no_numbers: of columns of text, which rows are no numbers.
 
     Raises:
-        UserError: with every column that has values which it cannot have, and the first rows of them.
+        UserError: for names with signs of control; with every column that has values which it cannot have, and the
+            first rows of them.
     """
+    if unclean := [name for name in table.column_names if any(map(_controls, name))]:
+        shown = ", ".join(map(repr, unclean[:SHOWN]))
+        raise UserError(f"expected names of columns without signs of control, received {shown}: rename them")
     problems = []
     for name in table.column_names:
         column = table[name]
@@ -46,6 +51,11 @@ def describe_rows(column: pa.ChunkedArray | pa.Array, wrong: np.ndarray) -> str:
     values = (f"{column[int(row)].as_py()!r} in row {row + 1}" for row in rows[:SHOWN])
     count = f"{len(rows):,} values: " if len(rows) > 1 else ""
     return f"{count}{', '.join(values)}{', …' if len(rows) > SHOWN else ''}"
+
+
+def _controls(sign: str) -> bool:
+    """Whether a terminal would obey a sign; line ends and tabs are in the headings of spreadsheets."""
+    return unicodedata.category(sign) == "Cc" and sign not in "\t\r\n"
 
 
 def _problem(name: str, expected: str, column: pa.ChunkedArray, wrong: np.ndarray) -> list[str]:

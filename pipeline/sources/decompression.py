@@ -3,9 +3,12 @@
 import gzip
 import io
 import lzma
+import resource
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +19,21 @@ ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 MOST_BYTES = 4 * 2**30  # of a file after decompression
 MOST_RATIO = 200  # of content to file; tables reach 5 to 30
 ANY_RATIO = 64 * 2**20  # bytes of content, up to which the ratio does not matter
+
+
+@contextmanager
+def limited_memory(most: int) -> Iterator[None]:
+    """Let this process take so many more bytes of memory meanwhile; Linux alone obeys."""
+    statm, limits = Path("/proc/self/statm"), resource.getrlimit(resource.RLIMIT_AS)
+    if not statm.exists() or limits[0] != resource.RLIM_INFINITY:
+        yield
+        return
+    taken = int(statm.read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + most, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 def read_chunks(read: Callable[[int], bytes], compressed: int, most: int = MOST_BYTES) -> Iterator[bytes]:

@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 from contracts.errors import UserError, nearest
 from contracts.settings.source import READERS, Source
 from pipeline.paths import var
-from pipeline.sources.decompression import ENDINGS, decompress
+from pipeline.sources.decompression import ENDINGS, decompress, limited_memory
 from pipeline.sources.delimited import Dialect, read_delimited
+
+MEMORY, MEMORY_RATIO = 8 * 2**30, 20  # bytes for the rows of a file, or for each of its own bytes
 
 
 class Part(NamedTuple):
@@ -62,9 +64,10 @@ def _read(path: str, source: Source, is_test: bool) -> Part:
     content = decompress(name, received)
     kind = Path(name.removesuffix(next((ending for ending in ENDINGS if name.endswith(ending)), ""))).suffix.lower()
     if kind in (".parquet", ".pq"):
-        return Part(path, flat(name, lambda: pq.read_table(io.BytesIO(content))), None, digest, is_test)
+        return Part(path, flat(name, lambda: pq.read_table(io.BytesIO(content)), len(content)), None, digest, is_test)
     if kind in (".jsonl", ".ndjson", ".json"):
-        return Part(path, flat(name, lambda: pyarrow.json.read_json(io.BytesIO(content))), None, digest, is_test)
+        table = flat(name, lambda: pyarrow.json.read_json(io.BytesIO(content)), len(content))
+        return Part(path, table, None, digest, is_test)
     return Part(path, *read_delimited(name, content, source.encoding, source.delimiter), digest, is_test)
 
 
@@ -100,13 +103,22 @@ def _bytes(path: str) -> bytes:
         raise UserError(f"{path} cannot be read: {type(error).__name__}: {error}") from None
 
 
-def flat(name: str, read: Callable[[], pa.Table]) -> pa.Table:
-    """A table with types of its own as one of text, numbers and moments; one value in each cell."""
+def flat(name: str, read: Callable[[], pa.Table], n_bytes: int = 0) -> pa.Table:
+    """A table with types of its own as one of text, numbers and moments; one value in each cell.
+
+    Args:
+        n_bytes: of the file: a few may stand for any number of rows, and each row for the same long text.
+    """
+    most = max(MEMORY, MEMORY_RATIO * n_bytes)
     try:
-        table = read()
-        table.validate(full=True)
-        return pa.table({field.name: _plain(table[field.name], field.type) for field in _columns(name, table)})
-    except (pa.ArrowException, OSError, UnicodeError, MemoryError) as error:  # a damaged file gives any of them
+        with limited_memory(most):
+            table = read()
+            table.validate(full=True)
+            return pa.table({field.name: _plain(table[field.name], field.type) for field in _columns(name, table)})
+    except (MemoryError, pa.ArrowMemoryError):
+        expected = f"rows that take at most {most / 2**30:.1f} GiB of memory"
+        raise UserError(f"{name} cannot be read: expected {expected}, received more") from None
+    except (pa.ArrowException, OSError, UnicodeError) as error:  # a damaged file gives any of them
         raise UserError(f"{name} cannot be read: {(str(error).splitlines() or ['damaged'])[0]}") from None
 
 

@@ -15,6 +15,8 @@ from contracts.errors import UserError
 # Texts, quoted names and comments, whose words are not those of the statement.
 QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$", re.DOTALL)
 WRITES = re.compile(r"\b(insert|update|delete|merge|into|create|drop|alter|truncate)\b", re.IGNORECASE)
+FETCHED = 10_000  # rows at once
+MOST_VALUES = 2**26  # of a query, which may have no end; 4 GiB of Python's objects
 KEPT = (str, int, float, datetime.date, bytes, list, dict)  # all else, such as a UUID, becomes text
 
 
@@ -53,7 +55,11 @@ def run_query(query: str, variable: str) -> pa.Table:
             if engine.dialect.name == "postgresql":
                 connection = connection.execution_options(postgresql_readonly=True)
             result = connection.execution_options(no_parameters=True).exec_driver_sql(query)
-            names, rows = list(result.keys()), result.fetchall()
+            names, rows = list(result.keys()), list[Any]()
+            while part := result.fetchmany(FETCHED):
+                rows += part
+                if len(rows) * len(names) > MOST_VALUES:
+                    raise UserError(f"the query: expected at most {MOST_VALUES:,} values, received more")
     except sqlalchemy.exc.DBAPIError as error:
         reason = next(iter(str(error.orig).strip().splitlines()), "")
         raise UserError(f"{variable}: {shown} does not answer the query: {reason}") from None

@@ -8,6 +8,7 @@ from contracts.settings.source import Source
 from pipeline.sources.values import Conversion, is_number
 from pipeline.tables import TARGET, note_integer_classes
 
+MOST_NAMED = 30  # columns in a message
 MOST_CLASSES = 20  # a target of whole numbers has classes where it has at most so many different ones
 TRUTHS = ({"0", "1"}, {"false", "true"}, {"no", "yes"}, {"f", "t"}, {"n", "y"})  # false first, in the alphabet too
 
@@ -39,7 +40,8 @@ def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
     names = source.targets
     for name in names:
         if name not in table.column_names:
-            hint = nearest(name, table.column_names) or f"; there are {', '.join(table.column_names)}"
+            hint = nearest(name, table.column_names) or f"; there are {', '.join(table.column_names[:MOST_NAMED])}"
+            hint += ", …" if hint.startswith("; there") and table.num_columns > MOST_NAMED else ""
             raise UserError(f"data.target: expected a column of {source.source}, received {name!r}{hint}")
     complete = pc.invert(table[names[0]].is_null())
     for name in names[1:]:

@@ -5,6 +5,7 @@ import json
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from contracts.errors import printable
 from contracts.files import md5
 from contracts.settings.load import Params
 from pipeline.data.partition import divide
@@ -47,13 +48,13 @@ def run(params: Params, paths: Paths) -> None:
     counts = ", ".join(f"{len(rows):,} {name}" for name, rows in parts.items())
     print(f"  {params.dataset}: {task} with {len(schema.features)} features; {counts} rows, by {source.splits_by.by}")
     for note in notes:
-        print(f"  {params.dataset}: {note}")
+        print(f"  {params.dataset}: {printable(note)}")
     for column in schema.dropped:
         print(f"  {params.dataset}: {column.name} is left out ({column.role}): {column.reason}")
     findings = write_report(paths.data_report, schema, tables, settings.seed)
     seen = [{"kind": f.kind, "seen": f.seen, "advice": f.advice} for f in findings]
     (paths.prepared / "warnings.json").write_text(json.dumps(seen, indent=2) + "\n", encoding="utf-8")
     for finding in findings[:PRINTED]:
-        print(f"  {params.dataset}: warning, {finding}")
+        print(f"  {params.dataset}: warning, {printable(str(finding))}")
     warnings = "1 warning" if len(findings) == 1 else f"{len(findings)} warnings"
     print(f"  {params.dataset}: {paths.data_report} describes the data, {warnings}")

@@ -2,7 +2,6 @@
 
 import contextlib
 import gc
-import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.errors import CLOSE_CONNECTION, FAILURE, Problem, problem_response
-from serving.http.endpoint import Lane, PredictEndpoint
+from serving.http.bulk import BulkProcess
+from serving.http.endpoint import Places, PredictEndpoint
 from serving.http.middleware import RequestMiddleware
 from serving.model import ModelResponse, ServedModel
 from serving.openapi.description import DESCRIPTION_PATH, describe
@@ -25,10 +25,7 @@ from serving.page.routes import page_routes
 from serving.protocols.routes import InfoRoute, info_routes, predict_routes
 from serving.settings import Settings
 
-THREADS = 2  # large bodies in work at once: one runs Python, one may be in the model; more only take memory
-BULK_BYTES = 2**20  # of a body that does not keep others waiting: a JSON parser keeps the interpreter for 5 ms
-BULK_PIXELS = 2**22  # of the pictures of a request that do not keep others waiting: 60 ms
-MAX_PIXELS = 2**29  # of a request in all: 32 pictures of 4096 by 4096, or one in 32 scans; 10 s
+THREADS = 2  # bodies in work at once: one runs Python, one may be in the model; more only take memory
 
 
 def make_app(model: ServedModel, settings: Settings, swagger: Path, report: Path) -> ASGIApp:
@@ -38,11 +35,9 @@ def make_app(model: ServedModel, settings: Settings, swagger: Path, report: Path
         swagger: the folder with Swagger UI's files.
         report: the model's report, which may be absent.
     """
-    lanes = (
-        Lane(ThreadPoolExecutor(THREADS), BULK_BYTES, BULK_PIXELS),
-        Lane(ThreadPoolExecutor(1), math.inf, MAX_PIXELS),
-    )
-    endpoints = {route.path: PredictEndpoint(model, settings, lanes, route) for route in predict_routes(model)}
+    bulk = BulkProcess(model, settings.max_body_bytes)
+    places = Places(ThreadPoolExecutor(THREADS), ThreadPoolExecutor(1), bulk)
+    endpoints = {route.path: PredictEndpoint(model, settings, places, route) for route in predict_routes(model)}
     routes: list[BaseRoute] = [Route(path, endpoint, methods=["POST"]) for path, endpoint in endpoints.items()]
     description = ModelResponse(orjson.dumps(describe(model)))
     description_route = InfoRoute(DESCRIPTION_PATH, "", lambda _: description)
@@ -51,7 +46,7 @@ def make_app(model: ServedModel, settings: Settings, swagger: Path, report: Path
     paths = frozenset(route.path for route in routes if isinstance(route, Route))
     routes.append(Mount("/static_content", StaticFiles(directory=swagger)))
     handlers = {Problem: _on_problem, HTTPException: _on_http_exception(model), Exception: _on_failure}
-    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=_lifespan)
+    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=_lifespan(bulk))
     app.router.redirect_slashes = False
     return RequestMiddleware(_dispatch(endpoints, app), settings, model.metrics, paths)
 
@@ -74,12 +69,16 @@ def _get_endpoint(model: ServedModel, route: InfoRoute) -> Callable:
     return endpoint
 
 
-@contextlib.asynccontextmanager
-async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    gc.collect()
-    gc.freeze()  # collecting the application again and again stalled requests
-    gc.set_threshold(50_000, 20, 100)
-    yield
+def _lifespan(bulk: BulkProcess) -> Callable:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        gc.collect()
+        gc.freeze()  # collecting the application again and again stalled requests
+        gc.set_threshold(50_000, 20, 100)
+        yield
+        bulk.end()
+
+    return lifespan
 
 
 async def _on_problem(request: Request, problem: Exception) -> Response:

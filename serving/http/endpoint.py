@@ -2,19 +2,20 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from serving.errors import CLOSE_CONNECTION, Problem, problem_response
-from serving.http.body import decompress, read_body, window_bits
+from serving.http.body import BytesExceeded, read_body, window_bits
+from serving.http.bulk import BulkProcess
+from serving.http.calls import Call, answer
 from serving.model import ModelResponse, ServedModel
-from serving.parsing.image_files import PixelsExceeded, limited_pixels
+from serving.parsing.image_files import PixelsExceeded
 from serving.parsing.media_type import MediaType, parse_media_type
 from serving.protocols.predict_options import may_take_long
 from serving.protocols.routes import PredictRoute
@@ -22,30 +23,33 @@ from serving.settings import Settings
 
 MAX_INLINE_BYTES = 32 * 1024  # a smaller body is answered before a thread could take it over
 MAX_INLINE_PIXELS = 2**17  # of its pictures, a millisecond or two
+BULK_BYTES = 2**20  # of a body for a thread: a JSON parser keeps the interpreter for 5 ms
+BULK_PIXELS = 2**22  # of pictures for a thread: 60 ms
 
 
-class Lane(NamedTuple):
-    """Threads for requests of at most that many bytes, decompressed, and that many pixels in their pictures."""
+class Places(NamedTuple):
+    """Where requests are answered that would stop the event loop.
+
+    Explanations take long: they wait for each other, and nobody else does.
+    """
 
     threads: ThreadPoolExecutor
-    max_bytes: float
-    max_pixels: int
-
-
-class _BytesExceeded(Exception):
-    """The body has more bytes than the lane takes."""
+    explanations: ThreadPoolExecutor
+    bulk: BulkProcess
 
 
 class PredictEndpoint:
     """The ASGI application of one route. Turns a `Problem` into its response.
 
+    Small requests are answered in the event loop, larger ones in one of the places, so that those who send small ones
+    do not wait for large ones.
+
     Args:
-        lanes: from fast to slow. A request moves on when it has too many bytes, or its pictures too many pixels, so
-            that those who send small ones do not wait for large ones.
+        places: the same ones for all routes.
     """
 
-    def __init__(self, model: ServedModel, settings: Settings, lanes: Sequence[Lane], route: PredictRoute) -> None:
-        self._model, self._settings, self._lanes, self._route = model, settings, lanes, route
+    def __init__(self, model: ServedModel, settings: Settings, places: Places, route: PredictRoute) -> None:
+        self._model, self._settings, self._places, self._route = model, settings, places, route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -58,46 +62,36 @@ class PredictEndpoint:
         await response(scope, receive, send)
 
     async def _predict(self, scope: Scope, receive: Receive) -> ModelResponse:
-        settings, route = self._settings, self._route
+        settings, route, places = self._settings, self._route, self._places
         headers = dict(reversed(scope["headers"]))  # the first of several headers with one name counts
-        media_type = parse_media_type(headers.get(b"content-type", b"application/json"))
-        _check_media_type(media_type, route.content_types)
+        content_type = headers.get(b"content-type", b"application/json")
+        _check_media_type(parse_media_type(content_type), route.content_types)
         encoding = window_bits(headers)
         body = await read_body(scope, headers, receive, settings)
         query = scope["query_string"] if route.takes_query else b""
+        json_length = None
+        if route.takes_json_length and (length := headers.get(b"inference-header-content-length")) is not None:
+            json_length = length.decode("latin-1")
+        call = Call(route.path, content_type, encoding, query, json_length)
         is_slow = may_take_long(query)
-
-        def answer(max_bytes: float, max_pixels: int) -> ModelResponse:
-            content = body if encoding is None else decompress(body, encoding, settings)
-            if len(content) > max_bytes:
-                raise _BytesExceeded
-            with limited_pixels(max_pixels):
-                if route.takes_headers:
-                    return route.handler(self._model, content, media_type, Headers(scope=scope))
-                if route.takes_query:
-                    return route.handler(self._model, content, media_type, query)
-                return route.handler(self._model, content, media_type)
-
         if len(body) <= MAX_INLINE_BYTES and encoding is None and not is_slow:
             with contextlib.suppress(PixelsExceeded):
-                return answer(MAX_INLINE_BYTES, MAX_INLINE_PIXELS)
+                return self._answer(call, body, MAX_INLINE_BYTES, MAX_INLINE_PIXELS)
+        deadline = time.monotonic() + settings.timeout
         try:
             async with asyncio.timeout(settings.timeout):
-                # Explanations take long: they wait for each other, and nobody else does.
-                return await self._answer_in_thread(answer, self._lanes[-1:] if is_slow else self._lanes)
+                loop = asyncio.get_running_loop()
+                bulk, threads = places.bulk, places.explanations if is_slow else places.threads
+                if len(body) <= BULK_BYTES:
+                    with contextlib.suppress(BytesExceeded, PixelsExceeded):
+                        return await loop.run_in_executor(threads, self._answer, call, body, BULK_BYTES, BULK_PIXELS)
+                return await loop.run_in_executor(bulk.thread, bulk.answer, call, body, deadline)
         except TimeoutError:
             detail = f"no answer within {settings.timeout:g} seconds"
             raise Problem(504, detail, headers={"Retry-After": "1"}) from None
 
-    async def _answer_in_thread(
-        self, answer: Callable[[float, int], ModelResponse], lanes: Sequence[Lane]
-    ) -> ModelResponse:
-        loop = asyncio.get_running_loop()
-        for lane in lanes:
-            with contextlib.suppress(_BytesExceeded, PixelsExceeded):
-                return await loop.run_in_executor(lane.threads, answer, lane.max_bytes, lane.max_pixels)
-        limit = f"at most {self._lanes[-1].max_pixels} pixels, times the scans of a JPEG, in a request"
-        raise Problem(413, f"expected pictures of {limit}, received more")
+    def _answer(self, call: Call, body: bytes, max_bytes: int, max_pixels: int) -> ModelResponse:
+        return answer(self._model, self._route, call, body, self._settings.max_body_bytes, max_bytes, max_pixels)
 
 
 def _check_media_type(media_type: MediaType, accepted: tuple[str, ...]) -> None:

@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.datastructures import Headers
 
 from serving.model import ModelResponse, ServedModel
-from serving.parsing.media_type import MediaType
 from serving.protocols import mlflow_scoring, open_inference, predict, tensorflow_serving
 
 JSON = ("application/json",)
@@ -34,8 +32,8 @@ class PredictRoute(NamedTuple):
     protocol: Protocol
     content_types: tuple[str, ...]
     handler: Callable[..., ModelResponse]
-    takes_headers: bool = False  # as a fourth argument of the handler
-    takes_query: bool = False  # as a fourth argument, in bytes
+    takes_query: bool = False  # as a fourth argument of the handler, in bytes
+    takes_json_length: bool = False  # the header Inference-Header-Content-Length, as a fourth argument
 
 
 class InfoRoute(NamedTuple):
@@ -63,7 +61,13 @@ def predict_routes(model: ServedModel) -> list[PredictRoute]:
     for suffix in ("", f"/versions/{model.version}"):
         routes += [
             PredictRoute(f"{v1}{suffix}:predict", Protocol.TENSORFLOW_SERVING, JSON, tensorflow_serving.predict),
-            PredictRoute(f"{v2}{suffix}/infer", Protocol.OPEN_INFERENCE, JSON_OR_BINARY, _infer, takes_headers=True),
+            PredictRoute(
+                f"{v2}{suffix}/infer",
+                Protocol.OPEN_INFERENCE,
+                JSON_OR_BINARY,
+                open_inference.infer,
+                takes_json_length=True,
+            ),
         ]
     return routes
 
@@ -99,10 +103,6 @@ def information(model: ServedModel) -> dict[str, Any]:
     """`GET /info`: the model's name and version, its schema, and its manifest."""
     identity = {"name": model.name, "version": model.version}
     return {"model": identity, "schema": model.schema.model_dump(), "manifest": model.manifest.model_dump()}
-
-
-def _infer(model: ServedModel, body: bytes, media_type: MediaType, headers: Headers) -> ModelResponse:
-    return open_inference.infer(model, body, media_type, headers.get("inference-header-content-length"))
 
 
 def _json(describe: Callable[[ServedModel], dict[str, Any]]) -> Callable[[ServedModel], ModelResponse]:

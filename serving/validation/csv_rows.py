@@ -14,6 +14,7 @@ from serving.errors import FieldError, Problem, invalid_request, quote_name
 from serving.validation.validator import EncodedRows, InputValidator
 
 PLAIN = TextForm()
+LINES_PER_ROW = 20  # line ends for each row that a request may have; texts in quotes have some too
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 
 
@@ -21,8 +22,11 @@ def csv_rows(validator: InputValidator, body: bytes) -> EncodedRows:
     """The encoded rows of a CSV text.
 
     Raises:
-        Problem: 400 with the line and column of every error.
+        Problem: 400 with the line and column of every error, 413 for too many lines.
     """
+    maximum = LINES_PER_ROW * validator.max_rows
+    if (received := body.count(b"\n") + body.count(b"\r")) > maximum:  # millions of them take a gigabyte
+        raise Problem(413, f"expected at most {maximum} line ends in a CSV, received {received}")
     try:
         text = _decode(validator, body)
         form = form_of(validator, text.partition("\n")[0])

@@ -183,6 +183,15 @@ def test_a_query_that_writes_or_fails_is_refused(folder: Path, database: Path, q
     assert database.read_bytes() == before
 
 
+def test_a_query_without_an_end_is_refused(folder: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.sources.queries.MOST_VALUES", 100_000)
+    endless = "with recursive n(i, y) as (select 1, 0 union all select i + 1, i % 2 from n) select i, y from n"
+    with pytest.raises(UserError, match="the query: expected at most 100,000 values, received more"):
+        read_source(Source(source=endless, database="VISITS", target="y"))
+    few = endless.replace("from n)", "from n where i < 1000)")
+    assert read_source(Source(source=few, database="VISITS", target="y")).table.num_rows == 1000
+
+
 def test_an_address_that_leads_nowhere_is_told_without_its_password(folder: Path, monkeypatch) -> None:
     for address, told in (
         ("sqlite:///{folder}/none.db", "VISITS: there is no file {folder}/none.db"),

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
 from contracts.bundle import check_bundle, seal
@@ -119,6 +120,17 @@ def test_the_page_stands_alone_and_shows_hostile_text_as_text(write) -> None:
     assert "<img" not in page
     assert "&lt;script&gt;" in page
     assert re.findall(r'(?:src|href)="(.*?)"', page) == ["data:,"]
+
+
+def test_the_card_shows_hostile_text_as_text(write) -> None:
+    hostile = f"{HOSTILE} | [x](javascript:alert(1))\n---\n# Approved `by all`"
+    _, card = write(TICKETS, Known({"run": hostile}), "For *clerks* | <b>all</b>.")
+    rendered = MarkdownIt("commonmark").enable("table").render(card)
+    assert "<script" not in rendered
+    assert "<a " not in rendered
+    assert "Approved" not in "".join(line for line in card.splitlines() if line.startswith("#"))
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; | [x](javascript:alert(1)) --- # Approved `by all`" in rendered
+    assert "For *clerks* | <b>all</b>." in card  # the team's own text
 
 
 def test_without_a_text_the_page_says_where_to_write_it(write) -> None:

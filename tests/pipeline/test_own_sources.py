@@ -136,7 +136,7 @@ def test_without_a_target_the_columns_are_shown_and_one_is_proposed(folder: Path
     (folder / "rows.csv").write_text("\n".join(lines) + "\n")
     shown = add("mine", "rows.csv")
     assert "left out: identifier" in shown
-    assert "Next: make add-data NAME=mine SOURCE='rows.csv' TARGET='Survived'" in shown
+    assert "Next: make add-data NAME=mine SOURCE=rows.csv TARGET=Survived" in shown
     assert not (folder / "catalog/mine.yaml").exists()
     add("mine", "rows.csv", "Survived")
     assert (folder / "catalog/mine.yaml").read_text().splitlines()[1:] == [

@@ -6,7 +6,10 @@ import gzip
 import io
 import lzma
 import os
+import resource
+import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -245,6 +248,50 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(read, ending: str, compres
     assert len(bomb) < 100_000
     with pytest.raises(UserError, match=r"cannot be decompressed: expected at most 64 MiB after decompression, receiv"):
         read(bomb, f"rows.csv.{ending}")
+
+
+def parquet(column: pa.Array, times: int = 1) -> bytes:
+    file, table = io.BytesIO(), pa.table({"a": column})
+    with pq.ParquetWriter(file, table.schema) as writer:
+        for _ in range(times):
+            writer.write_table(table)
+    return file.getvalue()
+
+
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "rows.parquet": lambda: parquet(pa.repeat(7, 2**22), 40),
+    "texts.parquet": lambda: parquet(
+        pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), pa.array(["x" * 100_000]))
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "bomb"), BOMBS.items(), ids=BOMBS.keys())
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process")
+def test_a_small_file_of_a_large_table_is_refused_before_it_fills_the_memory(
+    read, monkeypatch: pytest.MonkeyPatch, name: str, bomb: Callable[[], bytes]
+) -> None:
+    content, before = bomb(), resource.getrlimit(resource.RLIMIT_AS)
+    assert len(content) < 1_000_000
+    monkeypatch.setattr("pipeline.sources.files.MEMORY", 2**27)
+    with pytest.raises(
+        UserError, match=rf"{name} cannot be read: expected rows that take at most 0.1 GiB of memory, rec"
+    ):
+        read(content, name)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_a_message_does_not_list_thousands_of_columns(read) -> None:
+    names = ",".join(f"k{number}" for number in range(5000))
+    with pytest.raises(UserError, match=r"received 'y'; there are k0, .*, k29, …$"):
+        read(f"{names}\n" + ",".join(["1"] * 5000) + "\n")
+
+
+def test_a_name_with_signs_of_control_is_refused_and_one_of_two_lines_is_not(read) -> None:
+    with pytest.raises(UserError, match=r"without signs of control, received 'c\\x1b\[31m': rename them"):
+        read(b"a,c\x1b[31m,y\n" + b"1,2,0\n3,4,1\n" * 20)
+    table, _ = read(b'a,"Price\n(USD)",y\n' + b"1,2,0\n3,4,1\n" * 20)
+    assert "Price\n(USD)" in table.column_names
 
 
 def zipped(*contents: bytes) -> bytes:

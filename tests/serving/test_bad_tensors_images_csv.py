@@ -95,3 +95,19 @@ def test_a_bad_csv_is_refused(tickets: httpx.Client, route: str, text: str) -> N
     good = tickets.post(route, content="\ufeff" + CSV, headers={"content-type": "text/csv; charset=utf-8"})
     assert good.status_code == 200, good.text
     assert len(good.json()["predictions"]) == 1
+
+
+@pytest.mark.parametrize("route", ["/predict", "/invocations"])
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_csv_of_empty_lines_is_refused_before_it_is_read(tickets: httpx.Client, route: str, end: str) -> None:
+    csv = {"content-type": "text/csv"}
+    problem = assert_problem(tickets.post(route, content=CSV + end * 200_001, headers=csv), 413)
+    assert problem["detail"].startswith("expected at most 200000 line ends in a CSV, received ")
+    assert tickets.post(route, content=CSV + end * 1000, headers=csv).status_code == 200
+
+
+@pytest.mark.parametrize("length", ["", " ", "-1", "1e3", "\xb2", "9" * 5000])
+def test_a_length_of_json_that_is_none_is_refused(tiles: httpx.Client, length: str) -> None:
+    head = [(b"content-type", b"application/json"), (b"inference-header-content-length", length.encode("latin-1"))]
+    answer = tiles.post("/v2/models/tiles/infer", content=b'{"inputs": []}', headers=head)
+    assert_problem(answer, 400, "Inference-Header-Content-Length: expected a length within the body, received another")

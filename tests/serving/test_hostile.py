@@ -9,12 +9,14 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import orjson
+import psutil
 import pytest
 from apps import LiveApp, listen, make_model, make_test_app
 from bento_servers import is_up, launch, stop, wait_until
 from bundles import TICKETS, TILES, make_bundle
 from PIL import Image
-from request_bodies import IMAGE, assert_problem
+from request_bodies import GOOD, IMAGE, assert_problem
 from test_service import copy_of
 
 from bench.attack import service_cases
@@ -226,6 +228,10 @@ def test_a_model_that_cannot_be_loaded_ends_the_service_with_one_message(
 def test_the_service_ends_on_sigterm_whatever_its_clients_do(home: Path) -> None:
     server = launch(home, "tickets:latest", SERVING_DRAIN_SECONDS="1", SERVING_TIMEOUT="60")
     wait_until(lambda: is_up(server))
+    large = b'{"instances": [%b]}' % orjson.dumps(GOOD) + b" " * 2**21
+    assert httpx.post(f"{server.url}/predict", content=large, timeout=60).status_code == 200
+    processes = psutil.Process(server.process.pid).children(recursive=True)
+    assert any("serving.http.bulk_worker" in process.cmdline() for process in processes)
     body, unread = b'{"instances": [' + b"1," * 10**6, socket.socket()
     with unread, socket.create_connection(("127.0.0.1", server.port)) as slow:
         slow.sendall(HEAD % (10**7, b"") + body)
@@ -235,4 +241,5 @@ def test_the_service_ends_on_sigterm_whatever_its_clients_do(home: Path) -> None
         started = time.monotonic()
         assert stop(server) == 0
     assert time.monotonic() - started < 15  # 60 seconds without the drain's end
+    wait_until(lambda: not any(process.is_running() for process in processes), 5)
     assert "Traceback" not in server.log_text()

@@ -151,29 +151,6 @@ def test_a_slow_prediction_gets_504_and_other_requests_do_not_wait(bundles: Path
         wait_until(lambda: httpx.post(f"{live.url}/predict", json=large).status_code == 200, 8)
 
 
-def test_large_bodies_take_turns_and_middling_ones_do_not_wait_for_them(bundles: Path, monkeypatch) -> None:
-    model, rows_at_work = make_model(TILES, bundles / "tiles"), []
-    most = 0
-
-    def predict(rows, answer=model.predict):
-        nonlocal most
-        rows_at_work.append(len(rows.encoded))
-        most = max(most, sum(n == 9000 for n in rows_at_work))
-        time.sleep(0.3 if len(rows.encoded) == 9000 else 0)
-        rows_at_work.remove(len(rows.encoded))
-        return answer(rows)
-
-    monkeypatch.setattr(model, "predict", predict)
-    large, middling = ({"instances": [IMAGE] * n} for n in (9000, 400))
-    with listen(make_test_app(model)) as live, ThreadPoolExecutor(3) as threads:
-        slow = [threads.submit(httpx.post, f"{live.url}/predict", json=large, timeout=30) for _ in range(3)]
-        wait_until(lambda: bool(rows_at_work), 10)
-        assert httpx.post(f"{live.url}/predict", json=middling).status_code == 200
-        assert not all(answer.done() for answer in slow)
-        assert [answer.result().status_code for answer in slow] == [200, 200, 200]
-    assert most == 1
-
-
 def test_clients_that_disconnect_do_no_harm(limited: LiveApp, capfd: pytest.CaptureFixture[str]) -> None:
     for _ in range(50):
         slow_sender(limited).close()

@@ -1,0 +1,129 @@
+"""What a person types after a command: hostile names of datasets, ports that are none, names that look like markup."""
+
+import fcntl
+import inspect
+import shlex
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.commands import __main__ as commands
+from pipeline.stages import __main__ as stages
+from tests.pipeline.test_hostile_names import NAMES
+from tests.serving.bundles import TICKETS, make_bundle
+from tests.settings_files import copy_settings
+
+TAKE_A_DATASET = sorted(
+    command.name or command.callback.__name__.replace("_", "-")
+    for group in commands.app.registered_groups
+    for command in group.typer_instance.registered_commands
+    if "dataset" in inspect.signature(command.callback).parameters
+)
+MORE = {"study-export": ["--out", "x.csv"]}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The settings, and the Bento of iris: what is not one."""
+    copy_settings(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    bento = tmp_path / "artifacts/iris/iris.bento"
+    bento.parent.mkdir(parents=True)
+    bento.write_bytes(b"no Bento")
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    def runs(*words: str) -> tuple[int, str, str]:
+        with patch("sys.argv", ["x", *words]):
+            code = commands.main()
+        return (code, *capsys.readouterr())
+
+    return runs
+
+
+def test_every_command_about_a_dataset_is_found() -> None:
+    assert {"approve", "lineage", "promote", "retrain", "serve", "predict", "tune"} <= set(TAKE_A_DATASET)
+
+
+@pytest.mark.parametrize("command", TAKE_A_DATASET)
+def test_a_hostile_name_is_refused_before_anything_is_written(project: Path, run, command: str) -> None:
+    before = set(project.parent.rglob("*"))
+    for name in (*NAMES, "", "a\x1b[31m"):
+        code, said, refused = run(command, *MORE.get(command, []), "--", name)
+        assert (code, said) == (2, "")
+        (line,) = refused.splitlines()
+        assert line.startswith(f"{command}: expected a dataset of catalog/ (")
+        assert "\x1b" not in line
+    assert set(project.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("port", ["70000", "-1", "abc", "1.5", ""])
+@pytest.mark.parametrize("command", ["serve", "predict"])
+def test_a_port_that_is_none_is_refused(project: Path, run, command: str, port: str) -> None:
+    code, said, refused = run(command, "iris", "--port", port)
+    assert (code, said) == (2, "")
+    assert refused.count("Invalid value for '--port'") == 1
+    assert "Traceback" not in refused
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        yield listening.getsockname()[1]
+
+
+def test_a_second_server_on_a_port_is_refused_while_the_first_one_starts(project: Path, run, port: int) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        other = free.getsockname()[1]
+    folder = project / "var/serving"
+    folder.mkdir(parents=True)
+    with (folder / f"{other}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _, _, refused = run("serve", "iris", "--port", str(other))
+    assert refused == f"serve: port {other}: another `make serve` has it; choose another one: PORT=3001\n"
+    _, _, refused = run("serve", "iris", "--port", str(port))
+    assert refused.startswith(f"serve: port {port}: Address already in use; choose another one: make serve ")
+    _, _, refused = run("serve", "iris", "--port", "0")  # any that is free
+    assert refused.startswith("serve: artifacts/iris/iris.bento is damaged: ")
+
+
+def test_names_and_values_that_look_like_markup_or_a_command_are_shown_as_they_are(project: Path, run) -> None:
+    rows = "".join(f"{i * 7 % 31 / 3},[/b]{i % 2}\x1b[2J,{i * 5 % 17 / 3},{i % 2}\n" for i in range(60))
+    (project / "a.csv").write_text(f"[/],[bold]b,c,it's $(touch FILE) y\n{rows}")
+    code, said, refused = run("add-data", "mine", "a.csv")
+    assert (code, refused) == (0, "")
+    assert "[bold]b" in said
+    assert r"[/b]0\x1b[2J" in said
+    *_, last = said.splitlines()
+    assert shlex.split(last)[-3:] == ["NAME=mine", "SOURCE=a.csv", "TARGET=it's $(touch FILE) y"]
+    code, said, refused = run("add-data", "mine", "a.csv", "it's $(touch FILE) y")
+    assert (code, refused) == (0, "")
+    assert "\x1b" not in said
+    entry = YAML(typ="safe").load(project / "catalog/mine.yaml")
+    assert entry["data"]["target"] == "it's $(touch FILE) y"
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "package"])
+@pytest.mark.parametrize("file", ["model.onnx", "schema.json", "manifest.json"])
+def test_a_damaged_bundle_ends_a_stage_in_one_message(
+    project: Path, capsys: pytest.CaptureFixture[str], stage: str, file: str
+) -> None:
+    bundle = project / "artifacts/iris/bundle"
+    make_bundle(TICKETS, bundle)
+    content = (bundle / file).read_bytes()
+    (bundle / file).write_bytes(content[: len(content) // 2])
+    with patch("sys.argv", ["stages", stage, "--dataset", "iris"]):
+        assert stages.main() == 2
+    said, refused = capsys.readouterr()
+    (line,) = refused.splitlines()
+    assert said == ""
+    assert line.startswith(f"{stage} iris: artifacts/iris/bundle/{file} ")
