@@ -45,11 +45,13 @@ def add_ensemble(
     predictions, y = pool.result(), np.asarray(data.split("validation").target)
     comparison, most = _compare(plan, y, predictions), plan.search.ensemble
     least = plan.search.tolerance * abs(first.values[0]) if plan.search.second_objective != "none" else 0.0
-    figures = f"{plan.metric.name} better by {comparison.gain:.4g} than that of trial {first.number}"
+    figures = f"{plan.metric.name} better by {comparison.gain:.4g} than that of the best network"
     if not (comparison.gain > least and comparison.p_value < 1 - CONFIDENCE):
         wanted = f"more than {least:.4g} and " if least else ""
         return bundles, f"no ensemble: {figures}, expected {wanted}beyond noise (p {comparison.p_value:.2g})"
     counts = select_greedily(plan.metric, y, predictions, most)
+    if np.count_nonzero(counts) < 2:
+        return bundles, "no ensemble: the best network alone is better than any mean with it"
     members = [
         (path, member.model_copy(update={"share": count / counts.sum()}))
         for (path, member), count in zip(networks, counts, strict=True)
@@ -88,9 +90,12 @@ def _networks(plan: Plan, ranked: list[FrozenTrial], files: TrialFiles) -> list[
 
 
 def _compare(plan: Plan, y: np.ndarray, predictions: list[np.ndarray]) -> Comparison:
-    """Of ensembles on rows that did not select them with the best single network."""
-    mean = cross_fitted(plan.metric, y, predictions, plan.search.ensemble, plan.search.seed)
-    return compare(plan.metric, y, predictions[0], [mean.astype(np.float32)], 0, 1, CONFIDENCE, plan.search.seed)
+    """Of the best ensemble with the best single network, both on rows that did not select them."""
+    seed = plan.search.seed
+    single, mean = (
+        cross_fitted(plan.metric, y, predictions, most, seed).astype(np.float32) for most in (1, plan.search.ensemble)
+    )
+    return compare(plan.metric, y, single, [mean], best=0, n_trials=1, confidence=CONFIDENCE, seed=seed)
 
 
 def _as_trial(plan: Plan, result: TrialResult, members: list[Member]) -> FrozenTrial:

@@ -182,7 +182,7 @@ class StudyLog:
                 name=f"ensemble of {len(members)}",
                 state="complete",
                 started=int(trial.datetime_start.timestamp() * 1000),
-                params={f"trial {m['trial']}, seed {m['seed']}": f"{m['share']:.3g}" for m in members},
+                params={f"trial {m['trial']} seed {m['seed']}": f"{m['share']:.3g}" for m in members},
                 history={},
                 metrics={
                     f"best.val_{self.metric.name}": trial.values[0],

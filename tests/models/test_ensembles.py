@@ -102,7 +102,7 @@ def test_a_mean_of_different_networks_is_saved_calibrated_and_exported_as_one(ta
 def wine(tmp_path, monkeypatch) -> Path:
     """A folder with wine, prepared, and settings for a short search with ensembles."""
     settings = copy_settings(tmp_path)
-    search = {"n_trials": 4, "keep": 2, "workers": 1, "space": SPACE, "ensemble": 3}
+    search = {"n_trials": 2, "keep": 2, "workers": 1, "space": SPACE, "ensemble": 2}
     override(settings, "wine", search=search, train={"epochs": 4, "patience": 4})
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
@@ -119,41 +119,45 @@ def search(settings: Path) -> Paths:
     return paths
 
 
-def test_an_ensemble_that_is_better_goes_the_way_of_a_candidate(wine, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(ensembles, "compare", lambda *_: Comparison(gain=1.0, low=0.5, high=1.5, p_value=0.0))
-    paths, params = search(wine), load_params(wine, "wine")
-    assert sorted(path.name for path in paths.candidates.iterdir() if path.is_dir()) == ["1", "2", "3"]
-    manifest, _ = open_bundle(paths.candidates / "1")
-    single, _ = open_bundle(paths.candidates / "2")
-    assert len(manifest.members) > 1
-    assert sum(member.share for member in manifest.members) == pytest.approx(1)
-    assert not single.members
-    assert manifest.validation["log_loss"] < single.validation["log_loss"]
-    rows = np.random.default_rng(0).normal(size=(5, 13)).astype(np.float32)
-    others = {m.trial: p for path in ("2", "3") for m, p in [(open_bundle(paths.candidates / path)[0], path)]}
-    if manifest.calibration is None and {m.trial for m in manifest.members} <= others.keys():
-        parts = [Predictor(paths.candidates / others[m.trial]).predict(rows) for m in manifest.members]
-        mean = np.average(parts, axis=0, weights=[m.share for m in manifest.members])
-        np.testing.assert_allclose(Predictor(paths.candidates / "1").predict(rows), mean, atol=1e-5)
-    client = mlflow.MlflowClient()
-    assert client.get_run(manifest.mlflow_run_id).data.metrics["best.val_log_loss"] == manifest.validation["log_loss"]
+def compared(p_value: float):
+    return lambda *_, **__: Comparison(gain=1.0, low=0.5, high=1.5, p_value=p_value)
 
+
+def test_an_ensemble_is_a_candidate_where_it_is_better_and_goes_the_way_of_every_other(
+    wine, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(ensembles, "select_greedily", lambda metric, y, predictions, most: np.array([3, 1]))
+    monkeypatch.setattr(ensembles, "compare", compared(p_value=0.4))
+    paths = search(wine)
+    assert not open_bundle(paths.candidates / "1")[0].members
+    assert "wine: no ensemble: log_loss better by 1 than" in capsys.readouterr().out
+
+    monkeypatch.setattr(ensembles, "compare", compared(p_value=0.01))
+    paths = search(wine)  # nothing is left to train
+    assert sorted(path.name for path in paths.candidates.iterdir() if path.is_dir()) == ["1", "2", "3"]
+    (manifest, _), (first, _), (second, _) = (open_bundle(paths.candidates / rank) for rank in "123")
+    assert [member.trial for member in manifest.members] == [first.trial, second.trial]
+    assert manifest.n_parameters == first.n_parameters + second.n_parameters
+    parts = [Predictor(paths.candidates / rank) for rank in "123"]
+    assert [part.manifest.calibration for part in parts] == [None] * 3, "too few rows"
+    rows = np.random.default_rng(0).normal(size=(5, 13)).astype(np.float32)
+    mean, *others = [part.predict(rows) for part in parts]
+    np.testing.assert_allclose(mean, 0.75 * others[0] + 0.25 * others[1], atol=1e-5)
+    run = mlflow.MlflowClient().get_run(manifest.mlflow_run_id)
+    assert run.data.metrics["best.val_log_loss"] == manifest.validation["log_loss"]
+    assert run.data.params[f"trial {first.trial} seed {first.seed}"] == "0.75"
+
+    params = load_params(wine, "wine")
     select.run(params, paths)
     evaluate.run(params, paths)
     assert open_bundle(paths.bundle)[0].members == manifest.members
-    report = paths.report.read_text()
-    assert manifest.made_of in report
+    assert manifest.made_of in paths.report.read_text()
     with pytest.raises(typer.Exit) as ended:
         registry.retrain("wine", None)
-    assert ended.value.exit_code == 0, capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert ended.value.exit_code == 0, printed.out
+    assert "without" not in printed.err, "MLflow and the report take an ensemble"
 
     override(wine, "wine", train={"fine_tune": {"bundle": str(paths.bundle), "layers": 1, "frozen": True}})
-    with pytest.raises(UserError, match="expected a bundle of one network, received an ensemble of"):
+    with pytest.raises(UserError, match="expected a bundle of one network, received an ensemble of 2"):
         make_plan(load_params(wine, "wine"), paths)
-
-
-def test_an_ensemble_that_is_better_by_chance_is_left_out(wine, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(ensembles, "compare", lambda *_: Comparison(gain=1.0, low=-1.0, high=3.0, p_value=0.4))
-    paths = search(wine)
-    assert not open_bundle(paths.candidates / "1")[0].members
-    assert "wine: no ensemble: log_loss better by 1" in capsys.readouterr().out
