@@ -85,7 +85,7 @@ def write_contract(path: Path, dataset: str, contract: Contract, rows: int) -> N
     content = text.getvalue().encode()
     if len(content) > MOST_BYTES:
         raise UserError(
-            f"{path}: expected at most {MOST_BYTES // 1024} KiB, received {len(content) // 1024} KiB for "
+            f"{path}: expected at most {MOST_BYTES // 1024} KiB, received {-(-len(content) // 1024)} KiB for "
             f"{len(columns):,} columns: so many cannot be checked by a contract"
         )
     with write_atomically(path) as unfinished:
