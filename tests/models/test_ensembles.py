@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import mlflow
 import numpy as np
+import optuna
 import pytest
 import typer
 
@@ -16,9 +17,10 @@ from models.network.average import Average
 from models.network.build import build
 from models.search.greedy import DRAWS, cross_fitted, select_greedily
 from models.search.train_trial import export_all
+from models.search.trial import TrialFiles
 from models.search.workers.pool import Pool
 from models.training.calibration import apply_calibration, member_probabilities, member_weights, predict
-from models.training.data import Data
+from models.training.data import Data, Split
 from models.training.export import inference_model
 from pipeline.commands import registry
 from pipeline.evaluation.comparison import Comparison
@@ -28,6 +30,7 @@ from pipeline.search.plan import make_plan
 from pipeline.search.train import search_and_export
 from pipeline.stages import evaluate, fetch, preprocess, select
 from serving.predictor import Predictor
+from tests.models.instant import iris, plan_of
 from tests.models.test_calibration import as_calibrated
 from tests.models.test_objectives import SPACE
 from tests.settings_files import copy_settings, override
@@ -64,6 +67,58 @@ def test_a_selection_flatters_itself_but_not_on_rows_that_it_has_not_seen() -> N
     counts = select_greedily(RMSE, y, models, most=8)
     own = RMSE.compute(y, np.average(models, axis=0, weights=counts))
     assert own < 0.98 * RMSE.compute(y, cross_fitted(RMSE, y, models, most=8, seed=0))
+
+
+class Selected(Exception):
+    """The networks of an ensemble are asked for."""
+
+
+class Predictions:
+    """In the place of a pool: the predictions of networks that nobody has trained."""
+
+    def __init__(self, predictions: list[np.ndarray]) -> None:
+        self.predictions = predictions
+
+    def start(self, job: None, function: str, *arguments) -> None:
+        if function == "average":
+            raise Selected
+
+    def result(self) -> list[np.ndarray]:
+        return self.predictions
+
+
+@pytest.fixture
+def tried(tmp_path):
+    """What comes of trials with such predictions."""
+
+    def outcome(y: np.ndarray, predictions: list[np.ndarray], **search) -> str:
+        data, files, trials = Data(tmp_path, tmp_path / "schema.json"), TrialFiles(tmp_path / "trials"), []
+        data.save("validation", Split(y[:, None], y))
+        for number, values in enumerate(predictions):
+            files.network(number).parent.mkdir(parents=True, exist_ok=True)
+            files.network(number).touch()
+            attributes = {"seed": number, "threads": 1, "hyperparameters": {}}
+            trials.append(optuna.trial.create_trial(value=RMSE.compute(y, values), user_attrs=attributes))
+            trials[-1].number = number
+        plan = plan_of(iris(ensemble=3, **search), RMSE)
+        bundles = {tmp_path / "1": trials[0]}
+        found, said = ensembles.add_ensemble(
+            plan, bundles, trials, files, Paths("iris", tmp_path), Predictions(predictions), data, lambda _: ""
+        )
+        assert found == bundles
+        return said
+
+    return outcome
+
+
+def test_an_ensemble_is_made_only_where_it_is_better_beyond_noise_and_tolerance(tried) -> None:
+    y, apart = noisy(4, n_rows=200)
+    with pytest.raises(Selected):
+        tried(y, apart)
+    assert "expected more than 0.9" in tried(y, apart, second_objective="parameters", tolerance=0.9)
+    alike = [apart[0] + 0.02 * (other - y) for other in apart]
+    assert "expected beyond noise (p 0." in tried(y, alike)
+    assert tried(y, apart[:1]) == "no ensemble: it needs the networks of two trials"
 
 
 @pytest.mark.parametrize("task", ["multiclass", "binary", "multilabel", "regression"])
