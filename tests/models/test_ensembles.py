@@ -117,7 +117,7 @@ def test_an_ensemble_is_made_only_where_it_is_better_beyond_noise_and_tolerance(
         tried(y, apart)
     assert "expected more than 0.9" in tried(y, apart, second_objective="parameters", tolerance=0.9)
     said = tried(*noisy(4, n_rows=20, shared=2.0))
-    assert "rmse better by 0.05429 than that of the best network, expected beyond noise (p 0.23)" in said
+    assert "rmse better by 0.0543 than that of the best network, expected beyond noise (p 0.23)" in said
     assert tried(y, apart[:1]) == "no ensemble: it needs the networks of two trials"
 
 
