@@ -32,7 +32,7 @@ from pipeline.stages import evaluate, fetch, preprocess, select
 from serving.predictor import Predictor
 from tests.models.instant import iris, plan_of
 from tests.models.test_calibration import as_calibrated
-from tests.models.test_objectives import SPACE
+from tests.models.test_objectives import ROOT, SPACE
 from tests.settings_files import copy_settings, override
 
 RMSE = BY_NAME["rmse"]
@@ -159,6 +159,8 @@ def wine(tmp_path, monkeypatch) -> Path:
     settings = copy_settings(tmp_path)
     search = {"n_trials": 2, "keep": 2, "workers": 1, "space": SPACE, "ensemble": 2}
     override(settings, "wine", search=search, train={"epochs": 4, "patience": 4})
+    for name in ("contracts", "serving", "pipeline"):  # a registered model has the code that reads it
+        (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'var/mlflow.db'}")
