@@ -39,10 +39,23 @@ class Calibration(BaseModel):
     log_loss_cross_fitted: float
 
 
+class Member(BaseModel):
+    """A network of an ensemble of trials: what trains it again, and its share in the mean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trial: int
+    seed: int
+    threads: int
+    hyperparameters: dict[str, Any]
+    share: float
+
+
 class Manifest(BaseModel):
     """The provenance of a bundle. `files` maps each file name to the sha256 of its content.
 
-    `calibration` is None where the probabilities are those of the trained network.
+    `calibration` is None where the probabilities are those of the trained network. A bundle with `members` is their
+    mean; `hyperparameters`, `seed`, `threads` and `trial` are those of the member with the largest share.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,8 +77,16 @@ class Manifest(BaseModel):
     mlflow_run_id: str
     versions: dict[str, str]
     calibration: Calibration | None = None
+    members: tuple[Member, ...] = ()
     threshold: float | None = None  # of the second of two classes, from which on it is predicted; None for 0.5
     files: dict[str, str] = {}
+
+    @property
+    def made_of(self) -> str:
+        """The trial, or the trials of an ensemble with their shares, in words."""
+        if not self.members:
+            return f"trial {self.trial}"
+        return "the mean of " + ", ".join(f"trial {member.trial} ({member.share:.0%})" for member in self.members)
 
 
 class BundleDamaged(Exception):

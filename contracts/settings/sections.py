@@ -92,6 +92,7 @@ class Search(Section):
     tolerance: Annotated[float, Field(ge=0, lt=1)]
     folds: Annotated[int, Field(ge=1, le=20)]
     finalist_seeds: Annotated[int, Field(ge=0, le=100)]
+    ensemble: Annotated[int, Field(ge=1, le=32)] = 1
     warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)]
     space: SearchSpace
 

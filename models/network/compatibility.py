@@ -28,6 +28,11 @@ def schema_problems(spec: Spec, schema: Schema) -> list[str]:
         problems.append("numeric: expected a schema with the mean of the pixels for standardise: preprocess again")
     if schema.image is None and spec.numeric in ("robust", "pbld") and any(f.quartiles is None for f in numbers):
         problems.append(f"numeric: expected a schema with quartiles for {spec.numeric}: preprocess again")
+    if spec.categorical == "embedding" and not any(f.kind == "categorical" for f in schema.features):
+        problems.append(
+            f"categorical: expected one_hot or by_size, because none of the {len(schema.features)} features of "
+            f"{schema.dataset} is a category, received 'embedding'"
+        )
     if spec.clip_output and any(target.minimum is None for target in schema.numbers):
         problems.append("clip_output: expected a schema with the ends of the target: preprocess again")
     if spec.numeric in BINNED and any(not feature.tree_bins for feature in numbers):

@@ -1,7 +1,6 @@
 """The best trials trained again with other seeds: how much of their lead was luck."""
 
 import statistics
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
@@ -9,6 +8,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from models.search.plan import Plan
+from models.search.trial import TrialFiles
 from models.search.workers.events import Done, Failed, Progress
 from models.search.workers.pool import Pool
 from models.training.data import Data
@@ -25,7 +25,7 @@ def train_with_more_seeds(
     plan: Plan,
     data: Data,
     trainer: "Pool | Cluster",
-    scratch: Path,
+    files: TrialFiles,
 ) -> None:
     """Train each with `finalist_seeds` other seeds. The study keeps the values, so that each is trained once.
 
@@ -39,9 +39,8 @@ def train_with_more_seeds(
     while todo or len(trainer):
         while todo and len(trainer) < trainer.room():
             trial, number = job = todo.pop(0)
-            seed = trial.user_attrs["seed"] + SEEDS_APART * number
-            task = plan.trial_task(data, trial.user_attrs["hyperparameters"], seed)
-            network = scratch / f"{trial.number}_{number}.keras"
+            task = plan.trial_task(data, trial.user_attrs["hyperparameters"], further_seed(trial, number))
+            network = files.network(trial.number, number)
             trainer.start(job, task.function, task, network, limit=plan.search.trial_timeout)
         for event in trainer.events():
             match event:
@@ -51,6 +50,11 @@ def train_with_more_seeds(
                     _keep(study, trial, result.value)
                 case Failed((trial, _), _):
                     _keep(study, trial, None)
+
+
+def further_seed(trial: FrozenTrial, number: int) -> int:
+    """The seed of a finalist's training with another seed; 0 is the number of its own."""
+    return int(trial.user_attrs["seed"]) + SEEDS_APART * number
 
 
 def values_of_seeds(study: optuna.Study, trial: FrozenTrial) -> list[float]:

@@ -12,14 +12,23 @@ import numpy as np
 
 from contracts import conformal
 from contracts.bundle import Calibration
+from contracts.encoding import predictions_of
 from contracts.files import write_atomically
+from contracts.metrics import BY_NAME
 from contracts.schema import Schema, load_schema
 from contracts.spec import Spec
+from models.network.average import Average
 from models.search.trial import TrialResult, TrialTask
-from models.training.calibration import apply_calibration, fit_calibration, member_probabilities
+from models.training.calibration import (
+    apply_calibration,
+    fit_calibration,
+    member_probabilities,
+    member_weights,
+    predict,
+)
 from models.training.class_weights import apply_class_weights
 from models.training.data import Data, Split
-from models.training.export import ExportFailed, export
+from models.training.export import ExportFailed, export, inference_model
 from models.training.fine_tuning import reuse_layers
 from models.training.fit import Fitted, fit
 from models.training.latency import latency
@@ -115,18 +124,42 @@ def _export(saved: Path, folder: Path, schema: Schema, validation: Split, calibr
     network = keras.models.load_model(saved, compile=False)
     calibration = None
     if calibrate:
-        calibration = fit_calibration(member_probabilities(network, validation.features), validation.target)
+        members = member_probabilities(network, validation.features)
+        calibration = fit_calibration(members, validation.target, member_weights(network))
         if calibration is not None:
             apply_calibration(network, calibration)
     try:
         export(network, folder, np.array(validation.features[:COMPARED_ROWS]))
     except ExportFailed as error:
         return str(error)
-    predictions = member_probabilities(network, validation.features).mean(axis=1)
+    predictions = predict(network, validation.features)
     if schema.task == "binary":
         predictions = np.concatenate([1 - predictions, predictions], axis=1)
     conformal.save_scores(folder, schema, validation.features, validation.target, predictions)
     return calibration
+
+
+def predict_validation(saved: list[Path], data: Data, on_epoch: OnEpoch) -> list[np.ndarray]:
+    """The predictions of trained networks for the validation rows, as metrics take them."""
+    use_threads(0)
+    schema, rows = load_schema(data.schema), data.split("validation").features
+    networks = (keras.models.load_model(path, compile=False) for path in saved)
+    return [predictions_of(schema, predict(network, rows)) for network in networks]
+
+
+def average(saved: list[Path], shares: list[float], task: TrialTask, save_to: Path, on_epoch: OnEpoch) -> TrialResult:
+    """Save the weighted mean of trained networks as one network; its value is that of the validation rows."""
+    use_threads(0)
+    started, schema, validation = time.perf_counter(), load_schema(task.data.schema), task.data.split("validation")
+    networks = [inference_model(keras.models.load_model(path, compile=False)) for path in saved]
+    network = Average(networks, shares, name=schema.dataset)
+    network.build((None, schema.input_width))
+    predictions = predictions_of(schema, predict(network, validation.features))
+    save_to.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(save_to) as unfinished:
+        network.save(unfinished)
+    value = BY_NAME[task.monitor].compute(validation.target, predictions)
+    return _result(task, Fitted(network, {}, 0), started, value, 0)
 
 
 def _best_of_restarts(task: TrialTask, first: int, on_epoch: OnEpoch) -> tuple[Fitted, tuple[float, ...]]:

@@ -59,8 +59,9 @@ class TrialFiles:
 
     folder: Path
 
-    def network(self, trial: int) -> Path:
-        return self.folder / str(trial) / "model.keras"
+    def network(self, trial: int, further_seed: int = 0) -> Path:
+        """The network of a trial's own seed, or that of a finalist's further seed."""
+        return self.folder / str(trial) / (f"seed_{further_seed}.keras" if further_seed else "model.keras")
 
     def history(self, trial: int) -> Path:
         return self.folder / str(trial) / "history.csv"

@@ -17,7 +17,7 @@ from models.network.build import AUXILIARY, MAIN
 from models.network.layers import deal
 from models.training.data import Split
 
-VALIDATION_ROWS = 8192  # per validation step, to bound its memory
+VALIDATION_ROWS = 8192  # of one network per validation step, to bound its memory; an ensemble's members share them
 
 
 class EpochTrainer(keras.Model):
@@ -45,6 +45,7 @@ class EpochTrainer(keras.Model):
         self.auxiliary_weight = spec.auxiliary_weight
         self.members, self.members_per_row = spec.members, spec.members_per_row
         self.batch_size = spec.batch_size
+        self.validation_rows = VALIDATION_ROWS // (spec.members if spec.family == "ensemble" else 1)
         self.data = _to_tensors(schema, train)
         self.validation = _to_tensors(schema, validation)
         names = (MAIN, AUXILIARY) if spec.auxiliary_weight else ()
@@ -132,8 +133,8 @@ class EpochTrainer(keras.Model):
             self.test_function = tf.function(self.test_step, autograph=False)
         callbacks.on_test_begin()
         self.reset_metrics()
-        for first in range(0, len(self.validation[0]), VALIDATION_ROWS):
-            rows = slice(first, first + VALIDATION_ROWS)
+        for first in range(0, len(self.validation[0]), self.validation_rows):
+            rows = slice(first, first + self.validation_rows)
             self.test_function(tuple(part[rows] for part in self.validation))
         logs = {name: float(value) for name, value in self.get_metrics_result().items()}
         if self.validation_metric is not None:
@@ -144,8 +145,8 @@ class EpochTrainer(keras.Model):
     def _value_of(self, metric: Metric) -> float:
         if getattr(self, "validation_outputs", None) is None:
             self.validation_outputs = tf.function(lambda rows: _main(self(rows, training=False)), autograph=False)
-        features = self.validation[0]
-        parts = [features[first : first + VALIDATION_ROWS] for first in range(0, len(features), VALIDATION_ROWS)]
+        features, n = self.validation[0], self.validation_rows
+        parts = [features[first : first + n] for first in range(0, len(features), n)]
         outputs = np.concatenate([self.validation_outputs(part) for part in parts])
         return metric.compute(self.validation_target, predictions_of(self.schema, outputs))
 

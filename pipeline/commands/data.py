@@ -82,8 +82,11 @@ def add_data(
     console.print(f"Wrote {path}; its section data.columns overrules the table above, column by column.")
     if image is None and not (contract := Paths(name).contract).exists():
         columns = read_columns(wanted)
-        write_contract(contract, name, infer_contract(columns), columns.num_rows)
-        console.print(f"Wrote {contract}, what later data must be: edit it, or remove it for none.")
+        try:
+            write_contract(contract, name, infer_contract(columns), columns.num_rows)
+            console.print(f"Wrote {contract}, what later data must be: edit it, or remove it for none.")
+        except UserError as error:
+            console.print(f"No contract is written: {error}")
     console.print(f"Next: make repro DATASETS={name}", style="bold")
 
 

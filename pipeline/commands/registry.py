@@ -144,10 +144,17 @@ def retrain(
 
             plan = replace(make_plan(params, paths), metric=metric)
             data = write_training_data(paths, Path(scratch))
-            task = plan.trial_task(data, manifest.hyperparameters, manifest.seed, manifest.threads)
-            print(f"Training trial {manifest.trial} of {manifest.study} again …", flush=True)
-            pool.start(None, "train", task, Path(scratch) / "model.keras")
-            again = pool.result().value
+            print(f"Training {manifest.made_of} of {manifest.study} again …", flush=True)
+            networks: list[Path] = []
+            for one in manifest.members or (manifest,):
+                task = plan.trial_task(data, one.hyperparameters, one.seed, one.threads)
+                networks.append(Path(scratch) / f"{len(networks)}.keras")
+                pool.start(None, "train", task, networks[-1])
+                again = pool.result().value
+            if manifest.members:
+                shares = [member.share for member in manifest.members]
+                pool.start(None, "average", networks, shares, task, Path(scratch) / "model.keras")
+                again = pool.result().value
     before = manifest.validation[metric.name]
     same = again == before
     print(f"validation {metric.name}: {before!r} before, {again!r} now: {'the same' if same else 'NOT the same'}")

@@ -23,7 +23,7 @@ def role_of(column: pd.Series) -> DroppedColumn | None:
     name, present = str(column.name), column.dropna()
     n, distinct = len(present), present.nunique()
     if distinct < 2:
-        values = f"the one value {present.iloc[0]!r}" if distinct else "no value"
+        values = f"the one value {present.iloc[:1].tolist()[0]!r}" if distinct else "no value"
         return DroppedColumn(name=name, role="constant", reason=f"it has {values} in the train rows")
     if pd.api.types.is_datetime64_any_dtype(column):
         return None

@@ -1,5 +1,6 @@
 """The contract of a dataset: what each column may hold, as a file that people read and edit."""
 
+import io
 import math
 from datetime import date
 from pathlib import Path
@@ -14,7 +15,7 @@ from ruamel.yaml.comments import CommentedMap
 
 from contracts.errors import Problem, UserError, show
 from contracts.files import write_atomically
-from contracts.settings.reading import read_mapping
+from contracts.settings.reading import MOST_BYTES, read_mapping
 from contracts.settings.space import Section
 
 FEW = 50  # so many texts are listed as the only ones allowed
@@ -66,7 +67,8 @@ def write_contract(path: Path, dataset: str, contract: Contract, rows: int) -> N
     """Write a new file.
 
     Raises:
-        UserError: where there is a file already, which is the user's.
+        UserError: where there is a file already, which is the user's, or where the columns are too many for a file
+            that is read again.
     """
     if path.exists():
         raise UserError(f"{path} exists already, and is not overwritten: edit it, or remove it for a new one")
@@ -77,9 +79,17 @@ def write_contract(path: Path, dataset: str, contract: Contract, rows: int) -> N
         columns[name].fa.set_flow_style()
     writer = YAML()
     writer.width = 118
-    with write_atomically(path) as unfinished, unfinished.open("w", encoding="utf-8") as file:
-        file.write(HEADER.format(dataset=dataset, rows=rows))
-        writer.dump({"columns": columns}, file)
+    text = io.StringIO(HEADER.format(dataset=dataset, rows=rows))
+    text.seek(0, io.SEEK_END)
+    writer.dump({"columns": columns}, text)
+    content = text.getvalue().encode()
+    if len(content) > MOST_BYTES:
+        raise UserError(
+            f"{path}: expected at most {MOST_BYTES // 1024} KiB, received {-(-len(content) // 1024)} KiB for "
+            f"{len(columns):,} columns: so many cannot be checked by a contract"
+        )
+    with write_atomically(path) as unfinished:
+        unfinished.write_bytes(content)
 
 
 def _plain(value: Any) -> Any:

@@ -110,9 +110,10 @@ def _facts(
         text = paths.card.read_text(encoding="utf-8").strip()
         facts["card_text"] = Markup(text)  # noqa: S704 - the team's own Markdown, for the card alone
         facts["card"] = Markup(MarkdownIt("commonmark", {"html": False}).render(text))  # noqa: S704
-    with optional("the learning curves of the report"):
-        history = read_history(paths.bundle / "history.csv")
-        facts["curves"] = pictures.learning_curves(history, manifest.metric, manifest.best_epoch)
+    if not manifest.members:  # a mean of networks is not trained as a whole
+        with optional("the learning curves of the report"):
+            history = read_history(paths.bundle / "history.csv")
+            facts["curves"] = pictures.learning_curves(history, manifest.metric, manifest.best_epoch)
     with optional("the errors of the report"):
         facts["errors"] = _errors(schema, y, predictions, manifest.threshold, seed)
     with optional("the slices of the report"):

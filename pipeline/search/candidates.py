@@ -8,7 +8,7 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial
 
-from contracts.bundle import BACKGROUND, Manifest, seal
+from contracts.bundle import BACKGROUND, Calibration, Manifest, seal
 from contracts.errors import UserError
 from contracts.files import write_atomically
 from contracts.metrics import Metric
@@ -55,15 +55,20 @@ def export_candidates(
                 reasons.append(f"trial {trial.number} is left out: {calibration}")
                 continue
             bundle = folder.rename(paths.candidates / str(len(exported) + 1))
-            shutil.copy(paths.prepared / "schema.json", bundle / "schema.json")
             shutil.copy(files.history(trial.number), bundle / "history.csv")
-            _write_background(plan, data, bundle)
-            manifest = _manifest(plan, trial, bundle / "history.csv")
-            seal(bundle, manifest.model_copy(update={"calibration": calibration}))
+            complete_bundle(plan, trial, data, bundle, calibration)
             exported[bundle] = trial
     if not exported:
         raise UserError("\n  ".join(["no trained network can be exported to ONNX:", *reasons]))
     return exported, reasons
+
+
+def complete_bundle(plan: Plan, trial: FrozenTrial, data: Data, bundle: Path, calibration: Calibration | None) -> None:
+    """Add to an exported network, and to its `history.csv`, what else a bundle holds."""
+    shutil.copy(data.schema, bundle / "schema.json")
+    _write_background(plan, data, bundle)
+    manifest = _manifest(plan, trial, bundle / "history.csv")
+    seal(bundle, manifest.model_copy(update={"calibration": calibration}))
 
 
 def _write_background(plan: Plan, data: Data, bundle: Path) -> None:
@@ -116,7 +121,9 @@ def _train_again_where_missing(plan: Plan, trial: FrozenTrial, files: TrialFiles
 
 def _manifest(plan: Plan, trial: FrozenTrial, history: Path) -> Manifest:
     value, best_epoch = trial.values[0], trial.user_attrs["best_epoch"]
-    if plan.search.folds > 1:  # the trial's are means over folds; this network was trained on all train rows
+    members = trial.user_attrs.get("members", ())
+    if plan.search.folds > 1 and not members:
+        # The trial's are means over folds; this network was trained on all train rows.
         value, best_epoch = _best_epoch(history, plan.metric)
     return Manifest(
         dataset=plan.dataset,
@@ -133,6 +140,7 @@ def _manifest(plan: Plan, trial: FrozenTrial, history: Path) -> Manifest:
         train_md5=plan.data_md5["train"],
         validation_md5=plan.data_md5["validation"],
         git_revision=provenance.git_revision(),
+        members=members,
         mlflow_run_id=trial.user_attrs.get("mlflow_run_id", ""),
         versions=provenance.versions("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime"),
     )

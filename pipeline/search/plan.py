@@ -125,6 +125,9 @@ def _fine_tune_problems(fine_tune: FineTune, specs: list[Spec], schema: Schema) 
         manifest, source_schema = open_bundle(Path(fine_tune.bundle))
     except BundleDamaged as error:
         return [f"train.fine_tune.bundle: expected a bundle, received {fine_tune.bundle!r}: {error}"]
+    if manifest.members:
+        n = len(manifest.members)
+        return [f"train.fine_tune.bundle: expected a bundle of one network, received an ensemble of {n}"]
     source = Spec(**manifest.hyperparameters)
     n = fine_tune.layers
     problems = []

@@ -144,6 +144,8 @@ class StudyLog:
         if not runs.run_exists(self.client, run):
             return  # the store has been emptied, or did not answer
         runs.log_files(self.client, run, sorted(bundle.iterdir()), "bundle")
+        if "members" in trial.user_attrs:
+            return  # a mean of networks is not trained as a whole
         history = plots.read_history(bundle / "history.csv")
         figure = plots.learning_curves(history, self.metric.name, open_bundle(bundle)[0].best_epoch)
         with tempfile.TemporaryDirectory() as folder:
@@ -159,12 +161,38 @@ class StudyLog:
             self.parent,
             {f"best.val_{self.metric.name}": best[0].values[0], **counts},
             {
-                "best.trial": str(best[0].number),
+                "best.trial": str(best[0].number) if "members" not in best[0].user_attrs else "ensemble",
                 "best.run": run_of(best[0]),
                 "front": ", ".join(str(trial.number) for trial in pareto_front(self.study)),
             },
         )
         self._end("FINISHED")
+
+    def ensemble(self, trial: FrozenTrial) -> str:
+        """The run of an ensemble of trials; empty where MLflow does not take it. The same ensemble has one run."""
+        members, known = trial.user_attrs["members"], self.study.user_attrs.get("ensemble", {})
+        if known.get("members") == members and runs.run_exists(self.client, known["run"]):
+            return str(known["run"])
+        with self._optional_entry("the ensemble"):
+            assert trial.datetime_start is not None
+            run = runs.log_trial(
+                self.client,
+                self.experiment,
+                self.parent,
+                name=f"ensemble of {len(members)}",
+                state="complete",
+                started=int(trial.datetime_start.timestamp() * 1000),
+                params={f"trial {m['trial']} seed {m['seed']}": f"{m['share']:.3g}" for m in members},
+                history={},
+                metrics={
+                    f"best.val_{self.metric.name}": trial.values[0],
+                    "n_parameters": float(trial.user_attrs["n_parameters"]),
+                },
+                tags={"study": self.study.study_name, "ensemble": ", ".join(str(m["trial"]) for m in members)},
+            )
+            self.study.set_user_attr("ensemble", {"members": members, "run": run})
+            return run
+        return ""
 
     def finalists(self, best: list[FrozenTrial]) -> None:
         """Log mean and standard deviation over the seeds of each finalist."""

@@ -21,6 +21,7 @@ from pipeline.data.folds import write_folds
 from pipeline.data.training_data import write_training_data
 from pipeline.paths import Paths, var
 from pipeline.search.candidates import describe_choice, export_candidates, write_history, write_trials
+from pipeline.search.ensembles import FEW, add_ensemble
 from pipeline.search.progress import SearchProgress
 from pipeline.search.studies import create_storage
 from pipeline.search.study_log import StudyLog
@@ -53,19 +54,23 @@ def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | 
         with StudyLog(plan, paths, study) as log:
             abandon_running(study, "its search died", log.abandoned)
             progress = _run(plan, study, data, trainer, files, log)
-            ranked = _rank(plan, study, data, trainer, scratch, log, progress)
+            ranked = _rank(plan, study, data, trainer, files, log, progress)
             bundles, reasons = export_candidates(plan, ranked, files, paths, pool, data)
+            best = list(bundles.values())
+            if plan.search.ensemble > 1:
+                bundles, outcome = add_ensemble(plan, bundles, ranked, files, paths, pool, data, log.ensemble)
+                progress.say(outcome)
             write_trials(plan, study, paths.candidates / "trials.csv")
             log.finish(bundles)
             for reason in reasons:
                 progress.say(reason)
-            best = list(bundles.values())
             if plan.search.second_objective != "none":
                 progress.say(describe_choice(plan, study, best[0]))
-            progress.end(log.comparison(best))
+            progress.end(log.comparison(list(bundles.values())))
             with optional("the view of all trials in MLflow"):
                 progress.say(f"all trials: {log.share_view()}")
-        files.keep_only({trial.number for trial in best} | resumable_trials(study))
+        kept = [*best, *(ranked[:FEW] if plan.search.ensemble > 1 else ())]
+        files.keep_only({trial.number for trial in kept} | resumable_trials(study))
 
 
 def _prepare(plan: Plan, paths: Paths, folder: Path) -> Data:
@@ -95,7 +100,7 @@ def _run(
 
 
 def _rank(
-    plan: Plan, study: optuna.Study, data: Data, trainer: "Pool | Cluster", scratch: Path, log: StudyLog,
+    plan: Plan, study: optuna.Study, data: Data, trainer: "Pool | Cluster", files: TrialFiles, log: StudyLog,
     progress: SearchProgress,
 ) -> list[FrozenTrial]:  # fmt: skip
     """The trials that may be exported, the best first; finalists come before the others."""
@@ -104,7 +109,7 @@ def _rank(
         raise nothing_trained(plan, study)
     if plan.search.finalist_seeds:
         finalists, others = ranked[: plan.search.keep], ranked[plan.search.keep :]
-        train_with_more_seeds(study, finalists, plan, data, trainer, scratch)
+        train_with_more_seeds(study, finalists, plan, data, trainer, files)
         log.finalists(finalists)
         finalists = rank_by_mean(study, finalists)
         for trial in finalists:

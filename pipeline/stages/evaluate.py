@@ -59,10 +59,11 @@ def run(params: Params, paths: Paths) -> None:
     paths.metrics.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
     paths.model_plots.mkdir(parents=True, exist_ok=True)  # DVC expects it, also where no picture can be drawn
-    with optional("the picture of the learning curves"):
-        history = plots.read_history(paths.bundle / "history.csv")
-        curves = plots.learning_curves(history, manifest.metric, manifest.best_epoch)
-        plots.save(curves, paths.model_plots / "learning_curves.png")
+    if not manifest.members:  # a mean of networks is not trained as a whole
+        with optional("the picture of the learning curves"):
+            history = plots.read_history(paths.bundle / "history.csv")
+            curves = plots.learning_curves(history, manifest.metric, manifest.best_epoch)
+            plots.save(curves, paths.model_plots / "learning_curves.png")
     with optional("the picture of the errors"):
         errors = {"regression": plots.residuals, "multilabel": plots.label_errors}.get(schema.task, plots.confusion)
         plots.save(errors(schema, y, inputs[defined[0]]), paths.model_plots / f"{errors.__name__}.png")
@@ -71,7 +72,7 @@ def run(params: Params, paths: Paths) -> None:
             plots.save(plots.calibration(schema, y, predictions), paths.model_plots / "reliability.png")
     with optional("the test metrics in MLflow"):
         client, experiment = runs.connect(params.dataset)
-        run_id = runs.find_or_create_run(client, experiment, manifest.mlflow_run_id, f"trial {manifest.trial}")
+        run_id = runs.find_or_create_run(client, experiment, manifest.mlflow_run_id, manifest.made_of)
         flat = {f"{part}.{name}": v for part, values in report.items() for name, v in values.items()}
         runs.log_metrics(client, run_id, flat)
         runs.log_files(client, run_id, sorted(paths.model_plots.iterdir()))

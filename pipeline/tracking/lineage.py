@@ -49,13 +49,13 @@ def of_version(client: MlflowClient, dataset: str, version: str, settings_now: M
     run = manifest.mlflow_run_id
     figures = client.get_run(run).data.metrics if runs.run_exists(client, run) else {}
     record = [" ".join(entry) for entry in approval.approvals(client, dataset, version)]
-    hyperparameters = ", ".join(f"{name} {value}" for name, value in manifest.hyperparameters.items())
+    hyperparameters = _hyperparameters(manifest)
     versions = ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
     record = [" ".join(entry) for entry in approval.approvals(client, dataset, version)]
     is_present = registry.champion(client, dataset) == version
     return {
         "run": run or "none: MLflow did not take it",
-        "trial": f"{manifest.trial} of study {manifest.study}, seed {manifest.seed}",
+        "trial": _made_of(manifest),
         "code": manifest.git_revision,
         "data": ", ".join(f"{name} {value}" for name, value in hashes.items()),
         "contract": contract or "none",
@@ -98,6 +98,20 @@ def test_md5(paths: Paths) -> str | None:
     """The hash of the test rows as a file, which is not read as rows."""
     path = paths.prepared / "test.parquet"
     return md5(path) if path.exists() else None
+
+
+def _made_of(manifest: Manifest) -> str:
+    seeds = ", ".join(str(one.seed) for one in manifest.members or (manifest,))
+    return f"{manifest.made_of.removeprefix('trial ')} of study {manifest.study}, seed {seeds}"
+
+
+def _hyperparameters(manifest: Manifest) -> str:
+    def listed(hyperparameters: Mapping[str, Any]) -> str:
+        return ", ".join(f"{name} {value}" for name, value in hyperparameters.items())
+
+    if not manifest.members:
+        return listed(manifest.hyperparameters)
+    return "; ".join(f"trial {one.trial}: {listed(one.hyperparameters)}" for one in manifest.members)
 
 
 def _hashes_in_bundle(dataset: str, version: str) -> dict[str, str]:

@@ -110,7 +110,7 @@ def register_bundle(
     """
     manifest, schema = open_bundle(bundle)
     _, experiment = runs.connect(dataset)
-    run = runs.find_or_create_run(client, experiment, manifest.mlflow_run_id, f"trial {manifest.trial}")
+    run = runs.find_or_create_run(client, experiment, manifest.mlflow_run_id, manifest.made_of)
     with tempfile.TemporaryDirectory() as scratch, runs.reopened(client, run):
         folder = Path(scratch)
         np.save(folder / TRAINED_ON, trained_on)

@@ -28,8 +28,8 @@ def describe(model: ServedModel) -> dict[str, Any]:
         "info": {
             "title": f"{model.name}: {model.schema.task}",
             "version": model.version,
-            "description": f"Predicts {model.schema.target.name}. Trial {manifest.trial} of study {manifest.study}, "
-            f"trained at {manifest.git_revision}.",
+            "description": f"Predicts {model.schema.target.name}. {manifest.made_of.capitalize()} of study "
+            f"{manifest.study}, trained at {manifest.git_revision}.",
         },
         "servers": [{"url": "."}],
         "security": [{}, {"bearer": []}, {"header": []}],

@@ -93,6 +93,15 @@ def test_names_that_the_data_does_not_have_are_refused_with_the_nearest(load, da
     assert schema_problems(spec.model_copy(update={"wide": ("a", "colour")}), schema) == []
 
 
+def test_embeddings_of_categories_are_refused_on_a_table_without_any(data_of, spec_of):
+    schema, _ = data_of("binary")
+    assert schema_problems(spec_of(categorical="embedding"), schema) == []
+    numbers = schema.model_copy(update={"features": tuple(f for f in schema.features if f.kind == "numeric")})
+    assert schema_problems(spec_of(categorical="by_size"), numbers) == []
+    (problem,) = schema_problems(spec_of(categorical="embedding"), numbers)
+    assert problem.startswith("categorical: expected one_hot or by_size, because none of the 2 features of tiny is")
+
+
 def test_pixels_are_standardised_only_where_the_schema_knows_their_mean(data_of, spec_of):
     schema, _ = data_of("multiclass", images=True)
     old = schema.model_copy(update={"features": (schema.image.model_copy(update={"std": None}),)})

@@ -185,3 +185,11 @@ def test_data_that_breaks_its_contract_is_refused_and_the_earlier_data_stays(pro
     fetched()
     assert json.loads((project / "data/raw/shop/source.json").read_text())["contract"]
     assert (project / "data/raw/shop/data.parquet").read_bytes() != before
+
+
+def test_columns_that_are_too_many_for_a_contract_are_told_and_leave_no_file(tmp_path: Path) -> None:
+    rule = {"type": "number", "minimum": -123456.789, "maximum": 123456.789}
+    contract = Contract.model_validate({"columns": {f"column {i}": rule for i in range(5000)}})
+    with pytest.raises(UserError, match=r"c.yaml: expected at most 256 KiB, received \d+ KiB for 5,000 columns"):
+        write_contract(tmp_path / "c.yaml", "wide", contract, 300)
+    assert list(tmp_path.iterdir()) == []

@@ -46,15 +46,15 @@ def _names_rows(column: Column) -> bool:
 
 
 def _hashes(columns: Sequence[Column], part: str, target: np.ndarray) -> np.ndarray:
-    frame = pd.DataFrame({"target": target})
+    compared: dict[str | int, np.ndarray | pd.Series] = {"target": target}
     for number, column in enumerate(columns):
         values = column.parts[part]
         if column.is_number:
             step = float(np.nanstd(column.train)) / STEPS if len(column.counts) > 1 else 1.0
-            frame[number] = np.round(values / step)
+            compared[number] = np.round(values / step)
         else:
-            frame[number] = pd.Series(values, dtype="str").str.casefold().str.split().str.join(" ")
-    return pd.util.hash_pandas_object(frame, index=False).to_numpy()
+            compared[number] = pd.Series(values, dtype="str").str.casefold().str.split().str.join(" ")
+    return pd.util.hash_pandas_object(pd.DataFrame(compared), index=False).to_numpy()
 
 
 def _chance_of_a_pair(column: Column) -> float:
