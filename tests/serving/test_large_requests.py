@@ -1,6 +1,8 @@
 """The process for large bodies and pictures: its answers, its limits and its end."""
 
+import base64
 import gzip
+import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -13,9 +15,9 @@ import pytest
 from apps import LiveApp, listen, make_model, make_test_app
 from bento_servers import wait_until
 from bundles import TILES
+from PIL import Image
 from request_bodies import IMAGE, assert_problem
 
-from bench.attack import service_cases
 from serving.settings import Settings
 
 JSON = {"content-type": "application/json"}
@@ -118,7 +120,9 @@ def test_a_process_that_dies_is_started_again(bulk: tuple[LiveApp, psutil.Proces
 
 def test_a_large_request_ends_at_its_time_limit_whatever_it_does(bundles: Path) -> None:
     before = set(psutil.Process().children())
-    bomb = service_cases.scans(80, (2300, 2300))  # takes seconds
+    picture = io.BytesIO()
+    Image.new("1", (4096, 4096)).save(picture, "PNG")
+    bomb = {"instances": [base64.b64encode(picture.getvalue()).decode()] * 30}  # takes seconds
     with listen(make_test_app(make_model(TILES, bundles / "tiles"), Settings(timeout=0.7))) as live:
 
         def is_answered() -> bool:  # the first ones may take all of the time for the start
@@ -126,7 +130,7 @@ def test_a_large_request_ends_at_its_time_limit_whatever_it_does(bundles: Path) 
 
         wait_until(is_answered, 60)
         (process,) = set(psutil.Process().children()) - before
-        late = httpx.post(f"{live.url}/predict", content=bomb, headers={"content-type": "image/jpeg"}, timeout=60)
+        late = httpx.post(f"{live.url}/predict", json=bomb, timeout=60)
         assert_problem(late, 504)
         assert late.headers["retry-after"] == "1"
         wait_until(lambda: not process.is_running(), 5)
