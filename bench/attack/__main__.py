@@ -1,4 +1,5 @@
-"""python -m bench.attack [service] [settings]: run the attacks, print a table, write bench/results/attack.json.
+"""python -m bench.attack [service] [settings] [parsers]: run the attacks, print a table, write
+bench/results/attack.json, where parts that did not run keep what they had.
 
 Bounded, on loopback, against processes of its own; exits with 1 if a case did not hold.
 """
@@ -20,10 +21,13 @@ RESULTS = Path("bench/results/attack.json")
 def main() -> None:
     wanted = sys.argv[1:] or [name for name in MODULES if find_spec(f"bench.attack.{name}")]
     rows: list[Row] = []
+    report = results.read(RESULTS)
     started = time.monotonic()
     for name in wanted:
-        for row in importlib.import_module(f"bench.attack.{name}").run():
-            rows.append(row)
+        found = importlib.import_module(f"bench.attack.{name}").run()
+        report[name] = {"machine": machine("uvicorn", "bentoml", "pillow"), "rows": [row._asdict() for row in found]}
+        results.write(RESULTS, report)
+        rows += found
     width = max(len(row.name) for row in rows)
     print(f"\n{'class':{width}}  cases  failures  notes")
     for row in rows:
@@ -32,8 +36,6 @@ def main() -> None:
     print(f"\n{sum(row.cases for row in rows)} cases, {len(failures)} failures, {time.monotonic() - started:.0f} s")
     for failure in failures:
         print(f"  {failure}")
-    report = {"machine": machine("uvicorn", "bentoml", "pillow"), "rows": [row._asdict() for row in rows]}
-    results.write(RESULTS, report)
     print(f"written to {RESULTS}")
     sys.exit(1 if failures else 0)
 

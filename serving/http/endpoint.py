@@ -23,7 +23,7 @@ from serving.settings import Settings
 
 MAX_INLINE_BYTES = 32 * 1024  # a smaller body is answered before a thread could take it over
 MAX_INLINE_PIXELS = 2**17  # of its pictures, a millisecond or two
-BULK_BYTES = 2**20  # of a body for a thread: a JSON parser keeps the interpreter for 5 ms
+BULK_BYTES = 2**18  # of a body for a thread: a JSON parser keeps the interpreter for a millisecond or two
 BULK_PIXELS = 2**22  # of pictures for a thread: 60 ms
 
 
