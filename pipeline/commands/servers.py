@@ -132,12 +132,28 @@ def _unpack(bento: Path, dataset: str, folder: Path) -> None:
     again = f"run `make repro DATASETS={dataset}` after `rm {bento}`"
     try:
         with tarfile.open(bento) as archive:
-            archive.extractall(folder, filter="data")
+            _extract(archive, folder)
         received = check_bundle(folder / "src/bundle").dataset
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, BundleDamaged) as error:
         raise UserError(f"{bento} is damaged: {error}; {again}") from None
     if received != dataset:
         raise UserError(f"{bento}: expected a model of {dataset}, received one of {received}; {again}")
+
+
+def _extract(archive: tarfile.TarFile, folder: Path) -> None:
+    """Unpack an archive whose members stay in the folder.
+
+    Raises:
+        tarfile.TarError: a member leads out of it, or is no file.
+    """
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+        return
+    for member in archive:  # Python 3.11.0 to 3.11.3 have no filter
+        is_inside = (folder / member.name).resolve().is_relative_to(folder.resolve())
+        if not is_inside or not (member.isfile() or member.isdir()):
+            raise tarfile.TarError(f"{member.name} leads out of the archive, or is no file")
+    archive.extractall(folder)  # noqa: S202 - each member is checked above
 
 
 @app.command()

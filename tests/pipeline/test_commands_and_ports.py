@@ -4,6 +4,7 @@ import fcntl
 import inspect
 import shlex
 import socket
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -110,6 +111,25 @@ def test_names_and_values_that_look_like_markup_or_a_command_are_shown_as_they_a
     assert "\x1b" not in said
     entry = YAML(typ="safe").load(project / "catalog/mine.yaml")
     assert entry["data"]["target"] == "it's $(touch FILE) y"
+
+
+@pytest.mark.parametrize("has_filter", [True, False], ids=["tarfile filters", "Python 3.11.3 or older"])
+@pytest.mark.parametrize("kind", ["../../../outside", "link"])
+def test_a_bento_with_a_member_that_leads_out_is_refused(
+    project: Path, run: Callable, monkeypatch: pytest.MonkeyPatch, kind: str, has_filter: bool
+) -> None:
+    if not has_filter:
+        monkeypatch.delattr("tarfile.data_filter", raising=False)
+    with tarfile.open(project / "artifacts/iris/iris.bento", "w:xz") as archive:
+        member = tarfile.TarInfo(kind)
+        if kind == "link":
+            member.type, member.linkname = tarfile.SYMTYPE, "/etc"
+        archive.addfile(member)
+    code, _, refused = run("serve", "iris", "--port", "0")
+    assert code == 2
+    assert refused.startswith("serve: artifacts/iris/iris.bento is damaged: ")
+    assert refused.count("\n") == 1
+    assert not list(project.rglob("outside"))
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "package"])
