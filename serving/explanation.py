@@ -90,10 +90,16 @@ def occlusion(
 
     After Zeiler and Fergus (2014).
     """
-    side = -(-max(height, width) // TILES)
-    down, across = -(-height // side), -(-width // side)
-    tile_of = (np.arange(height)[:, None] // side * across + np.arange(width)[None, :] // side).reshape(-1)
-    hidden = tile_of[None, :] == np.arange(down * across)[:, None]
+    tiles = tiles_of(height, width)
+    hidden = tiles.reshape(-1) == np.arange(tiles.max() + 1)[:, None]
     rows = np.concatenate([row[None], np.where(hidden, grey, row)]).astype(np.float32)
     predicted = predict(rows).astype(np.float64)
-    return (predicted[0] - predicted[1:]).reshape(down, across, -1)
+    across = int(tiles[0].max()) + 1
+    return (predicted[0] - predicted[1:]).reshape(len(hidden) // across, across, -1)
+
+
+def tiles_of(height: int, width: int) -> np.ndarray:
+    """The square tile that each pixel of an image belongs to, row by row from 0, shape (height, width)."""
+    side = -(-max(height, width) // TILES)
+    across = -(-width // side)
+    return np.arange(height)[:, None] // side * across + np.arange(width)[None, :] // side

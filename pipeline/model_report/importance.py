@@ -7,7 +7,7 @@ import numpy as np
 
 from contracts.metrics import Metric
 from contracts.schema import CategoricalFeature, DateFeature, NumericFeature, Schema
-from serving.explanation import features_of_columns
+from serving.explanation import features_of_columns, tiles_of
 
 Predict = Callable[[np.ndarray], np.ndarray]
 REPEATS, DRAWS, MOST_ROWS = 5, 300, 2000
@@ -36,7 +36,7 @@ class Dependence:
 def permutation_importance(
     schema: Schema, predict: Predict, metric: Metric, rows: np.ndarray, y: np.ndarray, seed: int
 ) -> list[Importance]:
-    """Of every feature, the most important first (Breiman, 2001; Fisher, Rudin and Dominici, 2019).
+    """Of every feature, or of every tile of an image, in order (Breiman, 2001; Fisher, Rudin and Dominici, 2019).
 
     The interval is that of a bootstrap over rows, each with its mean over the shuffles.
 
@@ -50,8 +50,9 @@ def permutation_importance(
     sign = 1.0 if metric.higher_is_better else -1.0
     draws = [generator.integers(0, len(rows), len(rows)) for _ in range(DRAWS)]
     before = metric.row_values(y, predict(rows)).astype(float)
-    feature_of, found = features_of_columns(schema), []
-    for number, feature in enumerate(schema.features):
+    names, feature_of = _named_columns(schema)
+    found = []
+    for number, name in enumerate(names):
         columns = np.flatnonzero(feature_of == number)
         after = np.zeros(len(rows))
         for _ in range(REPEATS):
@@ -63,8 +64,18 @@ def permutation_importance(
             return sign * (float(metric.of_mean(before[draw].mean())) - float(metric.of_mean(after[draw].mean())))
 
         low, high = np.quantile([loss(draw) for draw in draws], (0.025, 0.975))
-        found.append(Importance(feature.name, loss(slice(None)), float(low), float(high)))
-    return sorted(found, key=lambda entry: -entry.value)
+        found.append(Importance(name, loss(slice(None)), float(low), float(high)))
+    return found
+
+
+def _named_columns(schema: Schema) -> tuple[list[str], np.ndarray]:
+    """What is shuffled together: the names of features or tiles, and which of them each encoded column belongs to."""
+    if schema.image is None:
+        return [feature.name for feature in schema.features], features_of_columns(schema)
+    tiles = tiles_of(schema.image.height, schema.image.width)
+    across = int(tiles[0].max()) + 1
+    names = [f"tile {n % across + 1} from the left, {n // across + 1} from the top" for n in range(tiles.max() + 1)]
+    return names, tiles.reshape(-1)
 
 
 def partial_dependence(schema: Schema, predict: Predict, rows: np.ndarray, name: str) -> Dependence | None:

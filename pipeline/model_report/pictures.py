@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup, escape
 
+from contracts.schema import ImageFeature
 from pipeline.data_report.charts import LINES, short
+from serving.explanation import tiles_of
 
 WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 380, 230, 62, 34, 10, 10
 MOST_POINTS = 1500  # of a scatter
@@ -153,6 +155,20 @@ def bars(names: Sequence[str], values: np.ndarray, low: np.ndarray, high: np.nda
             f'<text class="scale" x="{2 * WIDTH - BAR_VALUE + 6}" y="{y + 13}">{short(float(values[row]))}</text>'
         )
     return svg(parts, 2 * WIDTH, len(names) * BAR_HEIGHT)
+
+
+def tiles(image: ImageFeature, values: Sequence[float]) -> Markup:
+    """The tiles of an image, stronger the further their value is from 0."""
+    places = tiles_of(image.height, image.width)
+    most, pixel = max(*map(abs, values), 1e-12), HEIGHT / image.height
+    parts = []
+    for number, value in enumerate(values):
+        down, across = np.nonzero(places == number)
+        (y, bottom), (x, right) = ((pixel * ends[0], pixel * (ends[-1] + 1)) for ends in (down, across))
+        place = f'x="{x:.1f}" y="{y:.1f}" width="{right - x - 1:.1f}" height="{bottom - y - 1:.1f}"'
+        kind = f'class="{"rises" if value > 0 else "falls"}" fill-opacity="{0.03 + 0.97 * abs(value) / most:.2f}"'
+        parts.append(f"<rect {kind} {place}><title>{short(value)}</title></rect>")
+    return svg(parts, pixel * image.width, HEIGHT)
 
 
 def curves(x: Sequence[float] | Sequence[str], y: np.ndarray, label: str, every_y: np.ndarray) -> Markup:

@@ -118,9 +118,8 @@ def _facts(
         facts["errors"] = _errors(schema, y, predictions, manifest.threshold, seed)
     with optional("the slices of the report"):
         facts["slices"] = _slices(schema, facts["slice_metric"], measured)
-    if schema.image is None:
-        with optional("the importance of features in the report"):
-            facts |= _importance(paths, schema, measured, facts["slice_metric"], seed)
+    with optional("the importance of features in the report"):
+        facts |= _importance(paths, schema, measured, facts["slice_metric"], seed)
     if schema.classes:
         with optional("the calibration of the report"):
             promised, happened, rows = reliability(y, predictions)
@@ -187,10 +186,13 @@ def _slices(schema: Schema, metric: Metric, measured: Measured) -> list[Slice]:
 
 
 def _importance(paths: Paths, schema: Schema, measured: Measured, metric: Metric, seed: int) -> dict[str, Any]:
-    """Which features the model uses, and the curves of the most important ones, on validation rows."""
+    """Which features or tiles the model uses, and the curves of the most important features, on validation rows."""
     rows, y = read_part(paths.prepared / "validation.parquet", schema)
     found = permutation_importance(schema, measured.predict, metric, rows, y, seed)
-    shown = found[:MOST_FEATURES]
+    shown = sorted(found, key=lambda entry: -entry.value)[:MOST_FEATURES]
+    if schema.image is not None:
+        picture = pictures.tiles(schema.image, [entry.value for entry in found])
+        return {"importance": shown, "importance_picture": picture}
     names, *values = zip(*((entry.name, entry.value, entry.low, entry.high) for entry in shown), strict=True)
     outputs = [1] if schema.task == "binary" else list(range(min(len(schema.outputs), LINES)))
     tried = [partial_dependence(schema, measured.predict, rows, entry.name) for entry in shown[:MOST_CURVES]]

@@ -41,6 +41,10 @@ def table_of(schema: Schema) -> pa.Table:
             columns[feature.name] = random.choice(feature.categories, SIZE).tolist()
         else:
             columns[feature.name] = random.normal(5, 3, SIZE).tolist()
+    if schema.image is not None:
+        columns["image"] = pa.array(
+            random.integers(0, 17, (SIZE, 64)).astype(np.uint8).tolist(), pa.list_(pa.uint8(), 64)
+        )
     return pa.table({**columns, "__target__": target})
 
 
@@ -200,7 +204,7 @@ def test_chance_marks_no_group(write) -> None:
     assert not any(group.is_worse for group in found)
 
 
-def test_the_features_that_a_model_uses_come_first_with_their_curves(tmp_path: Path) -> None:
+def test_the_features_that_a_model_uses_stand_out_with_their_curves(tmp_path: Path) -> None:
     """A linear model: the importance follows the weights, and a curve is a line with the weight as slope."""
     weights = np.array([0.1, 2.0, 0.5])
     rows = np.random.default_rng(0).normal(5, 3, (400, 3)).astype(np.float32)
@@ -209,11 +213,12 @@ def test_the_features_that_a_model_uses_come_first_with_their_curves(tmp_path: P
         return encoded @ weights
 
     found = permutation_importance(PRICES, predict, BY_NAME["rmse"], rows, predict(rows), 0)
-    assert [entry.name for entry in found] == ["b", "c", "a"]
+    assert sorted(found, key=lambda entry: -entry.value) == [found[1], found[2], found[0]]
+    assert [entry.name for entry in found] == ["a", "b", "c"]
     for entry in found:
         assert entry.low < entry.value < entry.high
     # Two independent values differ by √2 standard deviations.
-    assert found[0].value == pytest.approx(2.0 * 3 * np.sqrt(2), rel=0.1)
+    assert found[1].value == pytest.approx(2.0 * 3 * np.sqrt(2), rel=0.1)
     curve = partial_dependence(PRICES, predict, rows, "b")
     assert curve is not None
     np.testing.assert_allclose(np.diff(curve.y[:, 0]) / np.diff(curve.x), 2.0, rtol=1e-3)
@@ -225,3 +230,23 @@ def test_a_feature_that_a_model_ignores_has_no_importance() -> None:
     found = permutation_importance(PRICES, lambda encoded: encoded[:, 0], BY_NAME["rmse"], rows, y, 0)
     assert found[0].name == "a"
     assert [(entry.value, entry.high) for entry in found[1:]] == [(0, 0), (0, 0)]
+
+
+def test_the_tiles_that_a_model_looks_at_stand_out_in_the_picture(write) -> None:
+    """The brightness of the pixels above on the left decides: only their tile has importance."""
+    pixels = np.random.default_rng(0).uniform(0, 255, (300, 64)).astype(np.float32)
+    looked_at = pixels.reshape(-1, 8, 8)[:, :2, :2].mean(axis=(1, 2))
+    y = (looked_at > np.median(looked_at)).astype(int)
+
+    def predict(rows: np.ndarray) -> np.ndarray:
+        sure = 1 / (1 + np.exp((np.median(looked_at) - rows.reshape(-1, 8, 8)[:, :2, :2].mean(axis=(1, 2))) / 10))
+        return np.stack([1 - sure, sure, np.zeros(len(rows))], axis=1)
+
+    found = permutation_importance(TILES, predict, BY_NAME["accuracy"], pixels, y, 0)
+    assert len(found) == 16
+    assert found[0].name == "tile 1 from the left, 1 from the top"
+    assert found[0].low > 0.1
+    assert {entry.value for entry in found[1:]} == {0}
+    page, card = write(TILES)
+    assert re.search("tile [1-4] from the left, [1-4] from the top by ", page)
+    assert "| tile | " in card
