@@ -16,6 +16,7 @@ TEXT_FORM = b"text_form"
 IMAGE = "image"
 TARGET = "__target__"
 IS_TEST = "__is_test__"  # marks the rows that a source declares as test
+FEWEST = 3  # rows of a class: one for each of train, validation and test
 
 
 def images_to_column(images: np.ndarray) -> pa.Array:

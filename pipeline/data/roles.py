@@ -9,7 +9,7 @@ from contracts.schema import DroppedColumn
 from contracts.settings.source import Source
 from pipeline.tables import TARGET
 
-ID_NAME = re.compile(r"(^|[^a-z])(id|uuid|guid|key|index|row)$|[a-z]I[dD]$|^PID$|^order$", re.IGNORECASE)
+ID_NAME = re.compile(r"(^|[^a-z])(id|uuid|guid|key|index|row|unnamed)$|[a-z]I[dD]$|^PID$|^order$", re.IGNORECASE)
 GROUP_NAME = re.compile(
     r"customer|client|patient|subject|person|user|account|household|session|device|participant", re.IGNORECASE
 )

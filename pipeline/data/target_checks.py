@@ -5,9 +5,8 @@ import pyarrow as pa
 from contracts.errors import UserError
 from contracts.settings.source import Source, Task
 from pipeline.data.roles import FEW, GROUPS, role_of
-from pipeline.tables import TARGET
+from pipeline.tables import FEWEST, TARGET
 
-FEWEST = 3  # rows of a class: one for each of train, validation and test
 SHOWN = 5  # classes named in a message
 
 

@@ -11,6 +11,7 @@ from itertools import islice
 import pyarrow as pa
 
 from contracts.errors import UserError
+from contracts.schema import UNNAMED
 
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 200  # rows that decide on the delimiter
@@ -112,6 +113,7 @@ def _records(name: str, text: str, delimiter: str) -> tuple[list[str], list[list
     begins = 1
     try:
         header = [field.strip() for field in next(reader)]
+        header[:1] = [field or UNNAMED for field in header[:1]]
         begins = reader.line_num + 1
         for row in reader:
             begins, line = reader.line_num + 1, begins

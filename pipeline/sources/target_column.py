@@ -6,10 +6,10 @@ import pyarrow.compute as pc
 from contracts.errors import UserError, nearest
 from contracts.settings.source import Source
 from pipeline.sources.values import Conversion, is_number
-from pipeline.tables import TARGET, note_integer_classes
+from pipeline.tables import FEWEST, TARGET, note_integer_classes
 
 MOST_NAMED = 30  # columns in a message
-MOST_CLASSES = 20  # a target of whole numbers has classes where it has at most so many different ones
+MOST_CLASSES = 20  # a target of whole numbers has classes where it has at most so many different ones, each often
 TRUTHS = ({"0", "1"}, {"false", "true"}, {"no", "yes"}, {"f", "t"}, {"n", "y"})  # false first, in the alphabet too
 
 
@@ -50,6 +50,8 @@ def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
     field, column = _target(table, source)
     left_out = n_rows - table.num_rows
     notes = [f"{left_out:,} of {n_rows:,} rows have no {' or '.join(names)} and are left out"] if left_out else []
+    if pa.types.is_integer(column.type) and source.task is None and _distinct(column) <= MOST_CLASSES:
+        notes.append(f"{names[0]}: a number, because some of its whole numbers have fewer than {FEWEST} rows")
     return table.drop_columns(list(names)).append_column(field, column), notes
 
 
@@ -77,7 +79,14 @@ def _has_classes(column: pa.ChunkedArray, source: Source) -> bool:
         return source.task in ("binary", "multiclass")
     if not is_number(column.type):
         return True
-    return pa.types.is_integer(column.type) and len(column.drop_null().unique()) <= MOST_CLASSES
+    if not pa.types.is_integer(column.type) or _distinct(column) > MOST_CLASSES:
+        return False
+    counts = column.drop_null().value_counts().field("counts").to_pylist()
+    return len(counts) <= 2 or min(counts) >= FEWEST  # else it counts something
+
+
+def _distinct(column: pa.ChunkedArray | pa.Array) -> int:
+    return len(column.drop_null().unique())
 
 
 def _labels(column: pa.ChunkedArray, separator: str) -> pa.Array:

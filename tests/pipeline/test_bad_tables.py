@@ -66,8 +66,8 @@ ADVICE = "the data has values that cannot be learned from: correct them, or list
          f"{ADVICE}a: expected S, M, L, received 'XL' in row 2"),
         (csv([1, 2], ["", "NA"]), {}, "target 'y': expected values, received none in all rows"),
         (csv([1, 2], [0, 0]), {}, "target 'y': expected two values or more, received only '0'"),
-        (csv(range(9), [0, 0, 0, 1, 1, 1, 2, 3, 3]), {}, "target 'y': expected 3 rows or more of every class, received "
-         "1 of '2', 2 of '3': add rows, or leave these out"),
+        (csv(range(9), "aaabbbcdd"), {}, "target 'y': expected 3 rows or more of every class, received "
+         "1 of 'c', 2 of 'd': add rows, or leave these out"),
         (csv([1, 2] * 15, range(30)), {}, "target 'y': expected a column to predict, received an identifier: "
          "every row has another whole number"),
         (csv([1, 2] * 15, [f"name {i}" for i in range(30)]), {},

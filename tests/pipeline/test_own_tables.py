@@ -27,6 +27,7 @@ from pipeline.sources.files import flat
 from pipeline.sources.own_table import read_source
 from pipeline.tables import TARGET, infer_task
 from serving.errors import Problem
+from serving.validation.csv_rows import csv_rows
 from serving.validation.validator import InputValidator
 from tests.pipeline.titanic import titanic_like
 
@@ -198,6 +199,19 @@ def test_columns_without_use_are_tolerated_in_requests_and_unknown_ones_are_not(
     np.testing.assert_array_equal(plain, with_id)
     with pytest.raises(Problem):
         validator.validate_instances([{**schema.sample, "Passenger": 5}], "$")
+
+
+@pytest.mark.parametrize("index", [range(30), [(i * 7) % 30 for i in range(30)], [f"car {i}" for i in range(30)]])
+def test_an_index_without_a_name_is_left_out_and_the_same_file_can_be_asked_about(read, index) -> None:
+    """What pandas writes by default, and R."""
+    frame = pd.DataFrame({"a": [i % 5 for i in range(30)], "y": ["no", "yes"] * 15}, index=list(index))
+    content = frame.to_csv()
+    assert content.startswith(",a,y")
+    schema = schema_of(read(content)[0])
+    assert [feature.name for feature in schema.features] == ["a"]
+    assert [(column.name, column.role) for column in schema.dropped] == [("unnamed", "identifier")]
+    encoded = csv_rows(InputValidator(schema, 100), content.encode()).encoded
+    assert encoded[:, 0].tolist() == frame["a"].tolist()
 
 
 @pytest.mark.parametrize(

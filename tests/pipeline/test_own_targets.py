@@ -89,6 +89,26 @@ def test_several_columns_of_true_and_false_are_labels(learned) -> None:
     assert (numbers.task, numbers.outputs) == ("regression", ("late", "b"))
 
 
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        ([*[0, 1, 2] * 10, 3, 3], "regression"),
+        ([*[0, 1, 2] * 10, 3, 3, 3], "multiclass"),
+        ([*[0] * 30, 1], "binary"),
+        (range(8), "regression"),
+    ],
+)
+def test_whole_numbers_of_which_some_are_rare_are_a_count(learned, values, task: str) -> None:
+    schema, _, notes = learned(columns_of_target={"y": list(values)})
+    assert schema.task == task
+    said = "y: a number, because some of its whole numbers have fewer than 3 rows"
+    assert (said in notes) == (task == "regression")
+    if task == "regression":
+        schema, _, notes = learned(columns_of_target={"y": list(values)}, task="multiclass")
+        assert schema.task == "multiclass"
+        assert said not in notes
+
+
 def test_a_text_with_a_separator_holds_labels(learned) -> None:
     texts = ["red| big ", "big", "", "small||red"] * 10
     schema, rows, notes = learned(separator="|", columns_of_target={"y": texts})
