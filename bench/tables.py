@@ -23,24 +23,17 @@ import requests
 from bench.machine import machine
 from bench.results import read, write
 from contracts.errors import UserError
-from contracts.metrics import BY_NAME
-from contracts.schema import CategoricalFeature, DateFeature, NumericTarget, Schema, load_schema
-from pipeline.data.splits import read_part
+from contracts.schema import DateFeature, Schema, load_schema
 from pipeline.paths import Paths
 from pipeline.tables import TARGET
 from pipeline.tracking import provenance
 
 RESULTS = Path("bench/results/tables.json")
 PROJECTS = Path("var/bench-tables").absolute()
-SEEDS = range(1, 6)
 ROWS = 200  # in a request
-MOST_CATEGORIES = 255  # that boosting takes
 
 
 def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["score"]:
-        print(json.dumps(score(arguments[1])))
-        return 0
     try:
         folder = folder_of_tables(arguments)
         targets = targets_of(folder)
@@ -103,7 +96,7 @@ def measure(name: str, file: Path, target: str) -> dict[str, Any]:
         "left_out": {column.name: f"{column.role}: {column.reason}" for column in schema.dropped},
         "http_difference": served_difference(project, schema),
     }
-    done = run(project, "bench.tables", "score", name)
+    done = run(project, "bench.tables_score", name)
     found |= json.loads(done.stdout.splitlines()[-1]) if not done.returncode else {"failed": done.stderr[-2000:]}
     print(f"{name}: {json.dumps(found)}", flush=True)
     return found
@@ -176,87 +169,6 @@ def ask(address: str, rows: list[dict[str, Any]]) -> list[list[float]]:
     if not answer.ok:
         raise RuntimeError(answer.text)
     return [list(p.get("probabilities", {"": p.get("value")}).values()) for p in answer.json()["predictions"]]
-
-
-def score(name: str) -> dict[str, Any]:
-    """Test metrics of the champion, of its hyperparameters for each seed, and of boosting, in a project's folder."""
-    from contracts.bundle import open_bundle
-    from contracts.settings.load import load_params
-    from contracts.spec import Spec
-    from models.training.data import Split
-    from models.training.fit import fit
-    from models.training.runtime import use_threads
-    from pipeline.search.plan import make_plan
-    from serving.predictor import Predictor
-
-    use_threads(0)
-    paths = Paths(name)
-    settings = make_plan(load_params(Path("params.yaml"), name), paths)
-    manifest, schema = open_bundle(paths.bundle)
-    of = {part: read_part(paths.prepared / f"{part}.parquet", schema) for part in ("train", "validation", "test")}
-    rows, y = of["test"]
-    lowest = float(of["train"][1].min())
-    champion = errors(schema, y, Predictor(paths.bundle).predict(rows), lowest)
-
-    def trained(seed: int) -> dict[str, float]:
-        network = fit(
-            Spec(**manifest.hyperparameters), schema, Split(*of["train"]), Split(*of["validation"]),
-            monitor=manifest.metric, higher_is_better=False, epochs=settings.epochs,
-            patience=settings.train.patience, seed=seed,
-        ).network  # fmt: skip
-        raw = np.concatenate([np.asarray(network(part)) for part in np.array_split(rows, 8)])
-        if schema.task == "binary":
-            raw = np.concatenate([1 - raw, raw], axis=1)
-        return errors(schema, y, raw[:, 0] if schema.task == "regression" else raw, lowest)
-
-    of_seeds = [trained(seed) for seed in SEEDS]
-    seeds = {metric: [round(of_seed[metric], 6) for of_seed in of_seeds] for metric in champion}
-    return {"rows": sum(len(part[1]) for part in of.values()), "champion": champion, "seeds": seeds,
-            "boosting": boosting(schema, of, lowest)}  # fmt: skip
-
-
-def errors(schema: Schema, y: np.ndarray, predictions: np.ndarray, lowest: float) -> dict[str, float]:
-    """1 − ROC AUC of classes; RMSE of a number, and of its logarithm, for which a prediction is at least `lowest`."""
-    if not isinstance(schema.target, NumericTarget):
-        return {"1 - auc": 1 - BY_NAME["roc_auc"].compute(y, predictions)}
-    logs = [np.log(np.maximum(values.astype(np.float64), lowest)) for values in (y, predictions)]
-    return {
-        "rmse": float(np.sqrt(np.mean(np.square(predictions - y, dtype=np.float64)))),
-        "rmse of log": float(np.sqrt(np.mean(np.square(logs[0] - logs[1])))),
-    }
-
-
-def boosting(schema: Schema, of: dict[str, tuple[np.ndarray, np.ndarray]], lowest: float) -> dict[str, dict]:
-    """scikit-learn's HistGradientBoosting with its own categories and missing values, trained on the train rows until
-    the validation rows get no better; for a number also of its logarithm.
-    """
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
-    categorical = [isinstance(column, CategoricalFeature) for column in schema.inputs]
-    columns = {part: rows.copy() for part, (rows, _) in of.items()}
-    for position in np.flatnonzero(categorical):
-        codes, counts = np.unique(columns["train"][:, position], return_counts=True)
-        frequent = codes[np.argsort(-counts)][: MOST_CATEGORIES - 1]
-        place = {code: float(number) for number, code in enumerate(frequent)}
-        for part in columns.values():
-            part[:, position] = [place.get(code, np.nan) for code in part[:, position]]
-    settings = {"categorical_features": categorical, "max_iter": 500, "learning_rate": 0.05, "early_stopping": True,
-                "n_iter_no_change": 20, "random_state": 0}  # fmt: skip
-    targets = {part: target for part, (_, target) in of.items()}
-
-    def fitted(model: Any, change: Any) -> Any:
-        return model.fit(
-            columns["train"], change(targets["train"]),
-            X_val=columns["validation"], y_val=change(targets["validation"]),
-        )  # fmt: skip
-
-    if not isinstance(schema.target, NumericTarget):
-        model = fitted(HistGradientBoostingClassifier(**settings), lambda y: y)
-        return {"plain": errors(schema, targets["test"], model.predict_proba(columns["test"]), lowest)}
-    plain = fitted(HistGradientBoostingRegressor(**settings), lambda y: y).predict(columns["test"])
-    of_log = fitted(HistGradientBoostingRegressor(**settings), lambda y: np.log(np.maximum(y, lowest)))
-    found = {"plain": plain, "of the logarithm": np.exp(of_log.predict(columns["test"]))}
-    return {what: errors(schema, targets["test"], predictions, lowest) for what, predictions in found.items()}
 
 
 def summary(tables: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """Params with a space of the test's own."""
 
+from pathlib import Path
+
 import pytest
 
 from contracts.errors import UserError
@@ -18,3 +20,14 @@ def load(tmp_path):
 
     changed.error = UserError
     return changed
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Path:
+    """A copy of the settings, which a test may spoil."""
+    return copy_settings(tmp_path)
+
+
+@pytest.fixture
+def iris(params: Path) -> Path:
+    return params.parent / "catalog/iris.yaml"

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from contracts.settings.source import Source
+from pipeline.sources.own_table import read_source
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -30,3 +33,15 @@ def database(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         connection.executemany("insert into visits values (?, ?, ?, ?)", rows)
     monkeypatch.setenv("VISITS", f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture
+def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The table of a file with this content, and what was found in it."""
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+    def reads(content: bytes | str, name: str = "rows.csv", target: str = "y", **settings):
+        (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        return read_source(Source(source=name, target=target, **settings))[:2]
+
+    return reads
