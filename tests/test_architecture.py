@@ -49,15 +49,15 @@ SHARED = (
 )  # fmt: skip
 HEAVY = {
     "tensorflow", "keras", "mlflow", "optuna", "sklearn", "pandas", "pyarrow", "bentoml", "onnxruntime", "matplotlib",
-    "dvc", "tf2onnx", "onnx", "starlette", "distributed",
+    "dvc", "tf2onnx", "onnx", "starlette", "distributed", "aiohttp",
 }  # fmt: skip
 MAY_LOAD = {
     "fetch": {"pandas", "pyarrow", "sklearn"},
     "preprocess": {"pandas", "pyarrow", "sklearn"},
     # TensorFlow is imported by the processes that train, not by this one.
     "train": {"pandas", "pyarrow", "sklearn", "optuna", "mlflow", "matplotlib", "onnxruntime", "starlette"},
-    "select": {"pandas", "pyarrow", "sklearn", "mlflow", "onnxruntime", "starlette"},
-    "evaluate": {"pandas", "pyarrow", "sklearn", "mlflow", "onnxruntime", "matplotlib", "starlette"},
+    "select": {"pandas", "pyarrow", "mlflow", "onnxruntime", "starlette"},
+    "evaluate": {"pandas", "pyarrow", "mlflow", "onnxruntime", "matplotlib", "starlette"},
     "package": {"bentoml", "onnxruntime", "starlette"},
 }
 

@@ -82,11 +82,11 @@ def _references(contest: Contest) -> dict[str, float]:
 
 def boosting_ahead_of(contest: Contest, winner: Scored) -> str:
     """Whether boosted trees are better on a person's own table, in words; empty where they are not."""
-    from pipeline.evaluation.references import boosting_ahead
-
     params, schema = contest.params, contest.schema
     if not params.source.is_file or schema.image is not None:
         return ""
+    from pipeline.evaluation.references import boosting_ahead  # scikit-learn's import takes seconds
+
     rows, confidence = (contest.validation.rows, contest.validation.y), params.select.confidence
     return boosting_ahead(
         schema, _train_rows(contest), rows, contest.metric, winner.judged, confidence, params.preprocess.seed

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import fsspec
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -104,6 +103,8 @@ def _options(source: str, timeout: float) -> dict[str, Any]:
     """The arguments of fsspec's file system: for the web those of `aiohttp.ClientSession`."""
     if not source.startswith(("http://", "https://")):
         return {}
+    import aiohttp  # takes a second, which data on this machine need not wait for
+
     limits = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
     # The environment names proxies. A server may call a .gz file a compressed answer: it stays compressed.
     return {"client_kwargs": {"headers": HEADERS, "timeout": limits, "trust_env": True, "auto_decompress": False}}
@@ -122,19 +123,26 @@ def _source_errors(source: str, timeout: float) -> Iterator[None]:
         raise _SourceFailed(f"permission denied ({error})", is_temporary=False) from None
     except (ImportError, ValueError) as error:  # a missing package, an unknown protocol
         raise _SourceFailed(f"{error} (packages: `.venv/bin/uv pip install …`)", is_temporary=False) from None
-    except aiohttp.ClientResponseError as error:
-        again = error.status == 429 or error.status >= 500
-        raise _SourceFailed(f"answered {error.status} {error.message}", again) from None
     except TimeoutError:
         raise _SourceFailed(f"no byte for {timeout:g} s", is_temporary=True) from None
-    except aiohttp.ClientPayloadError:
-        raise _SourceFailed("the connection ended before the file did", is_temporary=True) from None
     except Exception as error:  # each store has its own
+        if source.startswith(("http://", "https://")):
+            _raise_web_error(error)
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
             raise
         if "://" not in source and isinstance(error, OSError):
             raise _SourceFailed(f"cannot be read ({error.strerror or error})", is_temporary=False) from None
         raise _SourceFailed(f"no connection ({type(error).__name__}: {error})", is_temporary=True) from None
+
+
+def _raise_web_error(error: Exception) -> None:
+    import aiohttp
+
+    if isinstance(error, aiohttp.ClientResponseError):
+        again = error.status == 429 or error.status >= 500
+        raise _SourceFailed(f"answered {error.status} {error.message}", again) from None
+    if isinstance(error, aiohttp.ClientPayloadError):
+        raise _SourceFailed("the connection ended before the file did", is_temporary=True) from None
 
 
 class _ProgressBar(fsspec.Callback):

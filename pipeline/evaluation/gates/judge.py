@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from contracts.metrics import BY_NAME, Metric, bootstrap_intervals
 from contracts.settings.gates import Gates, WorstSlices
@@ -128,7 +128,7 @@ def _worst(
     failed = []
     for name, rows in groups:
         n, mean, spread = int(rows.sum()), values[rows].mean(), values[rows].std(ddof=1)
-        reach = student.ppf(1 - (1 - confidence) / len(groups), n - 1) * spread / np.sqrt(n)
+        reach = stdtrit(n - 1, 1 - (1 - confidence) / len(groups)) * spread / np.sqrt(n)
         better_end = metric.of_mean(max(0.0, mean + towards_better * reach))
         if metric.better(rule.limit, better_end):
             failed.append((towards_better * mean, f"{name}: {rule.metric} {metric.of_mean(mean):.4g} on {n} rows"))
