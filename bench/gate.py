@@ -119,10 +119,12 @@ def over_rows(measure: Callable[[int], dict]) -> dict[str, dict]:
 def main() -> None:
     report: dict = {"machine": machine(), "draws": DRAWS, "trials": TRIALS, "confidence": CONFIDENCE}
     report["equal"] = over_rows(equal_models)
+    results.write(RESULTS, report)
     show("Promoted of 500 searches whose models are as good as the champion", ("rows", "gate", "any gain"),
          [(rows, f["gate"], f["any_gain"]) for rows, f in report["equal"].items()])  # fmt: skip
     for theory in (0.5, 0.9, 0.99):
         report[f"better at {theory}"] = over_rows(lambda n_rows, theory=theory: better_model(n_rows, theory))
+        results.write(RESULTS, report)
         show(f"A better model found, where its own paired {INTERVAL:.0%} interval finds {theory:.0%}",
              ("rows", "factor", "gate"),
              [(rows, f["error_factor"], f["gate"]) for rows, f in report[f"better at {theory}"].items()])  # fmt: skip
