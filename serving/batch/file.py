@@ -130,7 +130,7 @@ def _parquet_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRo
         raise ValueError(f"{path}: expected columns {', '.join(validator.names)}; {', '.join(missing)} missing")
     rows_before = 0
     for batch in file.iter_batches(BATCH_ROWS, columns=list(validator.names)):
-        columns = {feature.name: _values(feature, batch.column(feature.name)) for feature in validator.schema.features}
+        columns = {feature.name: _values(feature, batch.column(feature.name)) for feature in validator.features}
         yield validator.validate_columns(columns, partial(_row_path, rows_before), [])
         rows_before += batch.num_rows
 
