@@ -85,8 +85,8 @@ repro: $(READY)  ## data → trained → selected → packaged [DATASETS="mnist 
 	$(RUN) repro $(foreach name,$(value DATASETS),$(call quoted,,$(name)))
 
 .PHONY: add-data
-add-data: $(READY)  ## make data of yours a dataset: NAME=churn SOURCE=../churn.csv [TARGET=Churn] [DATABASE=variable, for a query]
-	@python -m pipeline.commands add-data $(call needed,NAME,churn) $(call needed,SOURCE,../churn.csv) $(call option,,TARGET) $(call option,--database,DATABASE)
+add-data: $(READY)  ## make data of yours a dataset: NAME=churn SOURCE=../churn.csv [TARGET=Churn] [SEPARATOR=";"] [DATABASE=variable, for a query]
+	@python -m pipeline.commands add-data $(call needed,NAME,churn) $(call needed,SOURCE,../churn.csv) $(call option,,TARGET) $(call option,--database,DATABASE) $(call option,--separator,SEPARATOR)
 
 .PHONY: contract
 contract: $(READY)  ## write what later data of DATASET must be, once: catalog/contracts/<dataset>.yaml

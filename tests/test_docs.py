@@ -64,6 +64,13 @@ def test_every_linked_file_exists(document: Path) -> None:
     assert [link for link in links if "://" not in link and not (document.parent / link).exists()] == []
 
 
+def test_every_picture_is_shown_and_small() -> None:
+    pictures = list((ROOT / "docs/images").iterdir())
+    shown = "\n".join(document.read_text() for document in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+    assert [path.name for path in pictures if f"images/{path.name})" not in shown] == []
+    assert {path.name: path.stat().st_size for path in pictures if path.stat().st_size > 150_000} == {}
+
+
 def test_every_document_that_code_names_exists() -> None:
     files = [*ROOT.glob("*.toml"), ROOT / "Makefile", *ROOT.glob("deploy/*")]
     for package in ("contracts", "models", "serving", "pipeline", "bench"):

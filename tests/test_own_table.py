@@ -8,6 +8,7 @@ import pytest
 import requests
 
 from contracts.bundle import open_bundle
+from contracts.files import md5
 from tests.conftest import COMMANDS
 
 
@@ -27,7 +28,14 @@ def test_a_file_and_a_few_lines_are_enough(project, titanic) -> None:
         "binary", (0, 1), {"Pclass", "Sex", "Age", "SibSp", "Parch", "Fare", "Embarked"}
     )  # fmt: skip
     assert (manifest.metric, manifest.threshold is not None) == ("roc_auc", True)
-    figures = json.loads((project.folder / "metrics/titanic.json").read_text())["test"]
+    metrics = json.loads((project.folder / "metrics/titanic.json").read_text())
+    prepared = project.folder / "data/prepared/titanic"
+    rows = {
+        f"{part}_rows": len(pd.read_parquet(prepared / f"{part}.parquet")) for part in ("train", "validation", "test")
+    }
+    assert metrics["split"] == {"by": "hash", "seed": 42, **rows, "test_md5": md5(prepared / "test.parquet")}
+    assert sum(rows.values()) == 300
+    figures = metrics["test"]
     assert {"accuracy", "roc_auc", "pr_auc", "brier", "f1", "balanced_accuracy"} <= figures.keys()
 
 

@@ -118,6 +118,8 @@ class Source(Section):
     def has_what_its_source_needs(self) -> "Source":
         if repeated := [name for name, order in self.orders.items() if len(set(order)) < len(order)]:
             raise ValueError(f"each value of an ordered category once, received one twice for {repeated[0]}")
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"each column of target once, received {', '.join(self.targets)}")
         if self.weight in self.columns:
             raise ValueError(f"no role under columns for the column of weights, received one for {self.weight}")
         if self.is_file:

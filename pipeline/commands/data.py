@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PARAMS = Path("params.yaml")
-# What a target is often called, to propose one.
-TARGET_NAME = re.compile(
-    r"(^|[ _.])(target|label|class|outcome|response|churn|default|price|survived|y)$", re.IGNORECASE
-)
 FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, validation rows alone choose by chance
 app = typer.Typer()
 
@@ -33,8 +29,11 @@ app = typer.Typer()
 def add_data(
     name: Annotated[str, typer.Argument(help="of the dataset: a-z, 0-9 and _")],
     source: Annotated[str, typer.Argument(help="a file, a folder, an address, or a query")],
-    target: Annotated[str | None, typer.Argument(help="the column to predict; none: the columns are shown")] = None,
+    target: Annotated[
+        str | None, typer.Argument(help="the column to predict, or several as a,b; none: the columns are shown")
+    ] = None,
     database: Annotated[str | None, typer.Option(help="for a query: the variable with the database's address")] = None,
+    separator: Annotated[str | None, typer.Option(help="between the labels of a target that holds several")] = None,
 ) -> None:
     """Write catalog/<name>.yaml for data of yours, after a look at what it holds."""
     path = Path(f"catalog/{name}.yaml")
@@ -44,6 +43,13 @@ def add_data(
         raise UserError(f"{path} exists already: choose another NAME, or edit that file")
     from pipeline.data.roles import split_hints
     from pipeline.data.target_checks import check_target
+    from pipeline.data.target_proposals import (
+        label_shares,
+        labels_hint,
+        likely_target,
+        separator_of,
+        several_targets,
+    )
     from pipeline.data_contract.contract import infer_contract, write_contract
     from pipeline.sources.files import absolute
     from pipeline.sources.image_folders import find_size, is_image_folder
@@ -54,22 +60,37 @@ def add_data(
     if not console.is_terminal:
         console.width = 140
     image = find_size(Path(absolute(source))) if database is None and is_image_folder(Path(absolute(source))) else None
+    unread = Source(source=source, target="?", database=database)
     if target is None and image is None:
-        frame = read_columns(Source(source=source, target="?", database=database)).to_pandas()
+        frame = read_columns(unread).to_pandas()
         console.print(_columns(f"{source}: {len(frame):,} rows", frame))
         more = f" DATABASE={database}" if database else ""
         console.print("Which column is to be predicted? Nothing is written yet. It looks as if it were this one:")
-        wanted_target = shlex.quote(_likely_target(frame))
-        console.print(
-            f"Next: make add-data NAME={name} SOURCE={shlex.quote(source)}{more} TARGET={wanted_target}", style="bold"
-        )
+        likely = likely_target(frame)
+        labels = f" SEPARATOR={shlex.quote(sign)}" if (sign := separator_of(frame[likely])) else ""
+        command = f"make add-data NAME={name} SOURCE={shlex.quote(source)}{more} TARGET={shlex.quote(likely)}{labels}"
+        console.print(f"Next: {command}", style="bold")
         return
-    wanted = Source(source=source, target=None if image else target, image=image, database=database)
+    if separator is not None and (image is not None or not separator):
+        raise UserError(f"SEPARATOR: expected a sign between labels in a column, received {separator!r} for {source}")
+    named: str | tuple[str, ...] | None = None if image else target
+    if isinstance(named, str) and "," in named and named not in (names := read_columns(unread).column_names):
+        named = several_targets(named, names, separator)
+    wanted = Source(source=source, target=named, image=image, database=database, separator=separator)
     table, notes, _ = read_source(wanted)
+    columns = None if image else read_columns(wanted)
     task = infer_task(table)
-    check_target(table, wanted, task)
-    title = f"{name}: {task} of {target or 'pictures'}, {table.num_rows:,} rows"
+    hint = None if columns is None else labels_hint(columns, wanted)
+    try:
+        check_target(table, wanted, task)
+    except UserError as error:
+        raise UserError(f"{error}; {hint}") if hint else error from None
+    title = f"{name}: {task} of {' and '.join(wanted.targets) or 'pictures'}, {table.num_rows:,} rows"
     console.print(_columns(title, table.drop_columns([TARGET]).to_pandas()) if image is None else title)
+    if task == "multilabel":
+        console.print(printable(label_shares(table[TARGET])))
+    if hint:
+        console.print(printable(hint))
     console.print(printable(f"{source}: {'; '.join(notes) or 'a table with types'}"))
     for hint in split_hints(table, wanted):
         console.print(printable(hint))
@@ -80,8 +101,7 @@ def add_data(
         path.unlink()
         raise
     console.print(f"Wrote {path}; its section data.columns overrules the table above, column by column.")
-    if image is None and not (contract := Paths(name).contract).exists():
-        columns = read_columns(wanted)
+    if columns is not None and not (contract := Paths(name).contract).exists():
         try:
             write_contract(contract, name, infer_contract(columns), columns.num_rows)
             console.print(f"Wrote {contract}, what later data must be: edit it, or remove it for none.")
@@ -108,21 +128,16 @@ def _columns(title: str, frame: "pd.DataFrame") -> Table:
     return shown
 
 
-def _likely_target(frame: "pd.DataFrame") -> str:
-    """The last column with the name of a target, else the last that is no identifier."""
-    from pipeline.data.roles import role_of
-
-    usable = [str(name) for name in frame if role_of(frame[name]) is None] or [str(name) for name in frame]
-    return next((name for name in reversed(usable) if TARGET_NAME.search(name)), usable[-1])
-
-
 def _entry(source: Source, n_rows: int) -> str:
     """The file of the catalog: what was given, and for a table how networks for tables are searched."""
     lines = {"source": _quoted(source.source)}
     if source.database is not None:
         lines["database"] = f"{source.database}  # the environment variable with its address"
     if source.targets:
-        lines["target"] = _quoted(source.targets[0])
+        names = [_quoted(name) for name in source.targets]
+        lines["target"] = f"[{', '.join(names)}]" if len(names) > 1 else names[0]
+    if source.separator is not None:
+        lines["separator"] = _quoted(source.separator)
     if source.image is not None:
         lines["image"] = f"{{height: {source.image.height}, width: {source.image.width}, maximum: 255}}"
     search = {} if source.image is not None else {"space": "auto", **({"folds": FOLDS} if n_rows < FEW_ROWS else {})}
@@ -135,8 +150,7 @@ def _entry(source: Source, n_rows: int) -> str:
 
 def _quoted(text: str) -> str:
     """Text as YAML writes it on one line."""
-    if re.fullmatch(r"[\w./][\w./ -]*", text) and not re.fullmatch(
-        r"[\d.]+|true|false|null|yes|no", text, re.IGNORECASE
-    ):
+    reserved = re.fullmatch(r"true|false|null|yes|no|\.inf|\.nan", text, re.IGNORECASE)
+    if re.fullmatch(r"([^\W\d]|[./])([\w./ -]*[\w./-])?", text) and not reserved and re.search(r"[^\d._]", text):
         return text
     return json.dumps(text) if not text.isprintable() else "'" + text.replace("'", "''") + "'"

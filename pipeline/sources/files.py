@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from pipeline.paths import var
 from pipeline.sources.decompression import ENDINGS, decompress, limited_memory
 from pipeline.sources.delimited import Dialect, read_delimited
 
+JSON_NAME, JSON_SCANNED = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:'), 2**26  # the names in so many bytes
+EMPTY_CELLS = 2**26  # cells of a table that may be more than the bytes of its file: some seconds
 MEMORY, MEMORY_RATIO = 8 * 2**30, 20  # bytes for the rows of a file, or for each of its own bytes
 
 
@@ -66,9 +69,19 @@ def _read(path: str, source: Source, is_test: bool) -> Part:
     if kind in (".parquet", ".pq"):
         return Part(path, flat(name, lambda: pq.read_table(io.BytesIO(content)), len(content)), None, digest, is_test)
     if kind in (".jsonl", ".ndjson", ".json"):
+        _check_names(name, content)
         table = flat(name, lambda: pyarrow.json.read_json(io.BytesIO(content)), len(content))
         return Part(path, table, None, digest, is_test)
     return Part(path, *read_delimited(name, content, source.encoding, source.delimiter), digest, is_test)
+
+
+def _check_names(name: str, content: bytes) -> None:
+    """Refuse JSON lines that give nearly every name once: a table of them has a column for each, mostly empty."""
+    names, lines = set(JSON_NAME.findall(content, 0, JSON_SCANNED)), content.count(b"\n")
+    if len(names) * lines > max(EMPTY_CELLS, len(content)):
+        raise UserError(
+            f"{name}: expected lines that have the same names, received {len(names):,} names in {lines:,} lines"
+        )
 
 
 def _bytes(path: str) -> bytes:

@@ -9,6 +9,7 @@ from pipeline.sources.values import Conversion, is_number
 from pipeline.tables import FEWEST, TARGET, note_integer_classes
 
 MOST_NAMED = 30  # columns in a message
+MOST_LABELS = 1000  # of a target that holds several in one text
 MOST_CLASSES = 20  # a target of whole numbers has classes where it has at most so many different ones, each often
 TRUTHS = ({"0", "1"}, {"false", "true"}, {"no", "yes"}, {"f", "t"}, {"n", "y"})  # false first, in the alphabet too
 
@@ -93,6 +94,11 @@ def _labels(column: pa.ChunkedArray, separator: str) -> pa.Array:
     """Whether a row's text holds each label."""
     rows = [{label.strip() for label in text.split(separator)} - {""} for text in column.cast(pa.string()).to_pylist()]
     labels = sorted(set().union(*rows))
+    if not 1 <= len(labels) <= MOST_LABELS:
+        raise UserError(
+            f"data.separator: expected one label or more between {separator!r}, and at most {MOST_LABELS:,} different "
+            f"ones, received {len(labels):,}"
+        )
     return pa.StructArray.from_arrays([pa.array([label in row for row in rows]) for label in labels], labels)
 
 

@@ -17,6 +17,14 @@ from pipeline.environment import prepare_environment
 from pipeline.paths import Paths
 
 STAGES = ("fetch", "preprocess", "train", "select", "evaluate", "package")
+# What the stage before each leaves last, or as a whole.
+NEEDED = {
+    "preprocess": "data/raw/{}/data.parquet",
+    "train": "data/prepared/{}/schema.json",
+    "select": "artifacts/{}/candidates/trials.csv",
+    "evaluate": "artifacts/{}/selection.json",
+    "package": "artifacts/{}/selection.json",
+}
 
 
 def main() -> int:
@@ -28,6 +36,7 @@ def main() -> int:
     prepare_environment()
     try:
         params = load_params(Path("params.yaml"), arguments.dataset)
+        _check_needed(arguments.stage, arguments.dataset)
         importlib.import_module(f"pipeline.stages.{arguments.stage}").run(params, Paths(arguments.dataset))
     except (UserError, BundleDamaged) as error:
         print(f"{arguments.stage} {arguments.dataset}: {error}", file=sys.stderr)
@@ -37,6 +46,12 @@ def main() -> int:
         print(f"{what}: ended by a signal; what is finished is kept: the same command goes on", file=sys.stderr)
         return 130 if isinstance(end, KeyboardInterrupt) else 143
     return 0
+
+
+def _check_needed(stage: str, dataset: str) -> None:
+    """Refuse a stage that is started by hand before the one whose outputs it reads."""
+    if stage in NEEDED and not (path := Path(NEEDED[stage].format(dataset))).exists():
+        raise UserError(f"expected {path}, which an earlier stage writes, received none: make repro DATASETS={dataset}")
 
 
 if __name__ == "__main__":

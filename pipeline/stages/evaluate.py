@@ -56,7 +56,8 @@ def run(params: Params, paths: Paths) -> None:
     # JSON has no NaN, which is the value of a metric that these rows do not define.
     report = {part: {name: v for name, v in values.items() if v == v} for part, values in report.items()}
     paths.metrics.parent.mkdir(parents=True, exist_ok=True)
-    paths.metrics.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    written = {**report, "split": _split(params, paths, test_md5)}
+    paths.metrics.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
 
     paths.model_plots.mkdir(parents=True, exist_ok=True)  # DVC expects it, also where no picture can be drawn
     if not manifest.members:  # a mean of networks is not trained as a whole
@@ -90,6 +91,15 @@ def run(params: Params, paths: Paths) -> None:
     interval = f"{settings.confidence:.0%} interval {low:.4g} to {high:.4g}"
     counted = "" if reads is None else f"; these test rows were read {'once' if reads == 1 else f'{reads} times'}"
     print(f"  {params.dataset}: test {first} {test[first]:.4g} ({interval}){counted}")
+
+
+def _split(params: Params, paths: Paths, test_md5: str) -> dict[str, str | int]:
+    """What divided the rows, and how many each part has: the figures of two files can be compared if it is the same."""
+    rule = params.source.splits_by
+    parts = ("train", "validation", "test")
+    rows = {f"{part}_rows": pq.read_metadata(paths.prepared / f"{part}.parquet").num_rows for part in parts}
+    column = {} if rule.column is None else {"column": rule.column}
+    return {"by": rule.by, **column, "seed": params.preprocess.seed, **rows, "test_md5": test_md5}
 
 
 def _known(params: Params, paths: Paths, manifest: Manifest, test_md5: str) -> Known:

@@ -1,8 +1,11 @@
 """Predictions for the rows of a file of any size, with the service's validation."""
 
 import codecs
+import contextlib
 import csv
+import fcntl
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from functools import partial
@@ -48,7 +51,21 @@ def predict_file(bundle: Path, source: Path, target: Path) -> Counts:
         raise ValueError(f"expected .csv or .parquet, received {source.name} and {target.name}")
     if any(path.exists() and path.samefile(source) for path in (target, unfinished_path(target))):
         raise ValueError(f"OUT: expected another file than IN, received {target}")
-    return predict_rows(predictor, source, target, {})
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with only_run(target, os.open(unfinished_path(target), os.O_RDWR | os.O_CREAT)):
+        return predict_rows(predictor, source, target, {})
+
+
+@contextlib.contextmanager
+def only_run(target: Path, held: int) -> Iterator[None]:
+    """Hold an open file or folder, so that no other run writes to `target`. The lock ends with the process."""
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ValueError(f"{target}: another run writes there: wait until it ends") from None
+    finally:
+        os.close(held)
 
 
 def open_predictor(bundle: Path) -> Predictor:
@@ -130,7 +147,7 @@ def _parquet_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRo
         raise ValueError(f"{path}: expected columns {', '.join(validator.names)}; {', '.join(missing)} missing")
     rows_before = 0
     for batch in file.iter_batches(BATCH_ROWS, columns=list(validator.names)):
-        columns = {feature.name: _values(feature, batch.column(feature.name)) for feature in validator.schema.features}
+        columns = {feature.name: _values(feature, batch.column(feature.name)) for feature in validator.features}
         yield validator.validate_columns(columns, partial(_row_path, rows_before), [])
         rows_before += batch.num_rows
 

@@ -3,11 +3,8 @@
 A run that ends early is begun again: a finished part stays if its rows and the model are the same.
 """
 
-import contextlib
-import fcntl
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +12,7 @@ import pyarrow.parquet as pq
 
 from contracts.bundle import MANIFEST
 from contracts.files import md5, unfinished_path, write_atomically
-from serving.batch.file import is_table, open_predictor, predict_rows
+from serving.batch.file import is_table, only_run, open_predictor, predict_rows
 from serving.errors import Problem
 from serving.predictor import Predictor
 
@@ -35,7 +32,7 @@ def predict_parts(bundle: Path, source: Path, target: Path) -> str:
     target.mkdir(parents=True, exist_ok=True)
     if target.samefile(source):
         raise ValueError(f"OUT: expected another folder than IN, received {target}")
-    with _only_run(target):
+    with only_run(target, os.open(target, os.O_RDONLY)):
         _refuse_others(target, outputs)
         (target / COMMIT).unlink(missing_ok=True)
         done, kept, warnings = [], 0, 0
@@ -71,19 +68,6 @@ def _outputs(source: Path) -> dict[str, Path]:
     if len(outputs) < len(parts):
         raise ValueError(f"{source}: expected a name of its own for each part, received one in text and in Parquet")
     return outputs
-
-
-@contextlib.contextmanager
-def _only_run(target: Path) -> Iterator[None]:
-    """Hold the folder, so that no other run writes there. The lock ends with the process."""
-    folder = os.open(target, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError:
-        raise ValueError(f"{target}: another run writes there: wait until it ends") from None
-    finally:
-        os.close(folder)
 
 
 def _refuse_others(target: Path, outputs: dict[str, Path]) -> None:

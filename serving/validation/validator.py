@@ -53,7 +53,7 @@ class InputValidator:
         self.max_containers = 1000 + max_rows * ((image.height if image else len(self.names)) + 2)
         self._names = frozenset(self.names)
         # The graph fills a gap also where no train row has one.
-        self._features = tuple(
+        self.features = tuple(
             feature.model_copy(update={"missing": True}) if feature.name in schema.missing_elsewhere else feature
             for feature in schema.features
         )
@@ -117,7 +117,7 @@ class InputValidator:
             errors: those already found in the request.
         """
         checked = {
-            feature.name: check_column(feature, columns[feature.name], path_of, errors) for feature in self._features
+            feature.name: check_column(feature, columns[feature.name], path_of, errors) for feature in self.features
         }
         if errors:
             raise invalid_request(*errors)

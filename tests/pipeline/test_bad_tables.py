@@ -142,6 +142,14 @@ def test_a_file_that_changes_while_it_is_read_is_refused(folder: Path, monkeypat
         (["mine", "rows.csv", "z"], "data.target: expected a column of rows.csv, received 'z'; there are a, y"),
         (["mine", "rows.csv", "a"], "target 'a': expected a column to predict, received an identifier: every row has "
          "another whole number"),
+        (["mine", "rows.csv", "a,z"], "data.target: expected a column of rows.csv, received 'z'; there are a, y"),
+        (["mine", "rows.csv", "p,q"], "data.target: expected a column of rows.csv, received 'p,q'; there are a, y"),
+        (["mine", "rows.csv", "a,,y"], "TARGET: expected each column once, as a,b, received 'a,,y'"),
+        (["mine", "rows.csv", "a,a"], "TARGET: expected each column once, as a,b, received 'a,a'"),
+        (["mine", "rows.csv", "a,y", "--separator", "|"],
+         "SEPARATOR: expected one column that holds several labels as TARGET, received 'a,y'"),
+        (["mine", "rows.csv", "y", "--separator", ""],
+         "SEPARATOR: expected a sign between labels in a column, received '' for rows.csv"),
         (["mine", "select 1", "y", "--database", "NOWHERE"], "data.database: expected the address of a database in the "
          "environment variable NOWHERE, received none: export NOWHERE=postgresql+psycopg://user:password@host/name"),
     ],

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from contracts.schema import Schema
-from contracts.settings.source import Source
+from contracts.settings.source import Source, Split
+from pipeline.data.roles import split_hints
 from pipeline.data.schema_inference import infer_schema
 from pipeline.data_report import report
 from pipeline.data_report.findings.finding import Finding
@@ -37,7 +38,7 @@ def made(path: Path, rows: dict[str, np.ndarray], y: str = "price", **settings) 
     first = np.cumsum([0, *ROWS.values()])
     parts = {part: table.slice(start, n) for (part, n), start in zip(ROWS.items(), first, strict=False)}
     source = Source(source="rows.csv", target=y, task=infer_task(table), **settings)
-    schema = infer_schema("mine", source, parts["train"], "md5")
+    schema = infer_schema("mine", source, parts["train"], "md5", split_notes=split_hints(table, source))
     return report.write_report(path / "data.html", schema, parts, 0), schema, (path / "data.html").read_text()
 
 
@@ -159,6 +160,17 @@ def test_the_page_holds_everything_itself_and_shows_text_as_text(tmp_path: Path)
     assert "left out, dropped: the settings say so" in page
     assert len(re.findall(r"<figure>", page)) == 4  # the target and three features
     assert "prefers-color-scheme: dark" in page
+
+
+def test_the_page_says_what_divided_the_rows_and_what_looks_as_if_it_should(tmp_path: Path) -> None:
+    columns = changed("customer", lambda c, r, n: r.integers(0, 100, n))
+    page = made(tmp_path, columns)[2]
+    assert "200 test rows, by hash ·" in page
+    assert "<h2>Split</h2>" in page
+    assert "customer has 100 values of 10.0 rows each: if the model is to predict for others, split by group" in page
+    page = made(tmp_path, columns, split=Split(by="group", column="customer"))[2]
+    assert "200 test rows, by group of customer ·" in page
+    assert "<h2>Split</h2>" not in page
 
 
 def test_the_target_of_the_last_part_is_not_looked_at(tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ def test_repro_of_a_dataset_that_does_not_exist_leaves_everything_as_it_was(host
         ("repro", {}, ["repro"]),
         ("add-data", {"NAME": "a", "SOURCE": "a \"b`c`#$d.csv", "TARGET": "it's"},
          ["add-data", "a", "a \"b`c`#$d.csv", "it's"]),
+        ("add-data", {"NAME": "a", "SOURCE": "b", "TARGET": "c, d", "SEPARATOR": "|"},
+         ["add-data", "a", "b", "c, d", "--separator", "|"]),
         ("tune", {"DATASET": "a;b", "TRIALS": "$(x)"}, ["tune", "a;b", "--trials", "$(x)"]),
         ("serve", {"DATASET": "a b", "PORT": "1;2"}, ["serve", "a b", "--port", "1;2"]),
     ],

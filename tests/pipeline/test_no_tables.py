@@ -3,10 +3,12 @@
 import bz2
 import gzip
 import io
+import json
 import lzma
 import os
 import resource
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -100,6 +102,19 @@ def test_a_small_file_of_a_large_table_is_refused_before_it_fills_the_memory(
     ):
         read(content, name)
     assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_json_lines_that_give_every_name_once_are_refused_at_once(read) -> None:
+    def lines(names: int, rows: int) -> str:
+        return "".join(json.dumps({f"k{i % names}": i, "y": i % 2}) + "\n" for i in range(rows))
+
+    began = time.process_time()
+    with pytest.raises(UserError) as refusal:
+        read(lines(30_000, 30_000), "rows.jsonl")
+    assert time.process_time() - began < 2
+    expected = "expected lines that have the same names, received 30,001 names in 30,000 lines"
+    assert str(refusal.value) == f"rows.jsonl: {expected}"
+    assert read(lines(50, 2_000), "rows.jsonl")[0].num_rows == 2_000
 
 
 def test_a_message_does_not_list_thousands_of_columns(read) -> None:

@@ -147,6 +147,38 @@ def test_without_a_target_the_columns_are_shown_and_one_is_proposed(folder: Path
     assert (folder / "catalog/more.yaml").read_text().endswith("search:\n  space: auto\n")
 
 
+def test_several_columns_and_several_labels_in_one_text_are_targets(folder: Path) -> None:
+    """What is said of them, the lines that are written, and what the next command is."""
+    tags = ["red|big", "big", "red", "small|big", "red|small"] * 12
+    lines = [f"{i % 7},{i / 7:.3f},{i % 9 + 0.5},{tag}" for i, tag in enumerate(tags)]
+    (folder / "rows.csv").write_text("\n".join(["a,weight,the waist,tags", *lines]) + "\n")
+    shown = add("mine", "rows.csv")
+    assert "Next: make add-data NAME=mine SOURCE=rows.csv TARGET=tags SEPARATOR='|'\n" in shown
+    hint = "tags looks as if it held several labels in one text: SEPARATOR='|' predicts each of them\n"
+    assert hint in add("classes", "rows.csv", "tags")
+    shown = add("tags", "rows.csv", "tags", "--separator", "|")
+    assert "tags: multilabel of tags, 60 rows" in shown
+    assert "labels: big 60%, red 60%, small 40%\n" in shown
+    assert "looks as if" not in shown
+    written = (folder / "catalog/tags.yaml").read_text()
+    assert "  target: tags\n  separator: '|'\nsearch:" in written
+    shown = add("numbers", "rows.csv", "weight, the waist")
+    assert "numbers: regression of weight and the waist, 60 rows" in shown
+    assert "  target: [weight, the waist]\nsearch:" in (folder / "catalog/numbers.yaml").read_text()
+    assert shown.endswith("Next: make repro DATASETS=numbers\n")
+    assert prepare("numbers").outputs == ("weight", "the waist")
+    (folder / "rows.csv").write_text("a,'x,y'\n".replace("'", '"') + "".join(f"{i % 7},{i % 2}\n" for i in range(60)))
+    add("comma", "rows.csv", "x,y")
+    assert "  target: 'x,y'\n" in (folder / "catalog/comma.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", ["123", "1e5", "0x1F", "2024-01-01", ".inf", "Yes", "~", "b: c", "x #y", "_1"])
+def test_a_column_of_any_name_is_written_so_that_it_is_read_again(folder: Path, name: str) -> None:
+    (folder / "rows.csv").write_text(f"a,{name}\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(60)))
+    add("mine", "rows.csv", name.strip())
+    assert load_params(Path("params.yaml"), "mine").source.target == name.strip()
+
+
 def ordered(values: list[str | None], columns: dict | None = None, **data) -> tuple[pa.Table, Schema]:
     table = pa.table({"size": values, "x": range(len(values)), TARGET: np.arange(len(values)) * 1.0})
     roles = ({} if data.get("weight") else {"x": "number"}) | (columns or {})

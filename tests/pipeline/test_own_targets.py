@@ -133,9 +133,18 @@ def test_targets_that_do_not_go_together_are_told(learned, settings, message) ->
     assert str(refusal.value) == message
 
 
+@pytest.mark.parametrize(("text", "received"), [("|".join(map(str, range(1200))), "1,200"), ("|", "0")])
+def test_texts_that_hold_no_labels_or_too_many_are_refused(learned, text: str, received: str) -> None:
+    with pytest.raises(UserError) as refusal:
+        learned(separator="|", columns_of_target={"y": [text] * 30})
+    expected = "expected one label or more between '|', and at most 1,000 different ones"
+    assert str(refusal.value) == f"data.separator: {expected}, received {received}"
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"target": ("x", "x")}, "each column of target once, received x, x"),
         ({"target": "y", "task": "multilabel"}, "a list of columns as target, or a separator, for task: multilabel"),
         ({"target": ("x", "y"), "task": "binary"}, "one column without separator for classes"),
         ({"target": ("x", "y"), "separator": "|"}, "a separator for one column only"),

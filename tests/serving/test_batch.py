@@ -16,6 +16,7 @@ from contracts.schema import DroppedColumn, TextForm
 from serving.batch.__main__ import main
 from serving.batch.file import predict_file
 from serving.errors import Problem
+from serving.predictor import Predictor
 
 
 @pytest.fixture
@@ -116,6 +117,26 @@ def test_a_number_that_is_none_is_told_as_it_is_written(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(";".join(COLUMNS) + "\n1;22;7,2,5;Queenstown;A;first\n")
     with pytest.raises(Problem, match=r"line 2, column 'fare paid': expected a number, received a string"):
         predict_file(tmp_path / "own", tmp_path / "rows.csv", tmp_path / "out.parquet")
+
+
+def test_a_second_run_to_the_same_file_is_refused_and_leaves_the_first_alone(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = tmp_path / "rows.csv", tmp_path / "new" / "out.csv"
+    source.write_text("port,age,fare paid,deck\nSouthampton,22,7.25,\n")
+    seen, predict = [], Predictor.predict
+
+    def predict_beside_another_run(*arguments):
+        if not seen:
+            seen.append(refusal(capsys, bundle, source, out))
+        return predict(*arguments)
+
+    monkeypatch.setattr(Predictor, "predict", predict_beside_another_run)
+    assert predict_file(bundle, source, out) == (1, 0)
+    assert seen == [f"predict-file: {out}: another run writes there: wait until it ends\n"]
+    assert [path.name for path in out.parent.iterdir()] == ["out.csv"]
+    assert len(pd.read_csv(out)) == 1
+    assert predict_file(bundle, source, out) == (1, 0)
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "unfinished-out.csv"])

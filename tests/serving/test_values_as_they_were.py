@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from apps import client_of, make_model, make_test_app
-from bundles import PRICES
+from bundles import PRICES, TICKETS
+from request_bodies import ROUTES, post, request_body
 
 from contracts.schema import CategoricalFeature, ClassTarget
 from serving.batch.file import predict_file
@@ -106,6 +108,45 @@ def test_a_category_may_be_a_number_or_a_truth_value_as_in_the_data(row, codes) 
 def test_a_number_that_is_no_category_is_refused(row) -> None:
     with pytest.raises(Problem):
         InputValidator(CODES, 10).validate_instances([row], "$")
+
+
+@pytest.fixture(scope="module")
+def with_gaps(tmp_path_factory):
+    """A bundle and its client: validation or test rows lack a fare and a deck, though no train row does."""
+    deck = TICKETS.features[3].model_copy(update={"missing": False})
+    schema = TICKETS.model_copy(
+        update={"features": (*TICKETS.features[:3], deck), "missing_elsewhere": ("fare paid", "deck")}
+    )
+    folder = tmp_path_factory.mktemp("gaps") / "tickets"
+    with client_of(make_test_app(make_model(schema, folder))) as client:
+        yield folder, client
+
+
+@pytest.mark.parametrize("protocol", ROUTES)
+def test_a_gap_that_only_other_rows_have_is_taken_by_every_protocol(with_gaps, protocol: str) -> None:
+    _, client = with_gaps
+    body = request_body(protocol, [[22.0, None, "Southampton", None]])
+    assert post(client, protocol, body).status_code == 200
+    refused = request_body(protocol, [[22.0, 7.25, None, None]])  # no row lacks a port
+    assert post(client, protocol, refused).status_code == 400
+
+
+def test_a_gap_that_only_other_rows_have_is_taken_from_files_and_described(with_gaps, tmp_path: Path) -> None:
+    folder, client = with_gaps
+    rows = pd.DataFrame({"age": [22.0], "fare paid": [None], "port": ["Southampton"], "deck": [None]})
+    rows = rows.astype({"fare paid": "float64", "deck": "string"})
+    (tmp_path / "rows.csv").write_text("age,fare paid,port,deck\n22,,Southampton,\n")
+    rows.to_parquet(tmp_path / "rows.parquet")
+    for ending in ("csv", "parquet"):
+        predict_file(folder, tmp_path / f"rows.{ending}", tmp_path / f"from_{ending}.csv")
+    assert (tmp_path / "from_csv.csv").read_bytes() == (tmp_path / "from_parquet.csv").read_bytes()
+    answered = client.post(
+        "/predict", content=(tmp_path / "rows.csv").read_bytes(), headers={"content-type": "text/csv"}
+    )
+    assert answered.status_code == 200
+    described = client.get("/openapi.json").json()["components"]["schemas"]["Instance"]["properties"]
+    nullable = {name: "null" in value["type"] for name, value in described.items() if "type" in value}
+    assert nullable == {"age": True, "fare paid": True, "port": False, "deck": True}
 
 
 def test_a_gap_is_filled_where_the_data_has_some_though_no_train_row_does() -> None:

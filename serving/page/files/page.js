@@ -278,7 +278,13 @@ async function start() {
     Object.entries(manifest.validation).map(([name, value]) => `validation ${name} ${short(value)}`).join(", ");
   const image = schema.features[0].kind === "image" ? schema.features[0] : null;
   if (image) imageForm(image);
-  else { rowForm(schema.features); prepareFile(schema.features); }
+  else {
+    // A gap is filled also where no train row has one.
+    const gaps = schema.missing_elsewhere;
+    const features = schema.features.map((feature) => ({ ...feature, missing: feature.missing || gaps.includes(feature.name) }));
+    rowForm(features);
+    prepareFile(features);
+  }
   $("explain-box").hidden = !image && !("background.npy" in manifest.files);
   $("explain").onchange = () => $("form").requestSubmit();
   fill(schema.sample);
