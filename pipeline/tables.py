@@ -50,8 +50,8 @@ def note_text_form(table: pa.Table, form: TextForm) -> pa.Table:
     return table.replace_schema_metadata({**(table.schema.metadata or {}), TEXT_FORM: form.model_dump_json()})
 
 
-def text_form(table: pa.Table) -> TextForm | None:
-    noted = (table.schema.metadata or {}).get(TEXT_FORM)
+def text_form(schema: pa.Schema) -> TextForm | None:
+    noted = (schema.metadata or {}).get(TEXT_FORM)
     return None if noted is None else TextForm.model_validate_json(noted)
 
 
@@ -69,6 +69,6 @@ def has_integer_classes(table: pa.Table) -> bool:
     return INTEGER_CLASSES in (table.schema.field(TARGET).metadata or {})
 
 
-def date_format(table: pa.Table, name: str) -> str:
+def date_format(schema: pa.Schema, name: str) -> str:
     """The format in which a column's source writes dates; ISO 8601 where nothing is noted."""
-    return ((table.schema.field(name).metadata or {}).get(DATE_FORMAT) or b"%Y-%m-%d").decode()
+    return ((schema.field(name).metadata or {}).get(DATE_FORMAT) or b"%Y-%m-%d").decode()
