@@ -1,5 +1,7 @@
 """The tables that stages pass on: the names of their columns, images in a column, and how they are written."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ TEXT_FORM = b"text_form"
 IMAGE = "image"
 TARGET = "__target__"
 IS_TEST = "__is_test__"  # marks the rows that a source declares as test
+BATCH = 131_072  # rows of a row group of a table that is streamed
 
 
 def images_to_column(images: np.ndarray) -> pa.Array:
@@ -33,6 +36,23 @@ def write_rows(path: Path, table: pa.Table) -> None:
     """Write a table as a whole, or not at all."""
     with write_atomically(path) as unfinished:
         pq.write_table(table, unfinished, compression="zstd")
+
+
+@contextmanager
+def row_groups(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield what adds rows to a new file in row groups of `BATCH` rows; the caller gives the file its last name."""
+    pending: list[pa.Table] = []
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+
+        def add(table: pa.Table) -> None:
+            pending.append(table)
+            while (rows := sum(len(part) for part in pending)) >= BATCH or (rows and not len(table)):
+                together = pa.concat_tables(pending)
+                writer.write_table(together.slice(0, BATCH).combine_chunks(), row_group_size=BATCH)
+                pending[:] = [together.slice(BATCH)]
+
+        yield add
+        add(schema.empty_table())  # the rows that are left
 
 
 def infer_task(table: pa.Table) -> Task:

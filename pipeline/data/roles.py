@@ -62,15 +62,18 @@ def split_hints(table: pa.Table, source: Source) -> tuple[str, ...]:
         return ()
     hints = []
     for name in set(table.column_names) - {TARGET}:
-        column, present = table[name], table[name].drop_null()
-        if pa.types.is_temporal(column.type) and len(present.unique()) > FEW:
+        kind = table.schema.field(name).type
+        if not (pa.types.is_temporal(kind) or ID_NAME.search(name) or GROUP_NAME.search(name)):
+            continue
+        present = table[name].drop_null()
+        if pa.types.is_temporal(kind) and len(present.unique()) > FEW:
             hints.append(
                 f"{name} holds dates: if the model is to predict later rows, split by time: "
                 f"data.split: {{by: time, column: {name}}}"
             )
         elif ID_NAME.search(name) or GROUP_NAME.search(name):
             distinct = len(present.unique())
-            if FEW < distinct <= GROUPS * len(present) and not pa.types.is_floating(column.type):
+            if FEW < distinct <= GROUPS * len(present) and not pa.types.is_floating(kind):
                 hints.append(
                     f"{name} has {distinct:,} values of {len(present) / distinct:.1f} rows each: if the model is to "
                     f"predict for others, split by group: data.split: {{by: group, column: {name}}}"

@@ -38,19 +38,27 @@ def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
         UserError: where a target does not exist, or holds what no network predicts.
     """
     names = source.targets
-    for name in names:
-        if name not in table.column_names:
-            hint = nearest(name, table.column_names) or f"; there are {', '.join(table.column_names[:MOST_NAMED])}"
-            hint += ", …" if hint.startswith("; there") and table.num_columns > MOST_NAMED else ""
-            raise UserError(f"data.target: expected a column of {source.source}, received {name!r}{hint}")
+    check_names(table.column_names, source)
     complete = pc.invert(table[names[0]].is_null())
     for name in names[1:]:
         complete = pc.and_(complete, pc.invert(table[name].is_null()))
     n_rows, table = table.num_rows, table.filter(complete)
     field, column = _target(table, source)
-    left_out = n_rows - table.num_rows
-    notes = [f"{left_out:,} of {n_rows:,} rows have no {' or '.join(names)} and are left out"] if left_out else []
+    notes = left_out_note(names, n_rows, n_rows - table.num_rows)
     return table.drop_columns(list(names)).append_column(field, column), notes
+
+
+def check_names(columns: list[str], source: Source) -> None:
+    """Refuse a target that is no column of the data."""
+    for name in source.targets:
+        if name not in columns:
+            hint = nearest(name, columns) or f"; there are {', '.join(columns[:MOST_NAMED])}"
+            hint += ", …" if hint.startswith("; there") and len(columns) > MOST_NAMED else ""
+            raise UserError(f"data.target: expected a column of {source.source}, received {name!r}{hint}")
+
+
+def left_out_note(names: tuple[str, ...], n_rows: int, left_out: int) -> list[str]:
+    return [f"{left_out:,} of {n_rows:,} rows have no {' or '.join(names)} and are left out"] if left_out else []
 
 
 def _target(table: pa.Table, source: Source) -> tuple[pa.Field, pa.ChunkedArray | pa.Array]:

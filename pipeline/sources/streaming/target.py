@@ -1,0 +1,87 @@
+"""The target of files that are streamed: classes as text, or a number."""
+
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contracts.errors import UserError
+from contracts.settings.source import Source
+from pipeline.sources.streaming.columns import Columns
+from pipeline.sources.target_column import MOST_CLASSES, check_names, left_out_note
+from pipeline.sources.values import is_number
+from pipeline.tables import IS_TEST, TARGET, note_integer_classes
+
+
+class Target:
+    """One column that is predicted: it is looked at in the first pass, and made `TARGET` in the second."""
+
+    def __init__(self, names: list[str], source: Source) -> None:
+        """
+        Args:
+            names: the columns of the data.
+
+        Raises:
+            UserError: where the target is none of them, or more than a column with one value.
+        """
+        check_names(names, source)
+        if len(source.targets) > 1 or source.separator is not None:
+            raise UserError(
+                f"data.target: expected one column, and no separator, for data that is streamed, received "
+                f"{' and '.join(source.targets)}: raise fetch.memory, so that it is read as a whole"
+            )
+        (self.name,), self.source = source.targets, source
+        self.values: set[Any] = set()  # the different ones, as long as they are few
+        self.field = pa.field(TARGET, pa.float64())
+
+    def look(self, table: pa.Table) -> None:
+        """Take a batch of the first pass into account."""
+        if len(self.values) <= MOST_CLASSES:
+            self.values |= set(pc.unique(table[self.name].slice(0, 1000)).drop_null().to_pylist())
+        if len(self.values) <= MOST_CLASSES:
+            self.values |= set(pc.unique(table[self.name]).drop_null().to_pylist())
+
+    def decide(self, schema: pa.Schema, columns: Columns) -> Columns:
+        """Whether the target has classes, by all of its values; their texts are kept as they are written."""
+        kinds = columns.kinds
+        kind = columns.convert(schema.empty_table()).schema.field(self.name).type
+        if self._has_classes(kind):
+            self.field = pa.field(TARGET, pa.string())
+            if pa.types.is_integer(kind):
+                self.field = note_integer_classes(self.field)
+            kinds = {name: "text" if name == self.name else known for name, known in kinds.items()}
+            return replace(columns, kinds=kinds, plain=columns.plain - {self.name})
+        if not is_number(kind):
+            raise UserError(
+                f"target {self.name!r}: expected numbers for a regression, received {next(iter(self.values), None)}"
+            )
+        self.field = pa.field(TARGET, kind)
+        return columns
+
+    def _has_classes(self, kind: pa.DataType) -> bool:
+        if self.source.task is not None:
+            return self.source.task in ("binary", "multiclass")
+        if not is_number(kind):
+            return True
+        whole = {int(value) for value in self.values} if pa.types.is_integer(kind) else set()
+        return pa.types.is_integer(kind) and len(whole) <= MOST_CLASSES
+
+    def schema(self, columns: pa.Schema) -> pa.Schema:
+        """Of a table that `apply` makes."""
+        rest = columns.remove(columns.get_field_index(self.name))
+        if self.source.test_source is not None:
+            rest = rest.append(pa.field(IS_TEST, pa.bool_()))
+        return rest.append(self.field)
+
+    def apply(self, table: pa.Table, is_test: bool) -> pa.Table:
+        """The rows that have a target, with it as the last column."""
+        if self.source.test_source is not None:
+            table = table.append_column(IS_TEST, pa.repeat(is_test, len(table)))
+        if table[self.name].null_count:
+            table = table.filter(pc.is_valid(table[self.name]))
+        column = table[self.name].cast(self.field.type)
+        return table.drop_columns([self.name]).append_column(self.field, column)
+
+    def notes(self, read: int, written: int) -> list[str]:
+        return left_out_note((self.name,), read, read - written)
