@@ -1,5 +1,7 @@
 """The tables that stages pass on: the names of their columns, images in a column, and how they are written."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ IMAGE = "image"
 TARGET = "__target__"
 IS_TEST = "__is_test__"  # marks the rows that a source declares as test
 FEWEST = 3  # rows of a class: one for each of train, validation and test
+BATCH = 131_072  # rows of a row group of a table that is streamed
 
 
 def images_to_column(images: np.ndarray) -> pa.Array:
@@ -36,6 +39,23 @@ def write_rows(path: Path, table: pa.Table) -> None:
         pq.write_table(table, unfinished, compression="zstd")
 
 
+@contextmanager
+def row_groups(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
+    """Yield what adds rows to a new file in row groups of `BATCH` rows; the caller gives the file its last name."""
+    pending: list[pa.Table] = []
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+
+        def add(table: pa.Table) -> None:
+            pending.append(table)
+            while (rows := sum(len(part) for part in pending)) >= BATCH or (rows and not len(table)):
+                together = pa.concat_tables(pending)
+                writer.write_table(together.slice(0, BATCH).combine_chunks(), row_group_size=BATCH)
+                pending[:] = [together.slice(BATCH)]
+
+        yield add
+        add(schema.empty_table())  # the rows that are left
+
+
 def infer_task(table: pa.Table) -> Task:
     """What the target of a table asks for: text has classes, a number is a regression; so are several, labels aside."""
     target = table[TARGET]
@@ -51,8 +71,8 @@ def note_text_form(table: pa.Table, form: TextForm) -> pa.Table:
     return table.replace_schema_metadata({**(table.schema.metadata or {}), TEXT_FORM: form.model_dump_json()})
 
 
-def text_form(table: pa.Table) -> TextForm | None:
-    noted = (table.schema.metadata or {}).get(TEXT_FORM)
+def text_form(schema: pa.Schema) -> TextForm | None:
+    noted = (schema.metadata or {}).get(TEXT_FORM)
     return None if noted is None else TextForm.model_validate_json(noted)
 
 
@@ -70,6 +90,6 @@ def has_integer_classes(table: pa.Table) -> bool:
     return INTEGER_CLASSES in (table.schema.field(TARGET).metadata or {})
 
 
-def date_format(table: pa.Table, name: str) -> str:
+def date_format(schema: pa.Schema, name: str) -> str:
     """The format in which a column's source writes dates; ISO 8601 where nothing is noted."""
-    return ((table.schema.field(name).metadata or {}).get(DATE_FORMAT) or b"%Y-%m-%d").decode()
+    return ((schema.field(name).metadata or {}).get(DATE_FORMAT) or b"%Y-%m-%d").decode()

@@ -28,10 +28,11 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("answer_sample",),
     ),
     "pipeline": (
-        ("paths", "tables"),
+        ("paths", "tables", "memory"),
         ("environment", "sources"),
         ("data_contract",),
         ("data",),
+        ("streaming",),
         ("data_report",),
         ("evaluation",),
         ("tracking",),

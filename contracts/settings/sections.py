@@ -40,6 +40,7 @@ class Fetch(Section):
 
     timeout: Seconds
     attempts: Annotated[int, Field(ge=1, le=20)]
+    memory: Literal["auto"] | Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = "auto"
 
 
 class Preprocess(Section):

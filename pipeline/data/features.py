@@ -11,22 +11,26 @@ from contracts.errors import UserError
 from contracts.schema import CategoricalFeature, DateFeature, Feature, ImageFeature, NumericFeature
 from contracts.settings.source import Image, Source, Task
 from pipeline.data import bins as edges
+from pipeline.data.texts import Texts, is_text, texts_of
 from pipeline.tables import IMAGE, column_to_images
 
 
-def infer_feature(column: pd.Series, source: Source, form: str = "") -> Feature:
+def infer_feature(column: pd.Series | Texts, source: Source, form: str = "") -> Feature:
     """The feature that a column of the train rows is.
 
     Args:
         source: with the values of ordered categories, and the number of categories that have a code.
         form: in which the source writes dates.
     """
-    present, name = column.dropna(), str(column.name)
+    name = str(column.name)
+    if isinstance(column, Texts) or (name not in source.orders and is_text(column)):
+        return _infer_category(column if isinstance(column, Texts) else texts_of(column), source)
+    present = column.dropna()
     if present.empty:
         raise UserError(f"column {name!r}: expected values, received none in the train split")
     missing = len(present) < len(column)
     if pd.api.types.is_datetime64_any_dtype(column):
-        parts = date_parts([None if pd.isna(value) else value.to_pydatetime() for value in column])
+        parts = date_parts(column.to_numpy("datetime64[s]"))
         names = [f"{name} {part}" for part in ("days", "month", "weekday")]
         numbers = [infer_feature(pd.Series(part, name=n), source) for n, part in zip(names, parts, strict=True)]
         return DateFeature(name=name, format=form, missing=missing, parts=tuple(numbers))  # type: ignore[arg-type]
@@ -34,12 +38,6 @@ def infer_feature(column: pd.Series, source: Source, form: str = "") -> Feature:
         rank = infer_feature(_ranks(column, order), source.model_copy(update={"columns": {}}))
         assert isinstance(rank, NumericFeature)
         return CategoricalFeature(name=name, categories=order, missing=missing, rank=rank)
-    if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
-        counts = present.astype(str).value_counts()
-        kept = counts.sort_index().nlargest(source.max_categories)  # of equals the first in the alphabet
-        return CategoricalFeature(
-            name=name, categories=tuple(sorted(kept.index)), missing=missing, rare=len(counts) - len(kept)
-        )
     values = present.to_numpy(np.float64)
     return NumericFeature(
         name=name,
@@ -53,12 +51,22 @@ def infer_feature(column: pd.Series, source: Source, form: str = "") -> Feature:
     )
 
 
+def _infer_category(texts: Texts, source: Source) -> CategoricalFeature:
+    if not texts.present:
+        raise UserError(f"column {texts.name!r}: expected values, received none in the train split")
+    kept = texts.counts.sort_index().nlargest(source.max_categories)  # of equals the first in the alphabet
+    return CategoricalFeature(
+        name=texts.name, categories=tuple(sorted(kept.index)), missing=texts.present < texts.rows,
+        rare=texts.distinct - len(kept),
+    )  # fmt: skip
+
+
 def with_bins(feature: Feature, frame: pd.DataFrame, target: np.ndarray, task: Task, bins: int) -> Feature:
     """The feature with the edges of at most `bins` intervals for each of its numbers."""
     if isinstance(feature, DateFeature):
-        dates = [None if pd.isna(value) else value.to_pydatetime() for value in frame[feature.name]]
         names = [part.name for part in feature.parts]
-        parts = pd.DataFrame(dict(zip(names, date_parts(dates), strict=True)))
+        dates = date_parts(frame[feature.name].to_numpy("datetime64[s]"))
+        parts = pd.DataFrame(dict(zip(names, dates, strict=True)))
         binned = tuple(with_bins(part, parts, target, task, bins) for part in feature.parts)
         return feature.model_copy(update={"parts": binned})
     if isinstance(feature, CategoricalFeature) and feature.rank is not None:

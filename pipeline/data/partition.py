@@ -1,5 +1,7 @@
 """Which rows are for training, validation and test. Why so: docs/decisions/0021-splits-that-stay.md"""
 
+from collections.abc import Sequence, Set
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,13 +30,31 @@ def divide(
     Raises:
         UserError: where the rows cannot be divided so.
     """
+    target = table[TARGET].to_numpy() if by_class else None
+    part, notes = assign(table, source, settings, target)
+    check_parts([int((part == number).sum()) for number in range(len(PARTS))], source.splits_by)
+    if target is not None:
+        check_classes(set(target), set(target[part == TRAIN]), source.splits_by)
+    if source.is_file and (repeated := _repeated(units_of(table, source), part)):
+        notes.append(repetition_note(f"{repeated:,}", source.splits_by))
+    return {name: np.flatnonzero(part == number) for number, name in enumerate(PARTS)}, tuple(notes)
+
+
+def assign(
+    table: pa.Table, source: Source, settings: Preprocess, target: np.ndarray | None
+) -> tuple[np.ndarray, list[str]]:
+    """The part of each row, shape (n_rows,), and what a person should know of it; a part may be left without rows.
+
+    Args:
+        table: with the columns by which the rows are divided.
+        target: the class of each row, where the target has classes.
+    """
     rule, notes = source.splits_by, []
     part = np.full(len(table), TRAIN)
     if IS_TEST in table.column_names:
         part[table[IS_TEST].to_numpy()] = TEST
     if rule.by == "column":
         _declare(part, table, rule)
-    target = table[TARGET].to_numpy() if by_class else None
     if rule.by == "random":
         _take_at_random(part, units_of(table, source), settings, target)
     elif rule.by == "time":
@@ -45,16 +65,12 @@ def divide(
         group = _column_of(table, rule) if rule.by == "group" else None
         if group is not None:
             _refuse_missing(group, rule)
-        shares = hash_rows(table, _compared(table, rule), settings.seed) / 2.0**64
+        shares = hash_rows(table, compared(table, rule), settings.seed) / 2.0**64
         _take(part, TEST, shares[:, 0], settings.test_fraction, is_share=True)
         _take(part, VALIDATION, shares[:, 1], settings.validation_fraction, is_share=True)
         if target is not None and rule.by == "hash":
             notes += _give_small_classes_to_train(part, target)
-    _check(part, target, rule)
-    if source.is_file and (repeated := _repeated(units_of(table, source), part)):
-        what = "the group" if rule.by == "group" else "all values"
-        notes.append(f"{repeated:,} rows of validation and test have {what} of a train row")
-    return {name: np.flatnonzero(part == number) for number, name in enumerate(PARTS)}, tuple(notes)
+    return part, notes
 
 
 def units_of(table: pa.Table, source: Source) -> np.ndarray:
@@ -64,7 +80,7 @@ def units_of(table: pa.Table, source: Source) -> np.ndarray:
     """
     if not source.is_file:
         return np.arange(len(table))
-    digests = hash_rows(table, _compared(table, source.splits_by))[:, 0]
+    digests = hash_rows(table, compared(table, source.splits_by))[:, 0]
     first, units = np.unique(digests, return_index=True, return_inverse=True)[1:]
     return np.argsort(np.argsort(first))[units]
 
@@ -131,16 +147,30 @@ def _give_small_classes_to_train(part: np.ndarray, target: np.ndarray) -> list[s
     """Give all rows of a class to train where the hashes of its few rows would leave none there."""
     absent = sorted(set(target) - set(target[part == TRAIN]))
     part[np.isin(target, absent)] = TRAIN
-    return [f"the rows of {name} are so few that all of them are train rows" for name in absent]
+    return [small_class_note(name) for name in absent]
 
 
-def _check(part: np.ndarray, target: np.ndarray | None, rule: Split) -> None:
-    if empty := [name for number, name in enumerate(PARTS) if not (part == number).any()]:
+def small_class_note(name: str) -> str:
+    return f"the rows of {name} are so few that all of them are train rows"
+
+
+def repetition_note(rows: str, rule: Split) -> str:
+    what = "the group" if rule.by == "group" else "all values"
+    return f"{rows} rows of validation and test have {what} of a train row"
+
+
+def check_parts(rows: Sequence[int], rule: Split) -> None:
+    """Refuse parts of which one has no rows."""
+    if empty := [name for name, count in zip(PARTS, rows, strict=True) if not count]:
         raise UserError(
             f"{_said(rule)}: expected rows in every part, received none for {' and '.join(empty)} "
-            f"({len(part):,} rows in all): choose another split or other fractions, or add rows"
+            f"({sum(rows):,} rows in all): choose another split or other fractions, or add rows"
         )
-    if target is not None and (absent := sorted(set(target) - set(target[part == TRAIN]))):
+
+
+def check_classes(classes: Set[str], in_train: Set[str], rule: Split) -> None:
+    """Refuse a train part that lacks a class."""
+    if absent := sorted(classes - in_train):
         raise UserError(f"{_said(rule)}: expected every class in train, received none of {', '.join(absent[:5])}")
 
 
@@ -148,7 +178,7 @@ def _repeated(units: np.ndarray, part: np.ndarray) -> int:
     return int(np.isin(units[part != TRAIN], units[part == TRAIN]).sum())
 
 
-def _compared(table: pa.Table, rule: Split) -> list[str]:
+def compared(table: pa.Table, rule: Split) -> list[str]:
     """The columns whose values put rows into one unit."""
     if rule.by == "group":
         assert rule.column is not None

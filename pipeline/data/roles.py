@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from contracts.schema import DroppedColumn
 from contracts.settings.source import Source
+from pipeline.data.texts import Texts, is_text, texts_of
 from pipeline.tables import TARGET
 
 ID_NAME = re.compile(r"(^|[^a-z])(id|uuid|guid|key|index|row|unnamed)$|[a-z]I[dD]$|^PID$|^order$", re.IGNORECASE)
@@ -18,25 +19,41 @@ GROUPS = 0.5  # a text column with more different values than this share of its 
 WORDS = 2  # spaces in a text, on average, from which on it is free text rather than a code
 
 
-def role_of(column: pd.Series) -> DroppedColumn | None:
+def role_of(column: pd.Series | Texts) -> DroppedColumn | None:
     """Why a column of the train rows is not learned from; None for a feature."""
+    if isinstance(column, pd.Series) and is_text(column):
+        column = texts_of(column)
+    return _role_of_texts(column) if isinstance(column, Texts) else _role_of_numbers(column)
+
+
+def _role_of_numbers(column: pd.Series) -> DroppedColumn | None:
+    """Numbers and dates; what takes long is looked at last."""
     name, present = str(column.name), column.dropna()
-    n, distinct = len(present), present.nunique()
+    if present.empty or present.min() == present.max():
+        return _constant(name, present.iloc[:1].tolist())
+    if pd.api.types.is_datetime64_any_dtype(column) or not FEW < len(present) == len(column):
+        return None
+    if not (ID_NAME.search(name) or present.is_monotonic_increasing) or not (present == present.round()).all():
+        return None
+    if present.nunique() < len(column):
+        return None
+    return DroppedColumn(name=name, role="identifier", reason="every row has another whole number")
+
+
+def _role_of_texts(texts: Texts) -> DroppedColumn | None:
+    name, n, distinct = texts.name, texts.present, texts.distinct
     if distinct < 2:
-        values = f"the one value {present.iloc[:1].tolist()[0]!r}" if distinct else "no value"
-        return DroppedColumn(name=name, role="constant", reason=f"it has {values} in the train rows")
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return None
-    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
-        whole = bool((present == present.round()).all())
-        if whole and FEW < distinct == len(column) and (ID_NAME.search(name) or present.is_monotonic_increasing):
-            return DroppedColumn(name=name, role="identifier", reason="every row has another whole number")
-        return None
+        return _constant(name, texts.counts.index.tolist())
     if distinct <= max(FEW, GROUPS * n):
         return None
-    if present.astype(str).str.count(r"\s").mean() >= WORDS:
+    if texts.spaces >= WORDS:
         return DroppedColumn(name=name, role="text", reason=f"{distinct:,} different texts in {n:,} rows")
     return DroppedColumn(name=name, role="identifier", reason=f"{distinct:,} different values in {n:,} rows")
+
+
+def _constant(name: str, values: list) -> DroppedColumn:
+    seen = f"the one value {values[0]!r}" if values else "no value"
+    return DroppedColumn(name=name, role="constant", reason=f"it has {seen} in the train rows")
 
 
 def split_hints(table: pa.Table, source: Source) -> tuple[str, ...]:
@@ -45,15 +62,18 @@ def split_hints(table: pa.Table, source: Source) -> tuple[str, ...]:
         return ()
     hints = []
     for name in set(table.column_names) - {TARGET}:
-        column, present = table[name], table[name].drop_null()
-        if pa.types.is_temporal(column.type) and len(present.unique()) > FEW:
+        kind = table.schema.field(name).type
+        if not (pa.types.is_temporal(kind) or ID_NAME.search(name) or GROUP_NAME.search(name)):
+            continue
+        present = table[name].drop_null()
+        if pa.types.is_temporal(kind) and len(present.unique()) > FEW:
             hints.append(
                 f"{name} holds dates: if the model is to predict later rows, split by time: "
                 f"data.split: {{by: time, column: {name}}}"
             )
         elif ID_NAME.search(name) or GROUP_NAME.search(name):
             distinct = len(present.unique())
-            if FEW < distinct <= GROUPS * len(present) and not pa.types.is_floating(column.type):
+            if FEW < distinct <= GROUPS * len(present) and not pa.types.is_floating(kind):
                 hints.append(
                     f"{name} has {distinct:,} values of {len(present) / distinct:.1f} rows each: if the model is to "
                     f"predict for others, split by group: data.split: {{by: group, column: {name}}}"

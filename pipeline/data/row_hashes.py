@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +15,13 @@ def hash_rows(table: pa.Table, names: Iterable[str], seed: int = 0) -> np.ndarra
     """
     words = np.stack([_words(table[name]) for name in sorted(names)], axis=1).astype("<u8")
     salt = seed.to_bytes(8, "little")
-    digests = b"".join(hashlib.blake2b(row, digest_size=16, salt=salt).digest() for row in words)
-    return np.frombuffer(digests, "<u8").reshape(-1, 2)
+    content, width = words.tobytes(), 8 * words.shape[1]
+    salted, digests = hashlib.blake2b(digest_size=16, salt=salt), []
+    for start in range(0, len(content), width):  # a copy takes half of the time of a new hash with a salt
+        row = salted.copy()
+        row.update(content[start : start + width])
+        digests.append(row.digest())
+    return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
 
 
 def is_numeric(kind: pa.DataType) -> bool:
@@ -39,8 +45,13 @@ def _words(column: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_fixed_size_list(column.type):  # an image
         return np.array([_word(row.tobytes()) for row in np.asarray(whole.flatten()).reshape(len(column), -1)])
     encoded = whole.dictionary_encode()
-    words = np.array([*(_word(str(value).encode()) for value in encoded.dictionary.to_pylist()), 0], np.uint64)
+    words = np.array([*(_word_of(str(value)) for value in encoded.dictionary.to_pylist()), 0], np.uint64)
     return words[encoded.indices.fill_null(len(words) - 1).to_numpy()]
+
+
+@lru_cache(maxsize=2**18)
+def _word_of(text: str) -> int:
+    return _word(text.encode())
 
 
 def _word(content: bytes) -> int:

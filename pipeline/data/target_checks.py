@@ -1,6 +1,7 @@
 """Whether a column can be predicted: not a constant, not an identifier, no class of a row or two."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contracts.errors import UserError
 from contracts.settings.source import Source, Task
@@ -21,14 +22,15 @@ def check_target(table: pa.Table, source: Source, task: Task) -> None:
         return
     if not len(column):
         raise UserError(f"target {name!r}: expected values, received none in all rows")
-    counts = {count["values"]: count["counts"] for count in column.value_counts().to_pylist()}
-    if len(counts) < 2:
-        raise UserError(f"target {name!r}: expected two values or more, received only {next(iter(counts))!r}")
+    low, high = pc.min_max(column).as_py().values()
+    if low == high:
+        raise UserError(f"target {name!r}: expected two values or more, received only {low!r}")
     if task not in ("binary", "multiclass"):
         found = role_of(column.to_pandas().rename(name)) if source.task is None else None
         if found is not None:
             raise UserError(f"target {name!r}: expected a column to predict, received an identifier: {found.reason}")
         return
+    counts = {count["values"]: count["counts"] for count in column.value_counts().to_pylist()}
     if len(counts) > max(FEW, GROUPS * len(column)):
         raise UserError(
             f"target {name!r}: expected classes, or numbers, received {len(counts):,} different texts in "

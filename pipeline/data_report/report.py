@@ -29,7 +29,9 @@ GROUPS, ROWS_PER_GROUP = 64, 20  # of train, to see what a column explains
 HERE = Path(__file__).parent
 
 
-def write_report(path: Path, schema: Schema, parts: Mapping[str, pa.Table], seed: int) -> list[Finding]:
+def write_report(
+    path: Path, schema: Schema, parts: Mapping[str, pa.Table], seed: int, rows: Mapping[str, int] | None = None
+) -> list[Finding]:
     """Write the report, and return its warnings, the worst first.
 
     A report that fails is a page that says so, and a line of warning: training does not need it.
@@ -37,10 +39,11 @@ def write_report(path: Path, schema: Schema, parts: Mapping[str, pa.Table], seed
     Args:
         parts: the rows of train, validation and the last part, which is only compared with train.
         seed: of the sample of train rows, and of the folds.
+        rows: how many rows each part has, where `parts` holds a sample of them.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        page, findings = _make(schema, parts, seed)
+        page, findings = _make(schema, parts, seed, rows or {part: len(table) for part, table in parts.items()})
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -51,7 +54,9 @@ def write_report(path: Path, schema: Schema, parts: Mapping[str, pa.Table], seed
     return findings
 
 
-def _make(schema: Schema, parts: Mapping[str, pa.Table], seed: int) -> tuple[str, list[Finding]]:
+def _make(
+    schema: Schema, parts: Mapping[str, pa.Table], seed: int, rows: Mapping[str, int]
+) -> tuple[str, list[Finding]]:
     train = next(iter(parts.values()))
     columns = [] if schema.image is not None else read_columns(schema, parts)
     sample = np.arange(len(train))
@@ -60,13 +65,14 @@ def _make(schema: Schema, parts: Mapping[str, pa.Table], seed: int) -> tuple[str
     target = train[TARGET].take(sample).to_pylist()
     strength = _strengths(schema, columns, sample, target, seed)
     texts = {part: pd.Series(table[TARGET].to_pylist()).astype(str).to_numpy() for part, table in parts.items()}
-    findings = find(schema, columns, strength, texts)
+    findings = find(schema, columns, strength, texts, rows)
     names, values = _lines(schema, train[TARGET].to_pylist())
     lines = charts.Lines(values)
     sampled = f"; a sample of {MOST_ROWS:,}" if len(sample) < len(train) else ""
     page = _render(
         "page.html",
-        schema=schema, rows={part: len(table) for part, table in parts.items()}, findings=findings,
+        schema=schema, rows=rows, read={part: len(table) for part, table in parts.items()},
+        findings=findings,
         targets=_targets(schema, parts), lines=names, fewest=charts.FEWEST, sampled=sampled, folds=FOLDS,
         cards=[_card(column, lines, strength, number < MOST_CARDS) for number, column in enumerate(columns)],
         examples=examples(schema, train, seed) if schema.image is not None else [],

@@ -14,11 +14,12 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 SHOWN = 10  # rows named in a message
 
 
-def check_columns(table: pa.Table, source: Source, no_numbers: Mapping[str, np.ndarray]) -> None:
+def check_columns(table: pa.Table, source: Source, no_numbers: Mapping[str, np.ndarray], first_row: int = 1) -> None:
     """Check the numbers of a table, and what the settings say of its columns.
 
     Args:
         no_numbers: of columns of text, which rows are no numbers.
+        first_row: the number of the first row of the table in its source.
 
     Raises:
         UserError: for names with signs of control; with every column that has values which it cannot have, and the
@@ -33,22 +34,22 @@ def check_columns(table: pa.Table, source: Source, no_numbers: Mapping[str, np.n
         if pa.types.is_floating(column.type):
             values = np.abs(column.to_numpy())
             expected = "finite numbers" if np.isinf(values).any() else f"numbers of at most {FLOAT32_MAX:.1e}"
-            problems += _problem(name, expected, column, values > FLOAT32_MAX)
+            problems += _problem(name, expected, column, values > FLOAT32_MAX, first_row)
         elif source.columns.get(name) == "number" and name in no_numbers:
-            problems += _problem(name, "numbers", column, no_numbers[name])
+            problems += _problem(name, "numbers", column, no_numbers[name], first_row)
         elif name in source.orders:
             allowed = pc.is_in(column, value_set=pa.array(source.orders[name], pa.string()))
             wrong = pc.and_(pc.is_valid(column), pc.invert(allowed)).to_numpy()
-            problems += _problem(name, ", ".join(source.orders[name]), column, wrong)
+            problems += _problem(name, ", ".join(source.orders[name]), column, wrong, first_row)
     if problems:
         advice = "the data has values that cannot be learned from: correct them, or list them in data.missing"
         raise UserError("\n  ".join([advice, *problems]))
 
 
-def describe_rows(column: pa.ChunkedArray | pa.Array, wrong: np.ndarray) -> str:
-    """`3 values: 'x' in row 5, …`: the first of them, with rows counted from 1."""
+def describe_rows(column: pa.ChunkedArray | pa.Array, wrong: np.ndarray, first_row: int = 1) -> str:
+    """`3 values: 'x' in row 5, …`: the first of them."""
     rows = np.flatnonzero(wrong)
-    values = (f"{column[int(row)].as_py()!r} in row {row + 1}" for row in rows[:SHOWN])
+    values = (f"{column[int(row)].as_py()!r} in row {row + first_row}" for row in rows[:SHOWN])
     count = f"{len(rows):,} values: " if len(rows) > 1 else ""
     return f"{count}{', '.join(values)}{', …' if len(rows) > SHOWN else ''}"
 
@@ -58,5 +59,5 @@ def _controls(sign: str) -> bool:
     return unicodedata.category(sign) == "Cc" and sign not in "\t\r\n"
 
 
-def _problem(name: str, expected: str, column: pa.ChunkedArray, wrong: np.ndarray) -> list[str]:
-    return [f"{name}: expected {expected}, received {describe_rows(column, wrong)}"] if wrong.any() else []
+def _problem(name: str, expected: str, column: pa.ChunkedArray, wrong: np.ndarray, first_row: int) -> list[str]:
+    return [f"{name}: expected {expected}, received {describe_rows(column, wrong, first_row)}"] if wrong.any() else []

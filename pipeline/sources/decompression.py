@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
@@ -59,7 +59,7 @@ def decompress(name: str, content: bytes) -> bytes:
     if not name.endswith(ENDINGS):
         return content
     try:
-        with _opened(name, content) as file:
+        with open_compressed(name, io.BytesIO(content)) as file:
             return b"".join(read_chunks(file.read, len(content)))
     except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException) as error:
         raise UserError(f"{name} is not what its ending says, or is damaged: {error}") from None
@@ -67,14 +67,14 @@ def decompress(name: str, content: bytes) -> bytes:
         raise UserError(f"{name} cannot be decompressed: {error}") from None
 
 
-def _opened(name: str, content: bytes) -> Any:
-    file = io.BytesIO(content)
+def open_compressed(name: str, file: BinaryIO) -> Any:
+    """The content of a file as a stream, by the ending of its name; of one member for a zip archive."""
     if name.endswith(".gz"):
         return gzip.GzipFile(fileobj=file)
     if name.endswith(".xz"):
         return lzma.LZMAFile(file)
     if not name.endswith(".zip"):
-        return pa.CompressedInputStream(pa.BufferReader(content), "zstd" if name.endswith(".zst") else "bz2")
+        return pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd" if name.endswith(".zst") else "bz2")
     archive = zipfile.ZipFile(file)
     members = [member for member in archive.namelist() if not member.endswith("/")]
     if len(members) != 1:

@@ -5,8 +5,10 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
+from typing import TextIO
 
 import pyarrow as pa
 
@@ -43,7 +45,8 @@ def read_delimited(
     if not text.strip():
         raise UserError(f"{name} is empty: expected a header line with the names of the columns, and rows")
     delimiter = delimiter or find_delimiter(text)
-    header, rows = _records(name, text, delimiter)
+    rows: list[list[str]] = []
+    header = read_records(name, io.StringIO(text), delimiter, rows.append)
     columns = [pa.array(values, pa.string()) for values in zip(*rows, strict=True)]
     return pa.table(columns, names=header), Dialect(encoding, delimiter)
 
@@ -75,20 +78,25 @@ def _decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
         if encoding != "utf-8":
             raise UserError(f"{name} is not {encoding}: {error}") from None
     _refuse_mixture(name, content)
-    from charset_normalizer import from_bytes
-
-    matches = from_bytes(content[:500_000])
-    best = matches.best()
-    if best is None:
-        raise UserError(f"{name} is not UTF-8 and no other encoding fits: set data.encoding")
-    # Of several encodings that fit, that of old files from Western Europe and America is the most frequent.
-    fitting = {other for match in matches for other in match.could_be_from_charset}
-    encoding = "cp1252" if "cp1252" in fitting else best.encoding
+    encoding = guess_encoding(name, content[:500_000])
     try:
         return content.decode(encoding), encoding
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{name}: line {line} is not {encoding}, as the rest seems to be: set data.encoding") from None
+
+
+def guess_encoding(name: str, content: bytes) -> str:
+    """An encoding that fits, of text that is not UTF-8."""
+    from charset_normalizer import from_bytes
+
+    matches = from_bytes(content)
+    best = matches.best()
+    if best is None:
+        raise UserError(f"{name} is not UTF-8 and no other encoding fits: set data.encoding")
+    # Of several encodings that fit, that of old files from Western Europe and America is the most frequent.
+    fitting = {other for match in matches for other in match.could_be_from_charset}
+    return "cp1252" if "cp1252" in fitting else best.encoding
 
 
 def _refuse_mixture(name: str, content: bytes) -> None:
@@ -106,40 +114,60 @@ def _refuse_mixture(name: str, content: bytes) -> None:
         raise UserError(f"{name}: expected one encoding, received UTF-8 in line {utf8} and another one in line {other}")
 
 
-def _records(name: str, text: str, delimiter: str) -> tuple[list[str], list[list[str]]]:
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
-    rows: list[list[str]] = []
+def read_records(name: str, text: TextIO, delimiter: str, keep: Callable[[list[str]], object]) -> list[str]:
+    """Read every row of a text, and return its header.
+
+    Args:
+        keep: is called with each row.
+
+    Raises:
+        UserError: with the first malformed lines, or what is wrong with the header.
+    """
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     ragged: list[str] = []
+    n_rows = n_ragged = 0
     begins = 1
     try:
-        header = [field.strip() for field in next(reader)]
-        header[:1] = [field or UNNAMED for field in header[:1]]
+        header = names_of(next(reader))
         begins = reader.line_num + 1
         for row in reader:
             begins, line = reader.line_num + 1, begins
             if not row:
                 continue
             if len(row) != len(header):
-                ragged.append(f"line {line}: {len(row)} fields")
-            rows.append(row)
+                n_ragged += 1
+                ragged += [f"line {line}: {len(row)} fields"] if n_ragged <= SHOWN else []
+            n_rows += 1
+            keep(row)
     except csv.Error as error:
         raise UserError(f"{name}: line {begins}: {error}; is a quotation mark not closed?") from None
-    if problems := _header_problems(header):
-        raise UserError("\n  ".join([f"{name}: the header line is not usable:", *problems]))
-    if not rows:
+    check_header(name, header)
+    if not n_rows:
         raise UserError(f"{name} has a header and no rows")
     if ragged:
-        more = [f"and {len(ragged) - SHOWN} more"] if len(ragged) > SHOWN else []
+        more = [f"and {n_ragged - SHOWN} more"] if n_ragged > SHOWN else []
         raise UserError(
             "\n  ".join(
                 [
                     f"{name}: expected {len(header)} fields in every line as in the header, received:",
-                    *ragged[:SHOWN],
+                    *ragged,
                     *more,
                 ]
             )
         )
-    return header, rows
+    return header
+
+
+def names_of(header: list[str]) -> list[str]:
+    """The names of the columns; a first one without a name is the index that pandas and R write."""
+    names = [field.strip() for field in header]
+    return [names[0] or UNNAMED, *names[1:]] if names else names
+
+
+def check_header(name: str, header: list[str]) -> None:
+    """Refuse a header without a name for each column."""
+    if problems := _header_problems(header):
+        raise UserError("\n  ".join([f"{name}: the header line is not usable:", *problems]))
 
 
 def _header_problems(header: list[str]) -> list[str]:

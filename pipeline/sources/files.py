@@ -127,7 +127,10 @@ def flat(name: str, read: Callable[[], pa.Table], n_bytes: int = 0) -> pa.Table:
         with limited_memory(most):
             table = read()
             table.validate(full=True)
-            return pa.table({field.name: _plain(table[field.name], field.type) for field in _columns(name, table)})
+            if not table.num_rows:
+                raise UserError(f"{name} has no rows")
+            _check_schema(name, table.schema)
+            return plain(table)
     except (MemoryError, pa.ArrowMemoryError):
         expected = f"rows that take at most {most / 2**30:.1f} GiB of memory"
         raise UserError(f"{name} cannot be read: expected {expected}, received more") from None
@@ -135,17 +138,25 @@ def flat(name: str, read: Callable[[], pa.Table], n_bytes: int = 0) -> pa.Table:
         raise UserError(f"{name} cannot be read: {(str(error).splitlines() or ['damaged'])[0]}") from None
 
 
-def _columns(name: str, table: pa.Table) -> pa.Schema:
-    nested = [f.name for f in table.schema if pa.types.is_nested(f.type) or pa.types.is_binary(f.type)]
+def plain(table: pa.Table) -> pa.Table:
+    """Columns with types of their own as text, numbers and moments."""
+    return pa.table({field.name: _plain(table[field.name], field.type) for field in table.schema})
+
+
+def plain_schema(name: str, schema: pa.Schema) -> pa.Schema:
+    """The columns that `flat` makes of those of a file; raises as it does."""
+    _check_schema(name, schema)
+    return plain(schema.empty_table()).schema
+
+
+def _check_schema(name: str, schema: pa.Schema) -> None:
+    nested = [f.name for f in schema if pa.types.is_nested(f.type) or pa.types.is_binary(f.type)]
     if nested:
         raise UserError(
             f"{name}: expected one value in each cell, received lists, structures or bytes in {', '.join(nested)}"
         )
-    if twice := [column for column, count in Counter(table.column_names).items() if count > 1]:
+    if twice := [column for column, count in Counter(schema.names).items() if count > 1]:
         raise UserError(f"{name}: expected each name once, received more than once: {', '.join(twice)}")
-    if not table.num_rows:
-        raise UserError(f"{name} has no rows")
-    return table.schema
 
 
 def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

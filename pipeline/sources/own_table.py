@@ -51,7 +51,7 @@ def read_source(source: Source) -> Reading:
         is_test = np.repeat([part.is_test for part in parts], [part.table.num_rows for part in parts])
         table = table.append_column(IS_TEST, pa.array(is_test))
     table, left_out = with_target(table, source)
-    return Reading(table, [*notes, *left_out], _hash_of([part.md5 for part in parts]))
+    return Reading(table, [*notes, *left_out], hash_of([part.md5 for part in parts]))
 
 
 def read_columns(source: Source) -> pa.Table:
@@ -77,14 +77,14 @@ def local_md5(source: Source) -> str | None:
     if source.database is not None or any("://" in path or not Path(path).exists() for path in paths):
         return None
     if source.image is not None:
-        return _hash_of([folder_md5(Path(path)) for path in paths])
-    return _hash_of([md5(Path(part)) for path in paths for part in part_names(path)])
+        return hash_of([folder_md5(Path(path)) for path in paths])
+    return hash_of([md5(Path(part)) for path in paths for part in part_names(path)])
 
 
 def _read_pictures(source: Source, image: Image) -> Reading:
     folders = [(Path(absolute(name)), is_test) for name, is_test in sources_of(source)]
     tables, notes = zip(*(read_images(folder, image) for folder, _ in folders), strict=True)
-    digest = _hash_of([folder_md5(folder) for folder, _ in folders])
+    digest = hash_of([folder_md5(folder) for folder, _ in folders])
     if source.test_source is not None:
         tables = tuple(
             table.append_column(IS_TEST, pa.array([is_test] * table.num_rows))
@@ -93,7 +93,7 @@ def _read_pictures(source: Source, image: Image) -> Reading:
     return Reading(pa.concat_tables(tables), list(notes), digest)
 
 
-def _hash_of(parts: list[str]) -> str:
+def hash_of(parts: list[str]) -> str:
     """The hash of a file; of several, the hash of theirs."""
     together = hashlib.md5("".join(parts).encode(), usedforsecurity=False)
     return parts[0] if len(parts) == 1 else together.hexdigest()

@@ -1,5 +1,7 @@
 """The target of a table of one's own: classes as text, numbers, labels that are true or false, or several numbers."""
 
+from collections.abc import Collection
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -39,21 +41,29 @@ def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
         UserError: where a target does not exist, or holds what no network predicts.
     """
     names = source.targets
-    for name in names:
-        if name not in table.column_names:
-            hint = nearest(name, table.column_names) or f"; there are {', '.join(table.column_names[:MOST_NAMED])}"
-            hint += ", …" if hint.startswith("; there") and table.num_columns > MOST_NAMED else ""
-            raise UserError(f"data.target: expected a column of {source.source}, received {name!r}{hint}")
+    check_names(table.column_names, source)
     complete = pc.invert(table[names[0]].is_null())
     for name in names[1:]:
         complete = pc.and_(complete, pc.invert(table[name].is_null()))
     n_rows, table = table.num_rows, table.filter(complete)
     field, column = _target(table, source)
-    left_out = n_rows - table.num_rows
-    notes = [f"{left_out:,} of {n_rows:,} rows have no {' or '.join(names)} and are left out"] if left_out else []
-    if pa.types.is_integer(column.type) and source.task is None and _distinct(column) <= MOST_CLASSES:
-        notes.append(f"{names[0]}: a number, because some of its whole numbers have fewer than {FEWEST} rows")
+    notes = left_out_note(names, n_rows, n_rows - table.num_rows)
+    if pa.types.is_integer(column.type) and source.task is None and len(column.unique()) <= MOST_CLASSES:
+        notes.append(rare_note(names[0]))
     return table.drop_columns(list(names)).append_column(field, column), notes
+
+
+def check_names(columns: list[str], source: Source) -> None:
+    """Refuse a target that is no column of the data."""
+    for name in source.targets:
+        if name not in columns:
+            hint = nearest(name, columns) or f"; there are {', '.join(columns[:MOST_NAMED])}"
+            hint += ", …" if hint.startswith("; there") and len(columns) > MOST_NAMED else ""
+            raise UserError(f"data.target: expected a column of {source.source}, received {name!r}{hint}")
+
+
+def left_out_note(names: tuple[str, ...], n_rows: int, left_out: int) -> list[str]:
+    return [f"{left_out:,} of {n_rows:,} rows have no {' or '.join(names)} and are left out"] if left_out else []
 
 
 def _target(table: pa.Table, source: Source) -> tuple[pa.Field, pa.ChunkedArray | pa.Array]:
@@ -78,16 +88,18 @@ def _target(table: pa.Table, source: Source) -> tuple[pa.Field, pa.ChunkedArray 
 def _has_classes(column: pa.ChunkedArray, source: Source) -> bool:
     if source.task is not None:
         return source.task in ("binary", "multiclass")
-    if not is_number(column.type):
-        return True
-    if not pa.types.is_integer(column.type) or _distinct(column) > MOST_CLASSES:
-        return False
-    counts = column.drop_null().value_counts().field("counts").to_pylist()
-    return len(counts) <= 2 or min(counts) >= FEWEST  # else it counts something
+    if not pa.types.is_integer(column.type):
+        return not is_number(column.type)
+    return are_classes(column.drop_null().value_counts().field("counts").to_pylist())
 
 
-def _distinct(column: pa.ChunkedArray | pa.Array) -> int:
-    return len(column.drop_null().unique())
+def are_classes(counts: Collection[int]) -> bool:
+    """Whether different whole numbers are classes, of which each has so many rows; else they count something."""
+    return len(counts) <= 2 or (len(counts) <= MOST_CLASSES and min(counts) >= FEWEST)
+
+
+def rare_note(name: str) -> str:
+    return f"{name}: a number, because some of its whole numbers have fewer than {FEWEST} rows"
 
 
 def _labels(column: pa.ChunkedArray, separator: str) -> pa.Array:

@@ -74,7 +74,7 @@ def convert(
             formats[name], columns[name] = dated
         if columns[name] is None:
             columns[name] = column
-            wrong = pc.fill_null(pc.invert(pc.match_substring_regex(column, _number_pattern(convention))), False)
+            wrong = pc.fill_null(pc.invert(pc.match_substring_regex(column, number_pattern(convention))), False)
             if name in as_numbers or 0 < pc.sum(wrong).as_py() <= (1 - MOSTLY) * (len(column) - column.null_count):
                 no_numbers[name] = wrong.to_numpy(zero_copy_only=False)
     mark = CONVENTIONS[convention][0]
@@ -91,25 +91,35 @@ def is_number(kind: pa.DataType) -> bool:
 
 def _convention(columns: list[pa.Array]) -> str:
     """The convention under which more columns are numbers; a point where both do."""
-    counts = {name: sum(_matches(column, _number_pattern(name)) for column in columns) for name in CONVENTIONS}
+    counts = {name: sum(matches(column, number_pattern(name)) for column in columns) for name in CONVENTIONS}
     return max(CONVENTIONS, key=lambda name: counts[name])
 
 
-def _number_pattern(convention: str) -> str:
+def number_pattern(convention: str) -> str:
+    """What the texts of numbers match."""
     mark, separator = (rf"\{sign}" for sign in CONVENTIONS[convention])
     return rf"^[+-]?((?i:inf(inity)?)|(\d{{1,3}}({separator}\d{{3}})+|\d+)({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?$"
 
 
-def _matches(column: pa.Array, pattern: str) -> bool:
+def matches(column: pa.Array, pattern: str) -> bool:
+    """Whether a column has texts, and each matches."""
     present = column.drop_null()
     return len(present) > 0 and bool(pc.all(pc.match_substring_regex(present, pattern)).as_py())
 
 
 def _numbers(column: pa.Array, convention: str, codes: bool) -> pa.Array | None:
-    if _matches(column, INTEGER) and pc.max(pc.utf8_length(column)).as_py() <= 18:
-        return _unsigned(column).cast(pa.int64())
-    if (_matches(column, r"^0\d+$") and not codes) or not _matches(column, _number_pattern(convention)):
+    if matches(column, INTEGER) and pc.max(pc.utf8_length(column)).as_py() <= 18:
+        return to_integers(column)
+    if (matches(column, r"^0\d+$") and not codes) or not matches(column, number_pattern(convention)):
         return None
+    return to_floats(column, convention)
+
+
+def to_integers(column: pa.Array) -> pa.Array:
+    return _unsigned(column).cast(pa.int64())
+
+
+def to_floats(column: pa.Array, convention: str) -> pa.Array:
     mark, separator = CONVENTIONS[convention]
     plain = pc.replace_substring(pc.replace_substring(column, separator, ""), mark, ".")
     return _unsigned(plain).cast(pa.float64())
@@ -122,9 +132,15 @@ def _unsigned(column: pa.Array) -> pa.Array:
 
 def parse_dates(column: pa.Array) -> tuple[str, pa.Array] | None:
     """The one format that fits every text of a column, and the column as moments; None where no format does."""
-    for form, pattern in DATES:
-        if _matches(column, pattern):
-            parsed = pc.strptime(column, format=form, unit="s", error_is_null=True)
-            if parsed.null_count == column.null_count:
-                return form, parsed
+    for form, _ in DATES:
+        if (parsed := parse_date_form(column, form)) is not None:
+            return form, parsed
     return None
+
+
+def parse_date_form(column: pa.Array, form: str) -> pa.Array | None:
+    """The column as moments, where the format fits every text."""
+    if not matches(column, dict(DATES)[form]):
+        return None
+    parsed = pc.strptime(column, format=form, unit="s", error_is_null=True)
+    return parsed if parsed.null_count == column.null_count else None

@@ -3,28 +3,55 @@
 import json
 import shutil
 
-from contracts.files import md5
+from contracts.errors import UserError
+from contracts.files import md5, write_atomically
 from contracts.settings.load import Params
 from pipeline.data_contract.enforcement import enforce_contract
+from pipeline.memory import choose
 from pipeline.paths import Paths, var
 from pipeline.sources.own_table import lineage, read_source
 from pipeline.sources.readers import load_raw
+from pipeline.sources.streaming.fetch import Fetched, fetch_stream
+from pipeline.sources.streaming.size import can_stream, needs_as_whole
 from pipeline.tables import write_rows
 
 
 def run(params: Params, paths: Paths) -> None:
     """Write `data.parquet` to the raw folder: features, target, and the source's own test rows marked."""
+    source = params.source
+    streams = False
+    if source.is_file and can_stream(source):
+        choice = choose(params.fetch.memory, needs_as_whole(source))
+        streams = choice.streams
+        print(f"  {params.dataset}: {choice.reason}")
+    fetched = _stream(params, paths) if streams else _fetch(params, paths)
+    origin: dict[str, str | None] = {"contract": md5(paths.contract)} if paths.contract.exists() else {}
+    if source.is_file:
+        origin = lineage(source, fetched.md5) | origin
+    if origin:
+        (paths.raw / "source.json").write_text(json.dumps(origin) + "\n", encoding="utf-8")
+    print("; ".join([f"  {params.dataset}: {fetched.rows:,} rows", *fetched.notes]))
+
+
+def _stream(params: Params, paths: Paths) -> Fetched:
+    if paths.contract.exists():
+        raise UserError(
+            f"{paths.contract}: expected a table that is read as a whole, received one that is streamed: "
+            "move the contract away, or raise fetch.memory"
+        )
+    with write_atomically(paths.raw / "data.parquet") as unfinished:
+        return fetch_stream(params.source, unfinished)
+
+
+def _fetch(params: Params, paths: Paths) -> Fetched:
     enforce_contract(params, paths)
     notes: list[str] = []
-    origin: dict[str, str | None] = {"contract": md5(paths.contract)} if paths.contract.exists() else {}
+    digest = None
     if params.source.is_file:
         table, notes, digest = read_source(params.source)
-        origin = lineage(params.source, digest) | origin
     else:
         table = load_raw(params.dataset, params.source, params.fetch, var() / "downloads")
     shutil.rmtree(paths.raw, ignore_errors=True)
     paths.raw.mkdir(parents=True)
     write_rows(paths.raw / "data.parquet", table)
-    if origin:
-        (paths.raw / "source.json").write_text(json.dumps(origin) + "\n", encoding="utf-8")
-    print("; ".join([f"  {params.dataset}: {table.num_rows:,} rows", *notes]))
+    return Fetched(table.num_rows, notes, digest)

@@ -11,16 +11,20 @@ from pipeline.data_report.findings.finding import Finding
 
 
 def find(
-    schema: Schema, columns: Sequence[Column], strength: Mapping[str, float], target: Mapping[str, np.ndarray]
+    schema: Schema,
+    columns: Sequence[Column],
+    strength: Mapping[str, float],
+    target: Mapping[str, np.ndarray],
+    rows: Mapping[str, int],
 ) -> list[Finding]:
     """Every warning, the worst first.
 
     Args:
         strength: the share of the target that each feature explains.
         target: of each part, as text.
+        rows: of each part, which may be more than those that are looked at.
     """
     is_class = isinstance(schema.target, ClassTarget | LabelsTarget)
-    rows = {part: len(values) for part, values in target.items()}
     return [
         *of_target.leakage(strength, is_class),
         *of_splits.copies(columns, target),

@@ -1,0 +1,69 @@
+"""How much memory there is, and whether a table is read as a whole or streamed in batches."""
+
+import os
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from contracts.errors import UserError
+
+GIB = 2**30
+SHARE = 0.5  # of the free memory, for one table
+CGROUP = Path("/sys/fs/cgroup")
+
+
+class Choice(NamedTuple):
+    """Whether a table is streamed, and why; `limit` is the memory that it may take, in bytes."""
+
+    streams: bool
+    limit: int
+    reason: str
+
+
+def choose(memory: Literal["auto"] | float, needed: int) -> Choice:
+    """Stream a table that would take more memory than it may.
+
+    Args:
+        memory: the setting, GiB.
+        needed: bytes that the table takes as a whole, at its peak; an estimate.
+    """
+    limit = int(SHARE * free_memory()) if memory == "auto" else int(memory * GIB)
+    of = f"half of the free memory, {limit / GIB:.1f} GiB" if memory == "auto" else f"fetch.memory, {memory:g} GiB"
+    streams = needed > limit
+    how, compared = ("streamed in batches", "more") if streams else ("read as a whole", "no more")
+    return Choice(streams, limit, f"{how}: about {needed / GIB:.1f} GiB as a whole, {compared} than {of}")
+
+
+def check_room(limit: int, needed: int, what: str) -> None:
+    """Refuse a limit that is too small for a stream.
+
+    Raises:
+        UserError: with the figure that is needed.
+    """
+    if needed > limit:
+        wanted = -(-needed * 1000 // GIB) / 1000
+        raise UserError(
+            f"fetch.memory: expected {wanted:g} GiB or more, which {what} takes, received {limit / GIB:.3g} GiB"
+        )
+
+
+def free_memory() -> int:
+    """Bytes that this process can take: what the machine has free, or less where its control group allows less."""
+    return min(_of_machine(), _of_group())
+
+
+def _of_machine() -> int:
+    meminfo = Path("/proc/meminfo")
+    if meminfo.exists():
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _of_group() -> int:
+    """What the control group of a container leaves; what it has of files in memory can be dropped."""
+    try:
+        most, taken = ((CGROUP / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        return 2**62 if most == "max" else max(0, int(most) - int(taken) + int(stat["inactive_file"]))
+    except OSError:
+        return 2**62

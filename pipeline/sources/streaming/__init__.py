@@ -1,0 +1,1 @@
+"""Fetch files that do not fit into memory: size → batches → types → conversion → one table."""

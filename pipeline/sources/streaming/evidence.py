@@ -1,0 +1,134 @@
+"""What the texts of a column have in common, batch by batch: whether they are numbers, dates or neither."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.sources.values import CONVENTIONS, DATES, INTEGER, MOSTLY, matches, number_pattern, parse_date_form
+
+LONGEST = 18  # signs of a whole number
+UNLIKE = 100_000  # texts that are no numbers, after which a column is no longer looked at for them
+SHOWN = 10  # of them are remembered
+
+
+@dataclass
+class Mistakes:
+    """Texts that are no numbers: how many, and the first of them with their rows, counted from 1."""
+
+    count: int = 0
+    first: list[tuple[str, int]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        count = f"{self.count:,} values: " if self.count > 1 else ""
+        shown = ", ".join(f"{text!r} in row {row}" for text, row in self.first)
+        return f"{count}{shown}{', …' if self.count > len(self.first) else ''}"
+
+
+class Evidence:
+    """What holds for all texts of a column so far. `convert` sees the same in a whole column at once."""
+
+    def __init__(self, missing: tuple[str, ...]) -> None:
+        """
+        Args:
+            missing: texts that stand for a missing value.
+        """
+        self.missing = missing
+        self.rows = self.present = self.longest = 0
+        self.is_integer = self.is_code = self.is_plain = True
+        self.fits = dict.fromkeys(CONVENTIONS, True)  # all are numbers of the convention
+        self.dates = [form for form, _ in DATES]
+        self.mistakes = {name: Mistakes() for name in CONVENTIONS}
+
+    def add(self, column: pa.Array) -> None:
+        """Take further texts into account; a null is a missing value.
+
+        What a column is not any more costs nothing, nor do numbers that PyArrow reads.
+        """
+        present, first_row = column.drop_null(), self.rows + 1
+        is_plain = self.is_plain and is_plain_number(present)
+        is_whole = is_plain and self.is_integer and _is_canonical_integer(present)
+        looks_on = self.is_integer or self.is_code or self.dates or not self._gave_up("comma", "point")
+        if looks_on and not is_plain:
+            column = trimmed(column, self.missing)
+            present = column.drop_null()
+        self.rows, self.present = self.rows + len(column), self.present + len(present)
+        if not len(present):
+            return
+        self.is_plain = is_plain
+        if self.is_integer:
+            self.longest = max(self.longest, pc.max(pc.utf8_length(present)).as_py())
+            self.is_integer = is_whole or matches(present, INTEGER)
+        if self.is_code:
+            self.is_code = not is_whole and matches(present, r"^0\d+$")
+        if self.dates:
+            self.dates = [] if is_plain else [form for form in self.dates if parse_date_form(present, form) is not None]
+        for convention in CONVENTIONS:
+            if is_whole or (is_plain and convention == "point"):
+                continue
+            self._look_for_mistakes(column, convention, first_row)
+
+    def _gave_up(self, *conventions: str) -> bool:
+        return all(self.mistakes[name].count > UNLIKE for name in conventions)
+
+    def _look_for_mistakes(self, column: pa.Array, convention: str, first_row: int) -> None:
+        found = self.mistakes[convention]
+        if self._gave_up(convention):
+            return
+        wrong = pc.fill_null(pc.invert(pc.match_substring_regex(column, number_pattern(convention))), False)
+        count = pc.sum(wrong).as_py()
+        if not count:
+            return
+        self.fits[convention] = False
+        found.count += count
+        for row in np.flatnonzero(wrong.to_numpy(zero_copy_only=False))[: SHOWN - len(found.first)]:
+            found.first.append((column[int(row)].as_py(), first_row + int(row)))
+
+    def kind(self, convention: str, is_number: bool) -> str:
+        """`integer`, `number`, `text`, or the form of the dates.
+
+        Args:
+            is_number: whether the settings say so, also of codes such as 007.
+        """
+        if not self.present:
+            return "text"
+        if self.is_integer and self.longest <= LONGEST:
+            return "integer"
+        if self.fits[convention] and (is_number or not self.is_code):
+            return "number"
+        return self.dates[0] if self.dates else "text"
+
+    def nearly_numbers(self, convention: str) -> Mistakes | None:
+        """The mistakes in a column of text of which nearly all values are numbers."""
+        found = self.mistakes[convention]
+        return found if 0 < found.count <= (1 - MOSTLY) * self.present else None
+
+
+def trimmed(column: pa.Array, missing: tuple[str, ...]) -> pa.Array:
+    """Texts without spaces around them, null where one is in `missing`; as they are where nothing is."""
+    if not missing:
+        return column
+    texts = pc.utf8_trim_whitespace(column)
+    return pc.if_else(pc.is_in(texts, value_set=pa.array(missing)), pa.scalar(None, pa.string()), texts)
+
+
+def is_plain_number(column: pa.Array) -> bool:
+    """Whether all texts are numbers as PyArrow reads them, which are those with a decimal point and no thousands."""
+    try:
+        numbers = column.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return not pc.any(pc.is_nan(numbers)).as_py()
+
+
+def _is_canonical_integer(column: pa.Array) -> bool:
+    try:
+        return bool(pc.all(pc.equal(column.cast(pa.int64()).cast(pa.string()), column)).as_py())
+    except pa.ArrowInvalid:
+        return False
+
+
+def find_convention(evidence: list[Evidence]) -> str:
+    """The convention under which more columns are numbers; a point where both do."""
+    return max(CONVENTIONS, key=lambda name: sum(bool(column.present) and column.fits[name] for column in evidence))

@@ -1,0 +1,133 @@
+"""Files as one raw table, without ever holding the table: a pass that finds types, and one that converts and writes."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from os import sched_getaffinity
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from contracts.errors import UserError
+from contracts.files import md5
+from contracts.schema import TextForm
+from contracts.settings.source import Source
+from pipeline.sources.column_checks import check_columns
+from pipeline.sources.files import absolute, part_names, sources_of
+from pipeline.sources.own_table import hash_of
+from pipeline.sources.streaming.columns import Columns, find_columns
+from pipeline.sources.streaming.evidence import Evidence
+from pipeline.sources.streaming.parquet import common_schema, parquet_batches
+from pipeline.sources.streaming.target import Target
+from pipeline.sources.streaming.text import TextFile
+from pipeline.sources.values import MISSING
+from pipeline.tables import note_text_form, row_groups
+
+
+class Fetched(NamedTuple):
+    """How many rows were written; what was found, in sentences; and the hash of the files, None for a query."""
+
+    rows: int
+    notes: list[str]
+    md5: str | None
+
+
+class Part(NamedTuple):
+    """A file, and how its rows are read: with types for some columns, or none."""
+
+    path: str
+    is_test: bool
+    batches: Callable[[dict[str, pa.DataType]], Iterator[pa.Table]]
+
+
+def fetch_stream(source: Source, path: Path) -> Fetched:
+    """Write the rows of `source.source` as `read_source` reads them, batch by batch.
+
+    Raises:
+        UserError: where the data cannot be read, or has no such target.
+    """
+    files = [(file, is_test) for name, is_test in sources_of(source) for file in part_names(absolute(name))]
+    before = [_state(file) for file, _ in files]
+    missing = source.missing or MISSING
+    parts, schema, form = _open_parts(files, source, missing)
+    target = Target(schema.names, source)
+    columns = _look(parts, schema, source, missing, target, of_text=form is not None)
+    if form is not None:
+        form = form.model_copy(update={"decimal": columns.decimal})
+    read, written = _write(parts, schema, source, missing, columns, target, form, path)
+    if changed := [file for (file, _), state in zip(files, before, strict=True) if _state(file) != state]:
+        raise UserError(f"{changed[0]} changed while it was read: run again when it is complete")
+    notes = [*columns.notes, *target.notes(read, written)]
+    return Fetched(written, notes, hash_of([md5(Path(file)) for file, _ in files]))
+
+
+def _open_parts(
+    files: list[tuple[str, bool]], source: Source, missing: tuple[str, ...]
+) -> tuple[list[Part], pa.Schema, TextForm | None]:
+    """The files, with the columns of all; and the form of the first one, where they are text."""
+    paths = [path for path, _ in files]
+    if all(path.endswith((".parquet", ".pq")) for path in paths):
+        schema = common_schema(paths)
+        parts = [Part(path, is_test, lambda _, path=path: parquet_batches(path, schema)) for path, is_test in files]  # type: ignore[misc]
+        return parts, schema, None
+    parts, first = [], None
+    for path, is_test in files:
+        text = TextFile(path, source.encoding, source.delimiter)
+        first = first or text
+        if different := set(text.header) ^ set(first.header):
+            raise UserError(f"{path}: expected the columns of {paths[0]}, different are {', '.join(sorted(different))}")
+        parts.append(Part(path, is_test, lambda types, text=text: text.batches(missing, types)))  # type: ignore[misc]
+    assert first is not None
+    schema = pa.schema([pa.field(name, pa.string()) for name in first.header])
+    form = TextForm(encoding=first.dialect.encoding, delimiter=first.dialect.delimiter, missing=missing)
+    return parts, schema, form
+
+
+def _look(
+    parts: list[Part], schema: pa.Schema, source: Source, missing: tuple[str, ...], target: Target, of_text: bool
+) -> Columns:
+    """The first pass, over the columns whose type is open."""
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    markers = {name: missing if of_text else MISSING if source.columns.get(name) == "number" else () for name in texts}
+    evidence = {name: Evidence(markers[name]) for name in texts}
+    with ThreadPoolExecutor(len(sched_getaffinity(0))) as threads:
+        for part in parts:
+            for table in part.batches({}):
+                found = [threads.submit(known.add, table[name].combine_chunks()) for name, known in evidence.items()]
+                target.look(table)
+                for result in found:
+                    result.result()
+    return target.decide(schema, find_columns(evidence, source, of_text))
+
+
+def _write(
+    parts: list[Part],
+    schema: pa.Schema,
+    source: Source,
+    missing: tuple[str, ...],
+    columns: Columns,
+    target: Target,
+    form: TextForm | None,
+    path: Path,
+) -> tuple[int, int]:
+    """The second pass; returns how many rows were read and written."""
+    read = written = 0
+    out = target.schema(columns.convert(schema.empty_table()).schema)
+    with row_groups(path, out if form is None else note_text_form(out.empty_table(), form).schema) as add:
+        for part in parts:
+            for batch in part.batches(columns.types()):
+                table = columns.convert(batch.select(schema.names))
+                check_columns(table, source, {}, first_row=read + 1)
+                read += len(table)
+                table = target.apply(table, part.is_test)
+                written += len(table)
+                add(table)
+    return read, written
+
+
+def _state(path: str) -> tuple[int, int]:
+    try:
+        state = Path(path).stat()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    return state.st_size, state.st_mtime_ns

@@ -1,0 +1,56 @@
+"""What memory the files of a source take in fetch, as a whole: an estimate, from measurements."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from contracts.settings.source import Source
+from pipeline.sources.decompression import ENDINGS
+from pipeline.sources.files import absolute, part_names, sources_of
+
+OF_TEXT_BYTE, COMPRESSED = 14, 5  # bytes for each byte of a text, and bytes of text for a compressed one
+OF_NUMBER, OF_TEXT = 30, 120  # bytes a value of a Parquet file
+
+
+def can_stream(source: Source) -> bool:
+    """Whether the rows are in files of this machine that are read in batches: delimited text or Parquet."""
+    if source.database is not None or source.image is not None:
+        return False
+    files = _files(source)
+    return bool(files) and (all(map(_is_parquet, files)) or not any(map(_has_types, files)))
+
+
+def needs_as_whole(source: Source) -> int:
+    """Bytes that the rows take in memory; 0 where that is not known, as of what lies elsewhere."""
+    total = 0
+    for file in _files(source):
+        if _is_parquet(file):
+            total += _of_parquet(file)
+        else:
+            total += file.stat().st_size * OF_TEXT_BYTE * (COMPRESSED if file.suffix in ENDINGS else 1)
+    return total
+
+
+def _files(source: Source) -> list[Path]:
+    paths = [absolute(name) for name, _ in sources_of(source)]
+    if source.database is not None or any("://" in path or not Path(path).exists() for path in paths):
+        return []
+    return [Path(part) for path in paths for part in part_names(path)]
+
+
+def _of_parquet(file: Path) -> int:
+    try:
+        schema, rows = pq.read_schema(file), pq.read_metadata(file).num_rows
+    except (pa.ArrowException, OSError):  # what reads it will say more
+        return 0
+    return rows * sum(OF_TEXT if pa.types.is_string(field.type) else OF_NUMBER for field in schema)
+
+
+def _is_parquet(file: Path) -> bool:
+    return file.suffix.lower() in (".parquet", ".pq")
+
+
+def _has_types(file: Path) -> bool:
+    inner = Path(file.stem) if file.suffix in ENDINGS else file
+    return _is_parquet(file) or inner.suffix.lower() in (".jsonl", ".ndjson", ".json")

@@ -1,0 +1,102 @@
+"""The target of files that are streamed: classes as text, or a number."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from contracts.errors import UserError
+from contracts.settings.source import Source
+from pipeline.sources.streaming.columns import Columns
+from pipeline.sources.target_column import MOST_CLASSES, are_classes, check_names, left_out_note, rare_note
+from pipeline.sources.values import is_number
+from pipeline.tables import IS_TEST, TARGET, note_integer_classes
+
+
+class Target:
+    """One column that is predicted: it is looked at in the first pass, and made `TARGET` in the second."""
+
+    def __init__(self, names: list[str], source: Source) -> None:
+        """
+        Args:
+            names: the columns of the data.
+
+        Raises:
+            UserError: where the target is none of them, or more than a column with one value.
+        """
+        check_names(names, source)
+        if len(source.targets) > 1 or source.separator is not None:
+            raise UserError(
+                f"data.target: expected one column, and no separator, for data that is streamed, received "
+                f"{' and '.join(source.targets)}: raise fetch.memory, so that it is read as a whole"
+            )
+        (self.name,), self.source = source.targets, source
+        self.counts: Counter[Any] = Counter()  # the rows of each value, as long as these are few
+        self.field = pa.field(TARGET, pa.float64())
+
+    def look(self, table: pa.Table) -> None:
+        """Take a batch of the first pass into account."""
+        column = table[self.name].drop_null()
+        first = set(pc.unique(column.slice(0, 1000)).to_pylist())
+        if len(self.counts.keys() | first) > MOST_CLASSES:
+            self.counts.update(first)
+            return
+        for found in pc.value_counts(column).to_pylist():
+            self.counts[found["values"]] += found["counts"]
+
+    def decide(self, schema: pa.Schema, columns: Columns) -> Columns:
+        """Whether the target has classes, by all of its values; their texts are kept as they are written."""
+        kinds = columns.kinds
+        kind = columns.convert(schema.empty_table()).schema.field(self.name).type
+        if pa.types.is_integer(kind):
+            self._join_spellings(columns)
+        if self._has_classes(kind):
+            self.field = pa.field(TARGET, pa.string())
+            if pa.types.is_integer(kind):
+                self.field = note_integer_classes(self.field)
+            kinds = {name: "text" if name == self.name else known for name, known in kinds.items()}
+            return replace(columns, kinds=kinds, plain=columns.plain - {self.name})
+        if not is_number(kind):
+            raise UserError(
+                f"target {self.name!r}: expected numbers for a regression, received {next(iter(self.counts), None)}"
+            )
+        self.field = pa.field(TARGET, kind)
+        return columns
+
+    def _has_classes(self, kind: pa.DataType) -> bool:
+        if self.source.task is not None:
+            return self.source.task in ("binary", "multiclass")
+        if not is_number(kind):
+            return True
+        return pa.types.is_integer(kind) and are_classes(self.counts.values())
+
+    def _join_spellings(self, columns: Columns) -> None:
+        """Count whole numbers, however they are written."""
+        numbers = columns.convert(pa.table({self.name: list(self.counts)}))[self.name].to_pylist()
+        rows, self.counts = self.counts.values(), Counter()
+        for number, count in zip(numbers, rows, strict=True):
+            self.counts[number] += count
+
+    def schema(self, columns: pa.Schema) -> pa.Schema:
+        """Of a table that `apply` makes."""
+        rest = columns.remove(columns.get_field_index(self.name))
+        if self.source.test_source is not None:
+            rest = rest.append(pa.field(IS_TEST, pa.bool_()))
+        return rest.append(self.field)
+
+    def apply(self, table: pa.Table, is_test: bool) -> pa.Table:
+        """The rows that have a target, with it as the last column."""
+        if self.source.test_source is not None:
+            table = table.append_column(IS_TEST, pa.repeat(is_test, len(table)))
+        if table[self.name].null_count:
+            table = table.filter(pc.is_valid(table[self.name]))
+        column = table[self.name].cast(self.field.type)
+        return table.drop_columns([self.name]).append_column(self.field, column)
+
+    def notes(self, read: int, written: int) -> list[str]:
+        notes = left_out_note((self.name,), read, read - written)
+        if self.source.task is None and pa.types.is_integer(self.field.type) and len(self.counts) <= MOST_CLASSES:
+            notes.append(rare_note(self.name))
+        return notes

@@ -1,0 +1,149 @@
+"""Delimited text as batches of columns of text, from files of any size."""
+
+import codecs
+import csv
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+
+from contracts.errors import UserError
+from pipeline.sources.decompression import ENDINGS, open_compressed
+from pipeline.sources.delimited import (
+    BOMS,
+    Dialect,
+    check_header,
+    find_delimiter,
+    guess_encoding,
+    names_of,
+    read_records,
+)
+
+SAMPLE = 2**20  # bytes that show how a file is written
+BLOCK = 2**24  # bytes of text that are parsed at a time
+DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+
+
+class TextFile:
+    """A file of delimited text. `header` has the names of its columns, `written` as they stand in the file.
+
+    Raises:
+        UserError: where it is empty, no text, or has a header that is none.
+    """
+
+    def __init__(self, path: str, encoding: str | None = None, delimiter: str | None = None) -> None:
+        self.path, self.name = path, Path(path).name
+        with self._opened() as file:
+            sample = _read(file, SAMPLE)
+        encoding = encoding or _encoding(self.name, sample)
+        try:
+            text = codecs.getincrementaldecoder(encoding)().decode(sample)
+        except (UnicodeDecodeError, LookupError) as error:
+            raise UserError(f"{self.name} is not {encoding}: {error}") from None
+        if not text.strip():
+            raise UserError(f"{self.name} is empty: expected a header line with the names of the columns, and rows")
+        whole_lines = text if len(sample) < SAMPLE else text[: text.rfind("\n") + 1]
+        self.dialect = Dialect(encoding, delimiter or find_delimiter(whole_lines))
+        try:
+            self.written = next(csv.reader(io.StringIO(text), delimiter=self.dialect.delimiter, strict=True))
+        except csv.Error as error:
+            raise UserError(f"{self.name}: line 1: {error}; is a quotation mark not closed?") from None
+        self.header = names_of(self.written)
+        check_header(self.name, self.header)
+
+    def batches(self, missing: tuple[str, ...], types: Mapping[str, pa.DataType] | None = None) -> Iterator[pa.Table]:
+        """The rows, as text where `types` names no other type for a column.
+
+        Args:
+            missing: texts that stand for a missing value.
+
+        Raises:
+            UserError: with the first malformed lines.
+        """
+        kinds = {old: (types or {}).get(name, pa.string()) for old, name in zip(self.written, self.header, strict=True)}
+        encoding = "utf8" if self.dialect.encoding in ("utf-8", "utf-8-sig") else self.dialect.encoding
+        n_rows = 0
+        try:
+            with self._opened() as file:
+                reader = pyarrow.csv.open_csv(
+                    pa.PythonFile(file, "r"),
+                    pyarrow.csv.ReadOptions(block_size=BLOCK, encoding=encoding),
+                    pyarrow.csv.ParseOptions(delimiter=self.dialect.delimiter, newlines_in_values=True),
+                    pyarrow.csv.ConvertOptions(column_types=kinds, null_values=list(missing), strings_can_be_null=True),
+                )
+                for batch in reader:
+                    n_rows += batch.num_rows
+                    if batch.num_rows:
+                        yield pa.Table.from_batches([batch]).rename_columns(self.header)
+        except pa.ArrowInvalid as error:
+            self._explain(str(error))
+        except UnicodeDecodeError as error:
+            self._explain(str(error))
+        if not n_rows:
+            raise UserError(f"{self.name} has a header and no rows")
+
+    def _explain(self, reason: str) -> None:
+        """Raise with the lines that are malformed, which takes a second reading."""
+        with self._opened() as file:
+            try:
+                text = io.TextIOWrapper(file, encoding=self.dialect.encoding, newline="")
+                read_records(self.name, text, self.dialect.delimiter, lambda row: None)
+            except UnicodeDecodeError:
+                self._name_line_of_other_encoding()
+        raise UserError(f"{self.name}: {reason.splitlines()[0]}")
+
+    def _name_line_of_other_encoding(self) -> None:
+        with self._opened() as file:
+            for number, line in enumerate(io.TextIOWrapper(file, encoding="latin-1", newline="\n"), 1):
+                try:
+                    line.encode("latin-1").decode(self.dialect.encoding)
+                except UnicodeDecodeError:
+                    raise UserError(
+                        f"{self.name}: line {number} is not {self.dialect.encoding}, as the lines before it are: "
+                        "set data.encoding"
+                    ) from None
+
+    @contextmanager
+    def _opened(self) -> Iterator[Any]:
+        try:
+            with open(self.path, "rb") as file:
+                if not self.name.endswith(ENDINGS):
+                    yield file
+                    return
+                with open_compressed(self.name, file) as content:
+                    yield content
+        except pa.ArrowInvalid:
+            raise
+        except (*DAMAGED, pa.ArrowException) as error:
+            raise UserError(f"{self.name} is not what its ending says, or is damaged: {error}") from None
+        except (ValueError, RuntimeError) as error:
+            if isinstance(error, UnicodeDecodeError | UserError):
+                raise
+            raise UserError(f"{self.name} cannot be decompressed: {error}") from None
+
+
+def _read(file: Any, size: int) -> bytes:
+    """The first bytes of a stream, which may give fewer at a time than are asked for."""
+    content = b""
+    while len(content) < size and (more := file.read(size - len(content))):
+        content += more
+    return content
+
+
+def _encoding(name: str, sample: bytes) -> str:
+    """As `read_delimited` finds it, in the first bytes of a file."""
+    encoding = next((known for bom, known in BOMS.items() if sample.startswith(bom)), "utf-8")
+    if b"\0" in sample[:10_000] and encoding != "utf-16":
+        raise UserError(f"{name} is not a text file: expected rows of text separated by commas, semicolons or tabs")
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(sample)
+    except UnicodeDecodeError:
+        return guess_encoding(name, sample[:500_000])
+    return encoding

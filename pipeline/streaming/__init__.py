@@ -1,0 +1,1 @@
+"""Preprocess a table that does not fit into memory: hashes → parts → columns → schema."""

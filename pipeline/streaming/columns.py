@@ -1,0 +1,49 @@
+"""The columns of a file of train rows, each read by itself: numbers as a whole, texts as counts."""
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.data.row_hashes import is_numeric
+from pipeline.data.texts import Texts
+from pipeline.streaming.text_counts import count_texts
+from pipeline.tables import TARGET
+
+
+class FileRows:
+    """Train rows in a file, for `infer_schema`: every constant of a column is that of all its values."""
+
+    def __init__(self, path: Path, sample: pa.Table) -> None:
+        self.path, self.sample, self.schema = path, sample, pq.read_schema(path)
+
+    @cached_property
+    def target(self) -> pa.Table:
+        return pq.read_table(self.path, columns=[TARGET])
+
+    def column(self, name: str, ordered: bool) -> pd.Series | Texts:
+        if ordered or is_numeric(self.schema.field(name).type):
+            return pq.read_table(self.path, columns=[name], use_threads=False)[name].to_pandas().rename(name)
+        return count_texts(self.path, name)
+
+    def head(self) -> pd.DataFrame:
+        """The first rows, and those of the sample; whole numbers are floats where the file misses one."""
+        file = pq.ParquetFile(self.path)
+        rows = pa.concat_tables([file.read_row_group(0), self.sample])
+        for position, field in enumerate(self.schema):
+            if pa.types.is_integer(field.type) and not rows[field.name].null_count and self._misses(field.name):
+                rows = rows.set_column(position, field.name, rows[field.name].cast(pa.float64()))
+        return rows.to_pandas()
+
+    def _misses(self, name: str) -> bool:
+        return bool(pq.read_table(self.path, columns=[name])[name].null_count)
+
+    def each(self, examine: Callable[[Any], Any], columns: Iterable[Any]) -> Iterable[Any]:
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+            return list(threads.map(examine, columns))

@@ -1,0 +1,135 @@
+"""Divide the rows of a file into train, validation and test, batch by batch, as `divide` does in memory."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from contracts.errors import UserError
+from contracts.settings.sections import Preprocess
+from contracts.settings.source import Source
+from pipeline.data.partition import (
+    PARTS,
+    TRAIN,
+    assign,
+    check_classes,
+    check_parts,
+    repetition_note,
+    small_class_note,
+)
+from pipeline.streaming.hashes import hash_groups
+from pipeline.streaming.shares import Shares
+from pipeline.tables import IS_TEST, TARGET, row_groups
+
+SAMPLE = 150_000  # rows of all parts together that stand for the others in the edges of bins and in the data report
+
+
+@dataclass(frozen=True)
+class Divided:
+    """The rows of each part: how many, and a sample of them; and which columns miss a value.
+
+    `parts` has the part of each row; `keys` the hash of each row of a sample.
+    """
+
+    parts: np.ndarray
+    samples: dict[str, pa.Table]
+    keys: dict[str, np.ndarray]
+    share: float
+    incomplete: frozenset[str]
+
+    @property
+    def rows(self) -> list[int]:
+        return np.bincount(self.parts, minlength=len(PARTS)).tolist()
+
+
+def divide_file(
+    raw: Path, files: Mapping[str, Path], source: Source, settings: Preprocess, classes: pa.DictionaryArray | None
+) -> tuple[Divided, tuple[str, ...]]:
+    """Write the rows of each part to a file; also returns what a person should know of the parts, in sentences.
+
+    Args:
+        classes: the class of each row, where the target has classes.
+
+    Raises:
+        UserError: where the rows cannot be divided so.
+    """
+    rule, names = source.splits_by, pq.read_schema(raw).names
+    if rule.by == "random":
+        raise UserError(
+            "data.split by random: expected a table that is read as a whole, received one that is streamed: "
+            "split by hash, group, time or column, or raise fetch.memory"
+        )
+    if rule.by == "hash":
+        declared = pq.read_table(raw, columns=[IS_TEST])[IS_TEST].to_numpy() if IS_TEST in names else None
+        shares = Shares(settings, declared, classes)
+        divided = _write(raw, files, settings.seed, shares.place)
+        while shares.changed():
+            divided = _write(raw, files, settings.seed, shares.place)
+        notes = [small_class_note(name) for name in shares.for_train]
+    else:
+        known = pq.read_schema(raw).empty_table() if rule.column not in names else None  # which a message lists
+        columns = [name for name in names if name in (rule.column, IS_TEST)]
+        table = pq.read_table(raw, columns=columns) if known is None else known
+        part, notes = assign(table, source, settings, None)
+        divided = _write(raw, files, settings.seed, lambda start, hashes: part[start : start + len(hashes)])
+    check_parts(divided.rows, rule)
+    if classes is not None:
+        codes = classes.indices.to_numpy()
+        found = (np.unique(codes), np.unique(codes[divided.parts == TRAIN]))
+        present, in_train = ({classes.dictionary[int(code)].as_py() for code in of} for of in found)
+        check_classes(present, in_train, rule)
+    if source.is_file and rule.by != "group" and (repeated := _repeated(divided)):
+        about = "" if divided.share >= 1 else "about "
+        notes.append(repetition_note(f"{about}{round(repeated / min(1, divided.share)):,}", rule))
+    return divided, tuple(notes)
+
+
+def _write(raw: Path, files: Mapping[str, Path], seed: int, place: Callable[[int, np.ndarray], np.ndarray]) -> Divided:
+    """Write the parts, with the rows in their order.
+
+    Args:
+        place: gives the part of each row of a batch, from the number of the first one and their hashes.
+    """
+    source = pq.ParquetFile(raw)
+    schema, n_rows = source.schema_arrow, source.metadata.num_rows
+    names = [name for name in schema.names if name not in (TARGET, IS_TEST)]
+    kept = schema.remove(schema.get_field_index(IS_TEST)) if IS_TEST in schema.names else schema
+    parts, share, start = np.empty(n_rows, np.uint8), SAMPLE / max(n_rows, 1), 0
+    samples: dict[str, list[pa.Table]] = {name: [kept.empty_table()] for name in PARTS}
+    keys: dict[str, list[np.ndarray]] = {name: [np.empty(0, np.uint64)] for name in PARTS}
+    incomplete: set[str] = set()
+    with ExitStack() as stack:
+        add = {name: stack.enter_context(row_groups(files[name], kept)) for name in PARTS}
+        for group, hashes in enumerate(hash_groups(raw, names, seed)):
+            table = source.read_row_group(group, columns=kept.names)
+            part = place(start, hashes)
+            parts[start : start + len(part)] = part
+            start += len(part)
+            # Of the second hash the half that decides on no part.
+            key = hashes[:, 0] ^ (hashes[:, 1] << np.uint64(32) | hashes[:, 1] >> np.uint64(32))
+            sampled = key / 2.0**64 < share
+            for number, name in enumerate(PARTS):
+                add[name](table.take(np.flatnonzero(part == number)))
+                rows = np.flatnonzero((part == number) & sampled)
+                samples[name].append(table.take(rows))
+                keys[name].append(key[rows])
+            incomplete |= {name for name in set(names) - incomplete if _has_gap(table[name])}
+    return Divided(
+        parts, {name: pa.concat_tables(tables) for name, tables in samples.items()},
+        {name: np.concatenate(found) for name, found in keys.items()}, share, frozenset(incomplete),
+    )  # fmt: skip
+
+
+def _has_gap(column: pa.ChunkedArray) -> bool:
+    return bool(column.null_count or (pa.types.is_floating(column.type) and pc.any(pc.is_nan(column)).as_py()))
+
+
+def _repeated(divided: Divided) -> int:
+    """The rows of the samples of validation and test that have all values of a train row."""
+    train, *others = divided.keys.values()
+    return sum(int(np.isin(keys, train).sum()) for keys in others)
