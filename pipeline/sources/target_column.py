@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from contracts.errors import UserError, nearest
 from contracts.settings.source import Source
 from pipeline.sources.values import Conversion, is_number
-from pipeline.tables import FEWEST, TARGET, note_integer_classes
+from pipeline.tables import FEWEST, IS_TEST, TARGET, note_integer_classes
 
 MOST_NAMED = 30  # columns in a message
 MOST_LABELS = 1000  # of a target that holds several in one text
@@ -54,12 +54,14 @@ def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
 
 
 def check_names(columns: list[str], source: Source) -> None:
-    """Refuse a target that is no column of the data."""
+    """Refuse a target that is no column of the data, or that leaves no other one."""
     for name in source.targets:
         if name not in columns:
             hint = nearest(name, columns) or f"; there are {', '.join(columns[:MOST_NAMED])}"
             hint += ", …" if hint.startswith("; there") and len(columns) > MOST_NAMED else ""
             raise UserError(f"data.target: expected a column of {source.source}, received {name!r}{hint}")
+    if set(columns) <= {*source.targets, IS_TEST}:
+        raise UserError(f"{source.source}: expected columns to learn from beside the target, received none")
 
 
 def left_out_note(names: tuple[str, ...], n_rows: int, left_out: int) -> list[str]:

@@ -73,6 +73,7 @@ ADVICE = "the data has values that cannot be learned from: correct them, or list
         (csv([1, 2] * 15, [f"name {i}" for i in range(30)]), {},
          "target 'y': expected classes, or numbers, received 30 different texts in 30 rows, such as 'name 0'"),
         (csv([1, 2], ["x", "z"]), {"task": "regression"}, "target 'y': expected numbers for a regression, received x"),
+        ("y\n1\n2\n", {}, "rows.csv: expected columns to learn from beside the target, received none"),
         (csv([1, 2], [0, 1]), {"target": "Y"},
          "data.target: expected a column of rows.csv, received 'Y'; did you mean 'y'?"),
         (csv([1, 2], [0, 1]), {"test_source": "more.csv"},
