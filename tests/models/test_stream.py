@@ -1,8 +1,11 @@
 """Training from a stream: every row once an epoch, in an order that the seed decides, as good as from memory."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from contracts.ahead import ahead
 from models.network import build
 from models.training import checkpoint, stream
 from models.training.class_weights import apply_class_weights
@@ -126,3 +129,25 @@ def test_a_file_that_became_shorter_is_named(flowers, small, tmp_path):
         file.truncate(200)
     with pytest.raises(OSError, match=r"train\.target\.npy: expected 96 rows, received a shorter file"):
         rows.read(rows.buffers(16, 0, 0)[0] + rows.buffers(16, 0, 0)[1], 96)
+
+
+def test_reading_a_stream_takes_the_memory_of_its_buffers(flowers, tmp_path):
+    """A file of zeros takes no place on disk; its pages would count as memory of this process if it were mapped."""
+    schema, _, _ = flowers
+    n_rows, data = 25_000_000, Data(tmp_path, tmp_path / "schema.json")
+    data.write("train", n_rows, [Split(np.zeros((1, 4), np.float32), np.zeros(1, np.int32))])
+    for name, row_bytes in (("features", 16), ("target", 4)):
+        with (tmp_path / f"train.{name}.npy").open("rb+") as file:
+            file.truncate(128 + n_rows * row_bytes)
+    rows = Stream(data.split("train"), schema)
+    size = rows.buffer_rows(256)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    before = peak_bytes()
+    buffers = rows.buffers(256, 0, 0)
+    assert sum(n for _, n in ahead(rows.read(blocks, size) for blocks in buffers)) == n_rows
+    assert peak_bytes() - before < 200e6 < n_rows * 16
+
+
+def peak_bytes() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
