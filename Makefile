@@ -198,6 +198,10 @@ bench-train: $(READY)  ## plain Keras fit beside ours, in turns [SYSTEM=S5]; nee
 report: $(READY)  ## the material's networks beside its figures, then the best of each dataset [PART=material]
 	python -m bench.report $(PART)
 
+.PHONY: bench-stream
+bench-stream: $(READY)  ## training from a stream beside training from memory and Keras over CSV, predictions of a file; a million rows
+	python -m bench.stream
+
 .PHONY: bench-tables
 bench-tables: $(READY)  ## own tables beside boosted trees [TABLES=<folder>, else $$DATA_MIRROR/tables]
 	python -m bench.tables $(TABLES)

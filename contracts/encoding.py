@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,13 +12,20 @@ from contracts.schema import CategoricalFeature, ClassTarget, DateFeature, Featu
 UNKNOWN = 0  # the code of a category that is missing or absent from the train split
 
 
+class Repeated(NamedTuple):
+    """A column as its different values, and the position of each row's value among them: each is encoded once."""
+
+    values: Sequence[Any]
+    positions: np.ndarray
+
+
 def encode(schema: Schema, columns: Mapping[str, Any]) -> np.ndarray:
     """Turn columns into the input of the network: numbers unchanged, categories as codes, which are NaN for
     an ordered category that is missing or unknown.
 
     Args:
         columns: the values of each feature, for example a DataFrame: array-like of shape (n_rows,), None or NaN
-            where a value is missing; for an image of shape (n_rows, height, width).
+            where a value is missing, or `Repeated`; for an image of shape (n_rows, height, width).
 
     Returns:
         float32 array of shape (n_rows, input_width), NaN where a number is missing.
@@ -53,6 +60,8 @@ def decide(probabilities: np.ndarray, threshold: float | None) -> np.ndarray:
 
 
 def _columns(feature: Feature, values: Any) -> list[np.ndarray]:
+    if isinstance(values, Repeated):
+        return [column[values.positions] for column in _columns(feature, values.values)]
     if isinstance(feature, CategoricalFeature):
         codes = _codes(feature, values)
         return [codes if feature.rank is None else np.where(codes == UNKNOWN, np.float32(np.nan), codes)]
@@ -96,7 +105,7 @@ def parse_date(value: Any, form: str) -> datetime | None:
         return datetime.strptime(value, form)
 
 
-def encode_target(schema: Schema, values: Sequence[Any]) -> np.ndarray:
+def encode_target(schema: Schema, values: Sequence[Any] | np.ndarray) -> np.ndarray:
     """Class names as int32 codes, or numbers as float32; both of shape (n_rows,).
 
     For labels and several numbers `values` has a mapping per row; the result is float32 of shape (n_rows, n_outputs).

@@ -74,6 +74,7 @@ class Train(Section):
     restarts: PositiveInt
     class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]]
     fine_tune: FineTune | None
+    memory: Literal["auto"] | Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] = "auto"
 
 
 class Search(Section):
@@ -94,6 +95,7 @@ class Search(Section):
     folds: Annotated[int, Field(ge=1, le=20)]
     finalist_seeds: Annotated[int, Field(ge=0, le=100)]
     ensemble: Annotated[int, Field(ge=1, le=32)] = 1
+    validation_rows: Annotated[int, Field(ge=1, le=1_000_000_000)] = 200_000
     warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)]
     space: SearchSpace
 

@@ -32,6 +32,7 @@ from models.training.export import ExportFailed, export, inference_model
 from models.training.fine_tuning import reuse_layers
 from models.training.fit import Fitted, fit
 from models.training.latency import latency
+from models.training.stream import Stream
 
 SEEDS_APART = 1_000_003  # between the initialisations of a trial, more than between any two trials
 
@@ -188,10 +189,13 @@ def _fit(task: TrialTask, initialisation: int, on_epoch: OnEpoch) -> Fitted:
         if epoch % task.report_every == 0:
             on_epoch(epoch, value)
 
+    rows = task.data.split("train")
     return fit(
         Spec(**task.hyperparameters),
         schema,
-        apply_class_weights(task.data.split("train"), schema, settings.class_weights),
+        Stream(rows, schema, settings.class_weights)
+        if task.data.streams
+        else apply_class_weights(rows, schema, settings.class_weights),
         task.data.split("validation"),
         monitor=task.monitor,
         higher_is_better=task.higher_is_better,

@@ -1,5 +1,7 @@
 """Training data as files that worker processes map into memory."""
 
+import contextlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -22,18 +24,32 @@ class Data:
     """The files of a trial's data: `{train,validation}.{features,target,weight}.npy`, and the schema.
 
     The rows of a fold are train rows, divided by the file `held_out`, int8 of shape (n_rows,): 0 for training, 1 for
-    validation, 2 for neither.
+    validation, 2 for neither. `streams` is whether a training reads the train rows in blocks.
     """
 
     folder: Path
     schema: Path
     held_out: Path | None = None
+    streams: bool = False
 
     def save(self, name: str, split: Split) -> None:
         """Write the arrays of the split `train` or `validation`."""
-        for part, values in split._asdict().items():
-            if values is not None:
-                np.save(self._file(name, part), values)
+        self.write(name, len(split.target), [split])
+
+    def write(self, name: str, n_rows: int, batches: Iterable[Split]) -> None:
+        """The same for so many rows that come in batches; a mapped file would count as memory of this process."""
+        with contextlib.ExitStack() as stack:
+            files = {}
+            for batch in batches:
+                for part, values in batch._asdict().items():
+                    if values is None:
+                        continue
+                    if part not in files:
+                        files[part] = stack.enter_context(self._file(name, part).open("wb"))
+                        shape, kind = (n_rows, *values.shape[1:]), np.lib.format.dtype_to_descr(values.dtype)
+                        header = {"descr": kind, "fortran_order": False, "shape": shape}
+                        np.lib.format.write_array_header_1_0(files[part], header)
+                    np.ascontiguousarray(values).tofile(files[part])
 
     def split(self, name: str) -> Split:
         """Map the arrays of the split `train` or `validation`; what is written to them stays in this process."""

@@ -46,8 +46,8 @@ class EpochTrainer(keras.Model):
         self.members, self.members_per_row = spec.members, spec.members_per_row
         self.batch_size = spec.batch_size
         self.validation_rows = VALIDATION_ROWS // (spec.members if spec.family == "ensemble" else 1)
-        self.data = _to_tensors(schema, train)
-        self.validation = _to_tensors(schema, validation)
+        self.data = tuple(_to_tensor(part) for part in labelled(schema, train))
+        self.validation = tuple(_to_tensor(part) for part in labelled(schema, validation))
         names = (MAIN, AUXILIARY) if spec.auxiliary_weight else ()
         self.schema, self.validation_target, self.validation_metric = schema, validation.target, validation_metric
         self.output_losses = {name: keras.metrics.Mean(f"{name}_loss") for name in names}
@@ -105,24 +105,29 @@ class EpochTrainer(keras.Model):
         n_rows = row_indices.shape[0]
         n_full = n_rows // self.batch_size
         batches = tf.reshape(row_indices[: n_full * self.batch_size], (n_full, self.batch_size))
-        step = super().train_step
-
-        def train_on(rows: tf.Tensor) -> None:
-            step(tuple(tf.gather(part, rows) for part in self.data))
-
-        def body(number: tf.Tensor) -> tuple[tf.Tensor]:
-            train_on(batches[number])
-            return (number + 1,)
 
         @tf.function(jit_compile=self.uses_xla, autograph=False)
         def train_on_full() -> None:
-            tf.while_loop(lambda number: number < n_full, body, (tf.constant(0),), parallel_iterations=1)
+            self.train_on_batches(self.data, batches, n_full)
 
         if n_full:
             train_on_full()
         if n_rows % self.batch_size:
-            train_on(row_indices[n_full * self.batch_size :])
+            self.train_on(self.data, row_indices[n_full * self.batch_size :])
         return self.get_metrics_result()
+
+    def train_on(self, parts: tuple[tf.Tensor, ...], rows: tf.Tensor) -> None:
+        """One step on these rows of features, labels and weights."""
+        super().train_step(tuple(tf.gather(part, rows) for part in parts))
+
+    def train_on_batches(self, parts: tuple[tf.Tensor, ...], batches: tf.Tensor, n_batches: int | tf.Tensor) -> None:
+        """A step on each of the first `n_batches` batches of rows, int32 of shape (…, batch_size)."""
+
+        def body(number: tf.Tensor) -> tuple[tf.Tensor]:
+            self.train_on(parts, batches[number])
+            return (number + 1,)
+
+        tf.while_loop(lambda number: number < n_batches, body, (tf.constant(0),), parallel_iterations=1)
 
     def evaluate(self, x=None, y=None, callbacks=None, **_):  # type: ignore[no-untyped-def]
         """The validation metrics, for `fit` after each epoch.
@@ -162,12 +167,10 @@ def _main(outputs: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(main, axis=1) if len(main.shape) == 3 else main
 
 
-def _to_tensors(schema: Schema, split: Split) -> tuple[tf.Tensor, ...]:
+def labelled(schema: Schema, split: Split) -> tuple[np.ndarray, ...]:
     """Features, labels, and row weights where there are some."""
-    parts = [split.features, heads.labels(schema, np.asarray(split.target))]
-    if split.weight is not None:
-        parts.append(split.weight)
-    return tuple(_to_tensor(part) for part in parts)
+    parts = (split.features, heads.labels(schema, np.asarray(split.target)))
+    return parts if split.weight is None else (*parts, split.weight)
 
 
 def _to_tensor(values: np.ndarray) -> tf.Tensor:

@@ -16,6 +16,7 @@ from models.training import optimizers
 from models.training.checkpoint import Checkpoint
 from models.training.data import Split
 from models.training.epoch import EpochTrainer
+from models.training.stream import Stream, StreamTrainer
 
 # XLA compiles for about a second, after which a step takes a fraction of its time: faster from this many steps on.
 XLA_MIN_STEPS = 100
@@ -37,7 +38,7 @@ class Fitted:
 def fit(
     spec: Spec,
     schema: Schema,
-    train: Split,
+    train: Split | Stream,
     validation: Split,
     *,
     monitor: str,
@@ -64,7 +65,7 @@ def fit(
     keras.utils.set_random_seed(seed)
     network = build.build(spec, schema)
     prepare(network)
-    trainer = compile_trainer(network, spec, schema, train, validation, epochs, monitor)
+    trainer = compile_trainer(network, spec, schema, train, validation, epochs, monitor, seed)
     name, mode = f"val_{monitor}", "max" if higher_is_better else "min"
     stopping = keras.callbacks.EarlyStopping(name, mode=mode, patience=patience, restore_best_weights=True)
     callbacks = [*optimizers.callbacks(spec, name, mode), _EpochReporter(name, on_epoch), stopping]
@@ -73,8 +74,12 @@ def fit(
         saver = Checkpoint(checkpoint, stopping)
         first_epoch = saver.restore(trainer)
         callbacks.append(saver)
+    if isinstance(train, Stream):
+        epochs_of_rows = epoch_numbers(first_epoch)
+    else:
+        epochs_of_rows = shuffled_row_indices(len(train.target), seed, first_epoch)
     history = trainer.fit(
-        shuffled_row_indices(len(train.target), seed, first_epoch),
+        epochs_of_rows,
         steps_per_epoch=1,
         initial_epoch=first_epoch,
         epochs=epochs,
@@ -90,15 +95,23 @@ def fit(
 
 
 def compile_trainer(
-    network: keras.Model, spec: Spec, schema: Schema, train: Split, validation: Split, epochs: int,
-    monitor: str | None = None,
+    network: keras.Model, spec: Spec, schema: Schema, train: Split | Stream, validation: Split, epochs: int,
+    monitor: str | None = None, seed: int = 0,
 ) -> EpochTrainer:  # fmt: skip
-    """A trainer with optimizer, loss and metrics, among them the validation metric `monitor`."""
-    steps = -(-len(train.target) // spec.batch_size)
+    """A trainer with optimizer, loss and metrics, among them the validation metric `monitor`.
+
+    Args:
+        seed: decides the order of a stream.
+    """
+    steps = -(-(len(train) if isinstance(train, Stream) else len(train.target)) // spec.batch_size)
     metrics = heads.metrics(schema)
     by_keras = {metric.name for metric in metrics}
     validation_metric = None if monitor is None or monitor in by_keras else BY_NAME[monitor]
-    trainer = EpochTrainer(network, spec, schema, train, validation, steps > XLA_MIN_STEPS, validation_metric)
+    trainer: EpochTrainer
+    if isinstance(train, Stream):
+        trainer = StreamTrainer(network, spec, train, validation, steps > XLA_MIN_STEPS, seed, validation_metric)
+    else:
+        trainer = EpochTrainer(network, spec, schema, train, validation, steps > XLA_MIN_STEPS, validation_metric)
     trainer.compile(
         optimizer=optimizers.optimizer(spec, steps, epochs),
         loss=trainer.loss_of_rows,
@@ -112,11 +125,15 @@ def compile_trainer(
 def shuffled_row_indices(n_rows: int, seed: int, first_epoch: int = 0) -> tf.data.Dataset:
     """An endless dataset of row indices, int32 of shape (n_rows,): a new permutation per epoch, the same for a seed."""
     rows = tf.range(n_rows)
-    counter = tf.data.Dataset.counter(first_epoch)
+    shuffle = tf.random.experimental.stateless_shuffle
+    return epoch_numbers(first_epoch).map(lambda epoch: shuffle(rows, seed=[seed, epoch]))
+
+
+def epoch_numbers(first_epoch: int = 0) -> tf.data.Dataset:
+    """An endless dataset of the numbers of epochs."""
     options = tf.data.Options()
     options.autotune.enabled = False  # its thread delays the end of a training by up to seconds
-    shuffled = counter.map(lambda epoch: tf.random.experimental.stateless_shuffle(rows, seed=[seed, epoch]))
-    return shuffled.with_options(options)
+    return tf.data.Dataset.counter(first_epoch).with_options(options)
 
 
 class _EpochReporter(keras.callbacks.Callback):

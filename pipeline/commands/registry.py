@@ -143,7 +143,8 @@ def retrain(
             from pipeline.search.plan import make_plan
 
             plan = replace(make_plan(params, paths), metric=metric)
-            data = write_training_data(paths, Path(scratch))
+            search = plan.search
+            data = write_training_data(paths, Path(scratch), search.validation_rows, search.seed, bool(plan.streams))
             print(f"Training {manifest.made_of} of {manifest.study} again …", flush=True)
             networks: list[Path] = []
             for one in manifest.members or (manifest,):

@@ -1,12 +1,21 @@
 """Row ids: hashes that tell whether a model was trained on a row."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from pipeline.data.splits import iter_rows
 from pipeline.tables import IMAGE, TARGET
+
+
+def read_row_ids(path: Path) -> np.ndarray:
+    """The same as `row_ids` for the rows of a file, with some of them in memory."""
+    gaps = _columns_with_gaps(path)
+    return np.concatenate([_row_ids_of_batch(table, gaps) for table in iter_rows(path)])
 
 
 def row_ids(table: pa.Table) -> np.ndarray:
@@ -18,3 +27,25 @@ def row_ids(table: pa.Table) -> np.ndarray:
             np.uint64,
         )
     return pd.util.hash_pandas_object(table.drop_columns([TARGET]).to_pandas(), index=False).to_numpy()
+
+
+def _row_ids_of_batch(table: pa.Table, gaps: set[str]) -> np.ndarray:
+    """In pandas a whole number has another type, and so another hash, where its column has a gap in any row.
+
+    So one more row has all gaps of the file while the rows of a batch are hashed.
+    """
+    if not gaps or not len(table):
+        return row_ids(table)
+    first = table.slice(0, 1)
+    for name in gaps:
+        at = first.column_names.index(name)
+        first = first.set_column(at, first.schema.field(at), [pa.nulls(1, first.schema.field(at).type)])
+    return row_ids(pa.concat_tables([table, first]))[:-1]
+
+
+def _columns_with_gaps(path: Path) -> set[str]:
+    metadata = pq.read_metadata(path)
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    names = {column.path_in_schema for column in columns if column.statistics and column.statistics.null_count}
+    return names & set(pq.read_schema(path).names) - {TARGET, IMAGE}

@@ -4,23 +4,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from contracts.errors import UserError
 from contracts.metrics import BY_NAME, Metric
 from contracts.schema import Schema, load_schema
 from contracts.settings.load import Params
-from pipeline.data.splits import encode_rows, read_part
+from pipeline.data.splits import count_rows, encode_rows, read_part, read_rows
 from pipeline.evaluation.gates.judge import Validation, judge
 from pipeline.evaluation.gates.problems import gate_problems
 from pipeline.evaluation.scoring import Scored, score
 from pipeline.paths import Paths
 from pipeline.tables import TARGET
 
+MOST_TRAIN_ROWS = 1_000_000  # of reference models
+
 
 @dataclass(frozen=True)
 class Contest:
-    """What every step of the choice looks at; `scratch` is a folder for bundles, until the choice is made."""
+    """What every step of the choice looks at; `scratch` is a folder for bundles, until the choice is made.
+
+    `is_sample` is whether there are more validation rows than `validation` has.
+    """
 
     params: Params
     paths: Paths
@@ -28,6 +32,7 @@ class Contest:
     metric: Metric
     validation: Validation
     scratch: Path
+    is_sample: bool = False
 
 
 def open_contest(params: Params, paths: Paths, scratch: Path) -> Contest:
@@ -35,11 +40,12 @@ def open_contest(params: Params, paths: Paths, scratch: Path) -> Contest:
     schema = load_schema(paths.prepared / "schema.json")
     if problems := gate_problems(params.select.gates, schema, paths.prepared / "validation.parquet"):
         raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *map(str, problems)]))
-    table = pq.read_table(paths.prepared / "validation.parquet")
+    file, most = paths.prepared / "validation.parquet", params.search.validation_rows
+    table = read_rows(file, most, params.search.seed)  # those on which the trials were compared
     rows, y = encode_rows(table, schema)
     frame = table.drop_columns([TARGET, *([schema.image.name] if schema.image else [])]).to_pandas()
     metric = BY_NAME[params.metric_for(schema.task)]
-    return Contest(params, paths, schema, metric, Validation(frame, rows, y), scratch)
+    return Contest(params, paths, schema, metric, Validation(frame, rows, y), scratch, len(y) < count_rows(file))
 
 
 def score_bundle(contest: Contest, name: str, bundle: Path) -> Scored:
@@ -67,7 +73,9 @@ def score_candidates(contest: Contest) -> list[Scored]:
 
 
 def _train_rows(contest: Contest) -> tuple[np.ndarray, np.ndarray]:
-    return read_part(contest.paths.prepared / "train.parquet", contest.schema)
+    """Of many rows a sample: scikit-learn's models hold all of them in memory."""
+    params = contest.params
+    return read_part(contest.paths.prepared / "train.parquet", contest.schema, MOST_TRAIN_ROWS, params.preprocess.seed)
 
 
 def _references(contest: Contest) -> dict[str, float]:

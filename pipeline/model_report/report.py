@@ -36,6 +36,7 @@ from pipeline.tracking.failures import optional
 HERE = Path(__file__).parent
 STYLES = (HERE.parent / "data_report/page.css", HERE / "page.css")
 MOST_FEATURES, MOST_CURVES = 20, 6
+SAMPLE_ROWS = 200_000  # of a part, for slices and features
 MOST_CLASSES = 25  # in a picture of confusions
 TASKS = {
     "regression": "regression",
@@ -48,8 +49,8 @@ TASKS = {
 class Measured:
     """What `evaluate` has measured on the test rows, and the model that it has measured.
 
-    `table` holds the rows as they are in the data, `figures` the content of `metrics/<dataset>.json`; `reads` says how
-    often these rows were read by now.
+    `table` holds the rows as they are in the data, or of many those with the numbers `shown`. `figures` holds the
+    content of `metrics/<dataset>.json`; `reads` says how often these rows were read by now.
     """
 
     predict: Callable[[np.ndarray], np.ndarray]
@@ -59,6 +60,7 @@ class Measured:
     figures: Mapping[str, Mapping[str, float]]
     confidence: float
     reads: int | None
+    shown: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def _facts(
         "card": None, "card_path": paths.card, "card_mark": card_mark(paths), "curves": [], "errors": [], "slices": [],
         "calibration": measured.figures.get("calibration"), "conformal": measured.figures.get("conformal"),
         "slice_metric": _metric_of_rows(manifest),
+        "sample": None if measured.shown is None else len(measured.shown),
     }  # fmt: skip
     candidates = facts["selection"]["candidates"]
     facts["gates"] = [(c["name"], gate) for c in candidates for gate in c.get("gates", ())]
@@ -176,18 +179,18 @@ def _counts(actual: np.ndarray, predicted: np.ndarray, size: int) -> np.ndarray:
 
 
 def _slices(schema: Schema, metric: Metric, measured: Measured) -> list[Slice]:
-    classes = {}
+    y, predictions, classes = measured.y, measured.predictions, {}
+    if measured.shown is not None:
+        y, predictions = y[measured.shown], predictions[measured.shown]
     if schema.picks_one:
-        classes = {
-            f"{_named(schema.target.name)}: {name}": measured.y == code for code, name in enumerate(schema.classes)
-        }
+        classes = {f"{_named(schema.target.name)}: {name}": y == code for code, name in enumerate(schema.classes)}
     columns = [] if schema.image is not None else read_columns(schema, {"measured": measured.table})
-    return worst(metric, measured.y, measured.predictions, groups_of(columns, classes))
+    return worst(metric, y, predictions, groups_of(columns, classes))
 
 
 def _importance(paths: Paths, schema: Schema, measured: Measured, metric: Metric, seed: int) -> dict[str, Any]:
     """Which features or tiles the model uses, and the curves of the most important features, on validation rows."""
-    rows, y = read_part(paths.prepared / "validation.parquet", schema)
+    rows, y = read_part(paths.prepared / "validation.parquet", schema, SAMPLE_ROWS, seed)
     found = permutation_importance(schema, measured.predict, metric, rows, y, seed)
     shown = sorted(found, key=lambda entry: -entry.value)[:MOST_FEATURES]
     if schema.image is not None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from models.search.plan import Plan, plan_search
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.gates.problems import gate_problems
 from pipeline.paths import Paths
+from pipeline.search.memory import why_streamed
 from pipeline.search.open_choices import complete
 from pipeline.tables import TARGET
 from pipeline.tracking import provenance
@@ -39,33 +41,39 @@ def make_plan(params: Params, paths: Paths) -> Plan:
     _check_settings(params, schema, paths.prepared / PREPARED["validation"])
     metric = BY_NAME[params.metric_for(schema.task)]
     _check_metric(metric, schema, paths)
-    data_md5 = _digests(paths)
-    study = study_name(params, metric.name, data_md5)
+    study = present_study(params, paths)
     n_rows = pq.read_metadata(paths.prepared / PREPARED["train"]).num_rows
+    streams = why_streamed(n_rows, schema.input_width, params.train.memory)
+    if streams and params.search.folds > 1:
+        raise UserError(f"search.folds: expected 1 for {schema.dataset}, received {params.search.folds}: {streams}")
     search = params.search.model_copy(update={"space": complete(params.search.space, schema, n_rows)})
     params = params.model_copy(update={"search": search})
-    return plan_search(params, schema.task, metric, study, data_md5, provenance.cores(), n_rows)
+    plan = plan_search(params, schema.task, metric, study, _digests(paths), provenance.cores(), n_rows)
+    return replace(plan, streams=streams)
 
 
 def present_study(params: Params, paths: Paths) -> str:
     """The name of the study that a search with these settings and this prepared data continues."""
     task = load_schema(paths.prepared / "schema.json").task
-    return study_name(params, params.metric_for(task), _digests(paths))
+    n_validation = pq.read_metadata(paths.prepared / PREPARED["validation"]).num_rows
+    return study_name(params, params.metric_for(task), _digests(paths), n_validation)
 
 
-def study_name(params: Params, metric: str, data_md5: Mapping[str, str]) -> str:
+def study_name(params: Params, metric: str, data_md5: Mapping[str, str], n_validation: int = 0) -> str:
     """The dataset and a hash of what makes trials comparable: data, schema, space, objective, version of the networks.
 
-    The budget is no part of it: more trials continue the same study.
+    The budget is no part of it: more trials continue the same study. Nor is where the rows are.
     """
     search = params.search.model_dump(
         mode="json", include={"space", "seed", "sampler", "pruner", "folds", "second_objective", "warmup_epochs"}
     )
     comparable = {
         "data": dict(data_md5),
-        "objective": [metric, params.train.model_dump(mode="json"), search],
+        "objective": [metric, params.train.model_dump(mode="json", exclude={"memory"}), search],
         "networks": NETWORK_VERSION,
     }
+    if n_validation > params.search.validation_rows:
+        comparable["validation_rows"] = params.search.validation_rows
     digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()
     return f"{params.dataset}-{digest[:10]}"
 

@@ -74,7 +74,9 @@ def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | 
 
 
 def _prepare(plan: Plan, paths: Paths, folder: Path) -> Data:
-    data = write_training_data(paths, folder)
+    if plan.streams:
+        print(f"  {plan.dataset}: {plan.streams}", flush=True)
+    data = write_training_data(paths, folder, plan.search.validation_rows, plan.search.seed, bool(plan.streams))
     if plan.search.folds > 1:
         write_folds(data, paths.prepared / "train.parquet", plan.source, plan.bins, plan.search.folds, plan.search.seed)
     return data

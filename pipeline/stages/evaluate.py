@@ -10,12 +10,12 @@ from contracts.files import md5
 from contracts.metrics import bootstrap_intervals, task_metrics
 from contracts.settings.load import Params
 from contracts.thresholds import metric_input
-from pipeline.data.splits import encode_rows
+from pipeline.data.splits import encode_rows, encoded_columns, iter_rows, read_rows, sample_of
 from pipeline.evaluation import plots
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.calibration import calibration_error, calibration_interval
 from pipeline.evaluation.coverage import coverage
-from pipeline.model_report.report import Known, Measured, write_report
+from pipeline.model_report.report import SAMPLE_ROWS, Known, Measured, write_report
 from pipeline.paths import Paths
 from pipeline.tracking import lineage, registry, runs
 from pipeline.tracking.approval import count_test_read
@@ -32,9 +32,9 @@ def run(params: Params, paths: Paths) -> None:
     with optional("the count of readings of the test rows in MLflow"):
         client, experiment = runs.connect(params.dataset)
         reads = count_test_read(client, params.dataset, test_md5)
-    table = pq.read_table(test_file)
-    rows, y = encode_rows(table, schema)
-    predictions, settings = predictor.predict(rows), params.evaluate
+    encoded = (encode_rows(rows, schema) for rows in iter_rows(test_file, columns=encoded_columns(schema)))
+    predictions, y = map(np.concatenate, zip(*((predictor.predict(rows), y) for rows, y in encoded), strict=True))
+    settings = params.evaluate
     predicted_baseline = baseline_predictions(schema, len(y))
     defined = [m for m in task_metrics(schema.task) if not np.isnan(m.compute(y, predicted_baseline))]
     inputs = {metric: metric_input(metric, predictions, manifest.threshold) for metric in defined}
@@ -81,7 +81,9 @@ def run(params: Params, paths: Paths) -> None:
     known = Known()
     with optional("what MLflow knows, in the report"):
         known = _known(params, paths, manifest, test_md5)
-    measured = Measured(predictor.predict, table, y, predictions, report, settings.confidence, reads)
+    sample = (SAMPLE_ROWS, params.preprocess.seed)
+    table, shown = read_rows(test_file, *sample), sample_of(len(y), *sample)
+    measured = Measured(predictor.predict, table, y, predictions, report, settings.confidence, reads, shown)
     write_report(paths, manifest, schema, measured, known, params.preprocess.seed)
     if run_id is not None:
         with optional("the report in MLflow"):

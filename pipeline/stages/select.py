@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from contracts.bundle import BundleDamaged, Manifest, open_bundle
 from contracts.errors import UserError
 from contracts.schema import Schema
 from contracts.settings.load import Params
-from pipeline.data.row_ids import row_ids
+from pipeline.data.row_ids import read_row_ids
 from pipeline.evaluation import selection
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.comparison import Comparison, compare
@@ -51,6 +50,8 @@ def run(params: Params, paths: Paths) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         contest = open_contest(params, paths, Path(scratch))
         schema, metric, y = contest.schema, contest.metric, contest.validation.y
+        if contest.is_sample:
+            print(f"  {params.dataset}: compared on a sample of {len(y):,} validation rows (search.validation_rows)")
         baseline = metric.compute(y, baseline_predictions(schema, len(y)))
         client, _ = runs.connect(params.dataset)
         candidates = score_candidates(contest)
@@ -148,7 +149,7 @@ def _exclusion(contest: Contest, manifest: Manifest, known: Schema, bundle: Path
     trained_on = registry.trained_on(bundle)
     if trained_on is None:
         return Exclusion.UNKNOWN_ROWS
-    now = row_ids(pq.read_table(contest.paths.prepared / "validation.parquet"))
+    now = read_row_ids(contest.paths.prepared / "validation.parquet")
     return Exclusion.TRAINED_ON if np.isin(now, trained_on).any() else None
 
 
@@ -172,7 +173,7 @@ def _register(client: registry.MlflowClient, params: Params, paths: Paths, bundl
     """The version of a bundle: a bundle that is registered already stays the version that it is."""
     if known := registry.version_of(client, params.dataset, bundle):
         return known
-    trained_on = row_ids(pq.read_table(paths.prepared / "train.parquet"))
+    trained_on = read_row_ids(paths.prepared / "train.parquet")
     settings = params.model_dump_json(by_alias=True, indent=2)
     tags = version_tags(*open_bundle(bundle), paths)
     return registry.register_bundle(client, params.dataset, bundle, trained_on, settings, tags)

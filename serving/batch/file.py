@@ -18,6 +18,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from contracts.ahead import ahead
+from contracts.arrow import repeated
 from contracts.encoding import decide
 from contracts.files import unfinished_path, write_atomically
 from contracts.schema import CategoricalFeature, DateFeature, Feature, NumericFeature, Schema
@@ -28,6 +30,7 @@ from serving.validation.validator import EncodedRows, InputValidator
 
 CHUNK_ROWS = 10_000  # rows of text in memory
 BATCH_ROWS = 65_536  # rows of Parquet in memory
+PREDICTED_ROWS = 8192  # at once: what the layers of a network make of more is no longer near the processor
 TEXTS = (".csv", ".tsv", ".txt")
 WRITERS: dict[str, Any] = {".csv": pyarrow.csv.CSVWriter, ".parquet": pyarrow.parquet.ParquetWriter}
 
@@ -91,7 +94,7 @@ def predict_rows(predictor: Predictor, source: Path, target: Path, notes: dict[s
         write_atomically(target) as unfinished,
         WRITERS[target.suffix](unfinished, columns.with_metadata(notes) if notes else columns) as writer,
     ):
-        for rows in chunks(validator, source):
+        for rows in ahead(chunks(validator, source)):
             n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + len(rows.warnings)
             writer.write_table(_table(predictor, rows.encoded))
     return Counts(n_rows, n_warnings)
@@ -104,7 +107,10 @@ def _columns(schema: Schema) -> pa.Schema:
 
 
 def _table(predictor: Predictor, rows: np.ndarray) -> pa.Table:
-    schema, predictions = predictor.schema, predictor.predict(rows)
+    schema, n = predictor.schema, PREDICTED_ROWS
+    predictions = np.concatenate(
+        [predictor.predict(rows[first : first + n]) for first in range(0, max(1, len(rows)), n)]
+    )
     columns: list[Any] = [np.ascontiguousarray(column) for column in predictions.reshape(-1, len(schema.outputs)).T]
     if schema.picks_one:
         columns.insert(0, pa.array(schema.labels).take(pa.array(decide(predictions, predictor.manifest.threshold))))
@@ -153,19 +159,26 @@ def _parquet_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRo
 
 
 def _values(feature: Feature, column: pa.Array) -> Any:
-    """The values of a column: an array where it holds what the feature can be, else a list, to name each error in."""
+    """The values of a column: an array or `Repeated` where it holds what the feature can be, else a list, to name each
+    error in.
+    """
     kind = column.type
     if column.null_count and not getattr(feature, "missing", True):
         return column.to_pylist()
     if isinstance(feature, NumericFeature) and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    if isinstance(feature, CategoricalFeature) and (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-        return column.to_numpy(zero_copy_only=False)
+    if isinstance(feature, CategoricalFeature | DateFeature) and _is_text(kind):
+        return repeated(column)
     if isinstance(feature, DateFeature) and (
         pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None)
     ):
         return column.cast(pa.timestamp("s"), safe=False).to_numpy(zero_copy_only=False)
     return column.to_pylist()
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _row_path(rows_before: int, row: int, name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from contracts.encoding import parse_date
+from contracts.encoding import Repeated, parse_date
 from contracts.schema import CategoricalFeature, DateFeature, Feature, NumericFeature
 from serving.errors import FieldError, json_type
 
@@ -21,8 +21,14 @@ def check_column(feature: Feature, values: Any, path_of: PathOf, errors: list[Fi
     """The values, numbers as float64; appends an error for each value that the feature cannot have.
 
     Args:
-        values: a sequence of n_rows values, or an array in which NaN is a missing number.
+        values: a sequence of n_rows values, an array in which NaN is a missing number, or `Repeated`.
     """
+    if isinstance(values, Repeated):
+        found: list[FieldError] = []
+        different = check_column(feature, values.values, path_of, found)
+        if not found:
+            return Repeated(different, values.positions)
+        values = [values.values[position] for position in values.positions]
     if isinstance(feature, NumericFeature):
         array = _numbers(feature, values)
         if array is not None:

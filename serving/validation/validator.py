@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from contracts.encoding import UNKNOWN, encode
+from contracts.encoding import UNKNOWN, Repeated, encode
 from contracts.schema import CategoricalFeature, NumericFeature, Schema, columns_of
 from serving.errors import FieldError, Problem, invalid_request, json_type, quote_name
 from serving.parsing.json_body import parse_json_object
@@ -111,7 +111,7 @@ class InputValidator:
         return self.validate_columns(dict(zip(self.names, columns, strict=True)), path_of, errors)
 
     def validate_columns(self, columns: Mapping[str, Any], path_of: PathOf, errors: list[FieldError]) -> EncodedRows:
-        """Every feature's values: sequences, or arrays in which NaN is a missing number.
+        """Every feature's values: sequences, arrays in which NaN is a missing number, or `Repeated`.
 
         Args:
             errors: those already found in the request.
@@ -168,7 +168,8 @@ class InputValidator:
                 codes, values = encoded[:, position], columns[feature.name]
                 seen = "rarely or never" if feature.rare else "never"
                 for row in np.flatnonzero((codes == UNKNOWN) | np.isnan(codes)).tolist():
-                    if values[row] is not None:
+                    value = values.values[values.positions[row]] if isinstance(values, Repeated) else values[row]
+                    if value is not None:
                         message = f"a category that training {seen} saw, taken as unknown"
                         warnings.append(InputWarning(path_of(row, feature.name), "unknown_category", message))
         return EncodedRows(encoded, warnings)

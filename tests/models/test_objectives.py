@@ -24,8 +24,9 @@ from models.search.workers.pool import Pool
 from models.training.data import Data
 from pipeline.data.folds import write_folds
 from pipeline.data.training_data import write_training_data
+from pipeline.evaluation.contest import open_contest, score_bundle
 from pipeline.paths import Paths
-from pipeline.search.plan import make_plan
+from pipeline.search.plan import make_plan, present_study
 from pipeline.search.train import search_and_export
 from pipeline.stages import fetch, preprocess, select
 from pipeline.tracking import runs
@@ -178,6 +179,40 @@ def test_folds_and_further_seeds_decide_the_order_of_the_bundles(searched, load)
         assert metrics["folds.spread"] == pytest.approx(statistics.stdev(metrics[f"fold.{n}"] for n in (1, 2)))
         assert metrics["seeds.mean"] == pytest.approx(statistics.fmean(values_of_seeds(study, trial)))
         assert metrics["seeds.spread"] == pytest.approx(statistics.stdev(values_of_seeds(study, trial)))
+
+
+def with_memory(params: Params, gib: float) -> Params:
+    return params.model_copy(update={"train": params.train.model_copy(update={"memory": gib})})
+
+
+def test_a_streamed_search_samples_its_validation_rows_and_select_takes_the_same(
+    searched, load, tmp_path, capsys
+) -> None:
+    params = with_memory(load(n_trials=2, validation_rows=20), 1e-6)
+    study, _, paths = searched(params)
+    assert "wine: 113 train rows of 13 columns take" in (said := capsys.readouterr().out)
+    assert "more than 1e-06 GiB, train.memory: each training reads them from a stream" in said
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE"]
+    bundle = paths.candidates / "1"
+    assert len(np.load(bundle / "conformal.npy")) == 20
+    contest = open_contest(params, paths, tmp_path)
+    assert contest.is_sample
+    assert len(contest.validation.frame) == 20
+    scored = score_bundle(contest, "candidate 1", bundle)
+    assert scored.contender.value == pytest.approx(open_bundle(bundle)[0].validation["log_loss"], rel=0.2)
+    select.run(params, paths)
+    assert "compared on a sample of 20 validation rows (search.validation_rows)" in capsys.readouterr().out
+
+
+def test_where_the_rows_are_does_not_begin_a_new_study_and_other_validation_rows_do(folder, load) -> None:
+    paths, params = Paths("wine", folder), load(n_trials=2)
+    study = present_study(params, paths)
+    assert present_study(with_memory(params, 1e-6), paths) == study
+    assert present_study(load(n_trials=2, validation_rows=10_000), paths) == study
+    assert present_study(load(n_trials=2, validation_rows=20), paths) != study
+    assert make_plan(params, paths).streams == ""
+    with pytest.raises(UserError, match=r"search\.folds: expected 1 for wine, received 3: 113 train rows"):
+        make_plan(with_memory(load(folds=3), 1e-6), paths)
 
 
 def test_finalists_are_ordered_by_their_mean_and_those_that_failed_come_last() -> None:

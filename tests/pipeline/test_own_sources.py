@@ -20,7 +20,7 @@ from contracts.settings.load import load_params
 from contracts.settings.source import Source
 from pipeline.commands.data import app
 from pipeline.data.schema_inference import infer_schema
-from pipeline.data.splits import read_weights
+from pipeline.data.splits import row_weights
 from pipeline.paths import Paths
 from pipeline.sources.own_table import lineage, local_md5, read_source
 from pipeline.stages import fetch, preprocess
@@ -244,7 +244,7 @@ def test_the_column_of_weights_is_left_out_and_tolerated_in_requests(tmp_path: P
     assert [(column.name, column.role) for column in schema.dropped] == [("x", "weight")]
     InputValidator(schema, 10).validate_instances([{"size": "a", "x": 3}], "$")
     write_rows(tmp_path / "train.parquet", table)
-    assert read_weights(tmp_path / "train.parquet", schema).tolist() == list(range(20))
+    assert row_weights(pq.read_table(tmp_path / "train.parquet"), schema).tolist() == list(range(20))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from contracts.spec import Spec, task_problems
 from models.network.compatibility import schema_problems
 from pipeline.data import bins
 from pipeline.data.schema_inference import infer_schema
-from pipeline.data.splits import read_part, read_weights
+from pipeline.data.splits import read_part, row_weights
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.references import boosting_ahead, fit_and_score, references
 from pipeline.tables import TARGET, write_rows
@@ -98,9 +98,9 @@ def test_a_weight_column_is_not_a_feature(tmp_path):
     schema = infer_schema("d", source("regression", weight="w"), rows, "md5")
     assert [feature.name for feature in schema.features] == ["a"]
     write_rows(tmp_path / "train.parquet", rows)
-    assert read_weights(tmp_path / "train.parquet", schema).tolist() == [1, 0, 2, 1]
+    assert row_weights(rows, schema).tolist() == [1, 0, 2, 1]
     assert read_part(tmp_path / "train.parquet", schema)[0].shape == (4, 1)
-    assert read_weights(tmp_path / "train.parquet", infer_schema("d", source("regression"), rows, "md5")) is None
+    assert row_weights(rows, infer_schema("d", source("regression"), rows, "md5")) is None
 
 
 @pytest.mark.parametrize("name", ["v", "a_below_0"])

@@ -57,7 +57,7 @@ def run(
         # On a shared file system the checkpoint's folder is here, too.
         checkpoint = task.checkpoint if task.checkpoint and task.checkpoint.parent.is_dir() else None
         threads = max(1, cores // worker.state.nthreads)
-        here = replace(task, data=_unpack(rows, rows_name), checkpoint=checkpoint, threads=threads)
+        here = replace(task, data=_unpack(rows, rows_name, task.data), checkpoint=checkpoint, threads=threads)
         network = Path(folder) / "model.keras"
         pool.start(label, function, here, network, limit=limit)
         while True:
@@ -69,7 +69,7 @@ def run(
             _check_wanted()
 
 
-def _unpack(rows: dict[str, bytes], name: str) -> Data:
+def _unpack(rows: dict[str, bytes], name: str, data: Data) -> Data:
     """Files of this worker, written once, which all of its trials map into memory."""
     folder = Path(get_worker().local_directory) / name
     if not folder.is_dir():
@@ -78,7 +78,7 @@ def _unpack(rows: dict[str, bytes], name: str) -> Data:
             (unfinished / file).write_bytes(content)
         with contextlib.suppress(OSError):  # another trial of this worker has written them meanwhile
             unfinished.rename(folder)
-    return Data(folder, folder / "schema.json")
+    return replace(data, folder=folder, schema=folder / "schema.json")
 
 
 def _answer(answers: Queue) -> bool:

@@ -1,0 +1,145 @@
+"""Parts that are read in batches: the same numbers as from the whole table, in little memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from contracts.encoding import encode
+from contracts.schema import Schema
+from contracts.settings.load import Source
+from pipeline.data import row_ids, splits
+from pipeline.data.schema_inference import infer_schema
+from pipeline.paths import Paths
+from pipeline.search.memory import machine_memory, why_streamed
+from pipeline.tables import TARGET
+
+ROWS = 1000
+
+
+def table_of(kind: str) -> pa.Table:
+    """Numbers with gaps only at the end, whole numbers, categories, dates as text; a target of each kind."""
+    generator = np.random.default_rng(0)
+    whole = generator.integers(0, 2**40, ROWS)
+    late = np.arange(ROWS) > 950
+    colours = generator.choice(["red", "green", "blue"], ROWS)
+    seconds = generator.integers(-(2**30), 2**31, ROWS) * 1000 + 700  # and milliseconds, before 1970 too
+    targets = {
+        "multiclass": colours,
+        "regression": generator.normal(size=ROWS) * 1e5,
+        "multilabel": [{"a": bool(n % 2), "b": bool(n % 3)} for n in range(ROWS)],
+        "several": [{"x": float(n), "y": n / 7} for n in range(ROWS)],
+    }
+    return pa.table(
+        {
+            "number": pa.array(np.where(late, np.nan, generator.normal(size=ROWS)), from_pandas=True),
+            "whole": whole,
+            "gap": pa.array(whole, mask=late),
+            "colour": pa.array(colours, mask=generator.random(ROWS) < 0.1),
+            "grade": generator.choice(["low", "middle", "high"], ROWS),
+            "day": pa.array(seconds, pa.timestamp("ms"), mask=late),
+            "weight": generator.random(ROWS),
+            TARGET: pa.array(targets[kind]),
+        }
+    )
+
+
+def prepared(folder: Path, kind: str) -> tuple[Schema, pa.Table]:
+    table = table_of(kind)
+    columns = {"colour": "category", "grade": ["low", "middle", "high"]}
+    task = "regression" if kind == "several" else kind
+    source = Source(source="scikit-learn", task=task, columns=columns, weight="weight")
+    schema = infer_schema("tiny", source, table, "md5", bins=8)
+    schema.save(folder / "schema.json")
+    for part in ("train", "validation"):
+        pq.write_table(table, folder / f"{part}.parquet", row_group_size=300)
+    return schema, table
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "regression", "multilabel", "several"])
+def test_batches_give_the_numbers_of_the_whole_table(kind: str, tmp_path: Path, monkeypatch) -> None:
+    schema, table = prepared(tmp_path, kind)
+    whole = splits.read_part(tmp_path / "train.parquet", schema)
+    frame = table.drop_columns([TARGET]).to_pandas()
+    np.testing.assert_array_equal(whole[0], encode(schema, frame))  # as the rows of a request are encoded
+    monkeypatch.setattr(splits, "BATCH_ROWS", 37)
+    for ours, theirs in zip(splits.read_part(tmp_path / "train.parquet", schema), whole, strict=True):
+        assert ours.dtype == theirs.dtype
+        assert ours.tobytes() == theirs.tobytes()
+
+
+def test_a_sample_has_the_rows_that_the_seed_says_in_their_order(tmp_path: Path, monkeypatch) -> None:
+    schema, _ = prepared(tmp_path, "regression")
+    path = tmp_path / "validation.parquet"
+    rows, target = splits.read_part(path, schema)
+    monkeypatch.setattr(splits, "BATCH_ROWS", 37)
+    for seed in (1, 2):
+        chosen = splits.sample_of(ROWS, 100, seed)
+        sample, its_target = splits.read_part(path, schema, 100, seed)
+        np.testing.assert_array_equal(sample, rows[chosen])
+        np.testing.assert_array_equal(its_target, target[chosen])
+        assert splits.read_rows(path, 100, seed).equals(pq.read_table(path).take(chosen))
+    assert splits.sample_of(ROWS, ROWS, 1) is None
+    assert set(splits.sample_of(ROWS, 100, 1)) != set(splits.sample_of(ROWS, 100, 2))
+
+
+def test_the_validation_rows_of_a_search_are_a_sample_and_its_train_rows_are_all(tmp_path: Path, monkeypatch) -> None:
+    from pipeline.data.training_data import write_training_data
+
+    monkeypatch.chdir(tmp_path)
+    paths = Paths("tiny", tmp_path)
+    paths.prepared.mkdir(parents=True)
+    schema, _ = prepared(paths.prepared, "regression")
+    data = write_training_data(paths, tmp_path, validation_rows=100, seed=7)
+    expected = splits.read_part(paths.prepared / "validation.parquet", schema, 100, 7)
+    for ours, theirs in zip(data.split("validation"), expected, strict=False):
+        np.testing.assert_array_equal(ours, theirs)
+    assert len(data.split("validation").weight) == 100
+    assert len(data.split("train").target) == ROWS
+
+
+def test_ids_of_rows_are_the_same_in_batches(tmp_path: Path, monkeypatch) -> None:
+    """The type of a column in pandas depends on whether it has gaps, and a hash depends on the type."""
+    _, table = prepared(tmp_path, "multiclass")
+    monkeypatch.setattr(splits, "BATCH_ROWS", 37)
+    np.testing.assert_array_equal(row_ids.read_row_ids(tmp_path / "train.parquet"), row_ids.row_ids(table))
+
+
+def test_rows_that_take_too_much_memory_are_streamed_and_the_reason_has_the_figures() -> None:
+    assert why_streamed(1_000_000, 20, 1.0) == ""
+    reason = why_streamed(100_000_000, 20, 1.0)
+    assert reason.startswith("100,000,000 train rows of 20 columns take 7.45 GiB, more than 1 GiB, train.memory")
+    n_rows = machine_memory() // (2 * 4 * 20)
+    assert why_streamed(n_rows - 1, 20, "auto") == ""
+    assert "half of this machine's memory" in why_streamed(n_rows + 1, 20, "auto")
+
+
+MEASURED = """
+import resource, sys
+from pathlib import Path
+from contracts.schema import load_schema
+from models.training.data import Data, Split
+from pipeline.data.splits import encode_rows, encoded_columns, iter_rows
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+folder = Path(sys.argv[1])
+schema = load_schema(folder / "schema.json")
+batches = (Split(*encode_rows(t, schema)) for t in iter_rows(folder / "large.parquet", columns=encoded_columns(schema)))
+Data(folder, folder / "schema.json").write("train", 1_500_000, batches)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_the_memory_of_encoding_does_not_grow_with_the_table(tmp_path: Path) -> None:
+    schema, table = prepared(tmp_path, "multiclass")
+    with pq.ParquetWriter(tmp_path / "large.parquet", table.schema) as writer:
+        many = pa.concat_tables([table] * 100)
+        for _ in range(15):
+            writer.write_table(many)
+    done = subprocess.run([sys.executable, "-c", MEASURED, str(tmp_path)], capture_output=True, text=True, check=True)
+    written = (tmp_path / "train.features.npy").stat().st_size
+    assert written == 128 + 1_500_000 * 4 * schema.input_width
+    assert int(done.stdout) * 1024 < 1.5 * written  # the table itself takes ten times that
