@@ -42,7 +42,7 @@ def make_plan(params: Params, paths: Paths) -> Plan:
     data_md5 = _digests(paths)
     study = study_name(params, metric.name, data_md5)
     n_rows = pq.read_metadata(paths.prepared / PREPARED["train"]).num_rows
-    search = params.search.model_copy(update={"space": complete(params.search.space, schema, n_rows)})
+    search = params.search.model_copy(update={"space": complete(params.search.space, schema, n_rows, metric)})
     params = params.model_copy(update={"search": search})
     return plan_search(params, schema.task, metric, study, data_md5, provenance.cores(), n_rows)
 
