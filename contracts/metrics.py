@@ -18,6 +18,7 @@ class Metric:
     It gives NaN for targets that do not define it; `needs` says which do, and is empty where all do.
     A metric that is a function `of_mean` of a mean over rows also has `row_values`, which gives (n_rows,).
     A metric `of_decisions` depends on the classes that are predicted, not on their probabilities.
+    A metric `of_ratios` judges a prediction by its ratio to the target, not by their difference.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Metric:
     of_mean: Callable[[float], float] = float
     of_decisions: bool = False
     needs: str = ""
+    of_ratios: bool = False
 
     def better(self, value: float, than: float, by: float = 0.0) -> bool:
         """Whether `value` is better than `than` by more than `by`; NaN is never better."""
@@ -45,11 +47,12 @@ def _of_rows(
     higher_is_better: bool = False,
     of_decisions: bool = False,
     needs: str = "",
+    of_ratios: bool = False,
 ) -> Metric:
     def compute(y: np.ndarray, p: np.ndarray) -> float:
         return float(of_mean(row_values(y, p).mean(dtype=np.float64)))
 
-    return Metric(name, higher_is_better, compute, row_values, of_mean, of_decisions, needs)
+    return Metric(name, higher_is_better, compute, row_values, of_mean, of_decisions, needs, of_ratios)
 
 
 def _of_decisions(name: str, score: Score) -> Metric:
@@ -102,8 +105,8 @@ REGRESSION = (
     _of_rows("rmse", _squared_error, np.sqrt),
     _of_rows("mae", _absolute_error),
     Metric("r2", True, _r2, needs="rows of different targets"),
-    _of_rows("rmsle", _squared_log_error, np.sqrt, needs="targets of 0 or more"),
-    _of_rows("mape", _relative_error, needs="targets other than 0"),
+    _of_rows("rmsle", _squared_log_error, np.sqrt, needs="targets of 0 or more", of_ratios=True),
+    _of_rows("mape", _relative_error, needs="targets other than 0", of_ratios=True),
 )
 BY_NAME = {metric.name: metric for metric in (*CLASSIFICATION, F1, *REGRESSION)}
 

@@ -13,6 +13,7 @@ from models.search.space import default_configuration
 PORTFOLIO: tuple[dict[str, Any], ...] = (
     {"numeric": "pbld", "numeric_embedding": 8},
     {"numeric": "piecewise_sum", "learning_rate": 0.002},
+    {"numeric": "piecewise_sum", "target_scale": "log"},
 )
 
 
@@ -20,8 +21,9 @@ def portfolio(space: SearchSpace) -> Iterator[dict[str, Any]]:
     """The configurations that a space has, as Optuna's parameters; none where it does not search what they change."""
     first = default_configuration(space)
     for changes in PORTFOLIO:
-        if all(_has(space.get(name), value) for name, value in changes.items()):
-            yield {**first, **changes}
+        configuration = {**first, **changes}
+        if configuration != first and all(_has(space.get(name), value) for name, value in changes.items()):
+            yield configuration
 
 
 def _has(entry: Any, value: Any) -> bool:

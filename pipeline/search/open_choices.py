@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from contracts.metrics import Metric
 from contracts.schema import NumericFeature, Schema
 from contracts.settings.space import Choices, SearchSpace
 from models.search.plan import batch_size_for
@@ -11,22 +12,21 @@ from models.search.plan import batch_size_for
 EMBEDDING = 16
 
 
-def complete(space: SearchSpace, schema: Schema, n_rows: int) -> SearchSpace:
+def complete(space: SearchSpace, schema: Schema, n_rows: int, metric: Metric) -> SearchSpace:
     """The space with what it does not name; what it names stays.
 
     Args:
         n_rows: of the train rows.
+        metric: of the search. A skewed target is tried first on the scale on which the metric judges.
     """
     found: dict[str, Any] = {"batch_size": batch_size_for(n_rows)}
     numbers = [] if schema.image else [column for column in schema.inputs if isinstance(column, NumericFeature)]
     if not {"numeric", "numeric_embedding"} & space.keys() and numbers and all(c.tree_bins for c in numbers):
-        found |= {"numeric": _either("piecewise", "standardise"), "numeric_embedding": EMBEDDING}
+        encodings = Choices(type="categorical", choices=("piecewise", "standardise"))
+        found |= {"numeric": encodings, "numeric_embedding": EMBEDDING}
     targets = schema.numbers
     if space.get("output", "auto") in ("auto", "linear") and any(target.skewed for target in targets):
-        found |= {} if any(target.log is None for target in targets) else {"target_scale": _either("log", "plain")}
+        first = "log" if metric.of_ratios else "plain"
+        scale = Choices(type="categorical", choices=("log", "plain"), default=first)
+        found |= {} if any(target.log is None for target in targets) else {"target_scale": scale}
     return {**found, **space}
-
-
-def _either(*choices: str) -> Choices:
-    """Searched, the first one first."""
-    return Choices(type="categorical", choices=choices)

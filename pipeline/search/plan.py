@@ -46,7 +46,7 @@ def make_plan(params: Params, paths: Paths) -> Plan:
     streams = why_streamed(n_rows, schema.input_width, params.train.memory)
     if streams and params.search.folds > 1:
         raise UserError(f"search.folds: expected 1 for {schema.dataset}, received {params.search.folds}: {streams}")
-    search = params.search.model_copy(update={"space": complete(params.search.space, schema, n_rows)})
+    search = params.search.model_copy(update={"space": complete(params.search.space, schema, n_rows, metric)})
     params = params.model_copy(update={"search": search})
     plan = plan_search(params, schema.task, metric, study, _digests(paths), provenance.cores(), n_rows)
     return replace(plan, streams=streams)
