@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from contracts.errors import UserError, nearest
 from contracts.settings.source import Source
 from pipeline.sources.values import Conversion, is_number
-from pipeline.tables import TARGET, note_integer_classes
+from pipeline.tables import IS_TEST, TARGET, note_integer_classes
 
 MOST_NAMED = 30  # columns in a message
 MOST_LABELS = 1000  # of a target that holds several in one text
@@ -36,7 +36,7 @@ def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
         the table; and how many rows are left out, in a sentence.
 
     Raises:
-        UserError: where a target does not exist, or holds what no network predicts.
+        UserError: where a target does not exist, is the only column, or holds what no network predicts.
     """
     names = source.targets
     for name in names:
@@ -44,6 +44,8 @@ def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
             hint = nearest(name, table.column_names) or f"; there are {', '.join(table.column_names[:MOST_NAMED])}"
             hint += ", …" if hint.startswith("; there") and table.num_columns > MOST_NAMED else ""
             raise UserError(f"data.target: expected a column of {source.source}, received {name!r}{hint}")
+    if not set(table.column_names) - {*names, IS_TEST}:
+        raise UserError(f"{source.source}: expected columns to learn from beside {' and '.join(names)}, received none")
     complete = pc.invert(table[names[0]].is_null())
     for name in names[1:]:
         complete = pc.and_(complete, pc.invert(table[name].is_null()))
