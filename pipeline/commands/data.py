@@ -67,8 +67,9 @@ def add_data(
         more = f" DATABASE={database}" if database else ""
         console.print("Which column is to be predicted? Nothing is written yet. It looks as if it were this one:")
         likely = likely_target(frame)
-        labels = f" SEPARATOR={shlex.quote(sign)}" if (sign := separator_of(frame[likely])) else ""
-        command = f"make add-data NAME={name} SOURCE={shlex.quote(source)}{more} TARGET={shlex.quote(likely)}{labels}"
+        more += f" TARGET={shlex.quote(likely)}"
+        more += f" SEPARATOR={shlex.quote(sign)}" if (sign := separator_of(frame[likely])) else ""
+        command = f"make add-data NAME={name} SOURCE={shlex.quote(source)}{more}"
         console.print(f"Next: {command}", style="bold")
         return
     if separator is not None and (image is not None or not separator):
@@ -80,17 +81,18 @@ def add_data(
     table, notes, _ = read_source(wanted)
     columns = None if image else read_columns(wanted)
     task = infer_task(table)
-    hint = None if columns is None else labels_hint(columns, wanted)
+    labels = None if columns is None else labels_hint(columns, wanted)
+    because = next((note for note in notes if note.startswith(f"{target}: ")), labels)
     try:
         check_target(table, wanted, task)
     except UserError as error:
-        raise UserError(f"{error}; {hint}") if hint else error from None
+        raise UserError(f"{error}; {because}") if because else error from None
     title = f"{name}: {task} of {' and '.join(wanted.targets) or 'pictures'}, {table.num_rows:,} rows"
     console.print(_columns(title, table.drop_columns([TARGET]).to_pandas()) if image is None else title)
     if task == "multilabel":
         console.print(printable(label_shares(table[TARGET])))
-    if hint:
-        console.print(printable(hint))
+    if labels:
+        console.print(printable(labels))
     console.print(printable(f"{source}: {'; '.join(notes) or 'a table with types'}"))
     for hint in split_hints(table, wanted):
         console.print(printable(hint))

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from contracts.errors import UserError
 from contracts.settings.source import Source
+from pipeline.tables import IS_TEST, TARGET
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 SHOWN = 10  # rows named in a message
@@ -22,12 +23,16 @@ def check_columns(table: pa.Table, source: Source, no_numbers: Mapping[str, np.n
         first_row: the number of the first row of the table in its source.
 
     Raises:
-        UserError: for names with signs of control; with every column that has values which it cannot have, and the
-            first rows of them.
+        UserError: for names with signs of control or of this project's own columns; with every column that has values
+            which it cannot have, and the first rows of them.
     """
     if unclean := [name for name in table.column_names if any(map(_controls, name))]:
         shown = ", ".join(map(repr, unclean[:SHOWN]))
         raise UserError(f"expected names of columns without signs of control, received {shown}: rename them")
+    if reserved := sorted({TARGET, IS_TEST} & set(table.column_names)):
+        raise UserError(
+            f"expected a column of another name than {TARGET} or {IS_TEST}, received {reserved[0]}: rename it"
+        )
     problems = []
     for name in table.column_names:
         column = table[name]

@@ -38,7 +38,7 @@ def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
         the table; and how many rows are left out, in a sentence.
 
     Raises:
-        UserError: where a target does not exist, or holds what no network predicts.
+        UserError: where a target does not exist, is the only column, or holds what no network predicts.
     """
     names = source.targets
     check_names(table.column_names, source)
@@ -61,7 +61,9 @@ def check_names(columns: list[str], source: Source) -> None:
             hint += ", …" if hint.startswith("; there") and len(columns) > MOST_NAMED else ""
             raise UserError(f"data.target: expected a column of {source.source}, received {name!r}{hint}")
     if set(columns) <= {*source.targets, IS_TEST}:
-        raise UserError(f"{source.source}: expected columns to learn from beside the target, received none")
+        raise UserError(
+            f"{source.source}: expected columns to learn from beside {' and '.join(source.targets)}, received none"
+        )
 
 
 def left_out_note(names: tuple[str, ...], n_rows: int, left_out: int) -> list[str]:

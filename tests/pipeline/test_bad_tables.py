@@ -73,13 +73,17 @@ ADVICE = "the data has values that cannot be learned from: correct them, or list
         (csv([1, 2] * 15, [f"name {i}" for i in range(30)]), {},
          "target 'y': expected classes, or numbers, received 30 different texts in 30 rows, such as 'name 0'"),
         (csv([1, 2], ["x", "z"]), {"task": "regression"}, "target 'y': expected numbers for a regression, received x"),
-        ("y\n1\n2\n", {}, "rows.csv: expected columns to learn from beside the target, received none"),
         (csv([1, 2], [0, 1]), {"target": "Y"},
          "data.target: expected a column of rows.csv, received 'Y'; did you mean 'y'?"),
         (csv([1, 2], [0, 1]), {"test_source": "more.csv"},
          "there is no file {folder}/more.csv; did you mean 'test.csv'?"),
         (csv([1, 2], [0, 1]), {"test_source": "test.csv"},
          "{folder}/test.csv: expected the columns of {folder}/rows.csv, different are y"),
+        ("y\n1\n0\n", {}, "rows.csv: expected columns to learn from beside y, received none"),
+        ("__target__,y\n1,0\n", {},
+         "expected a column of another name than __target__ or __is_test__, received __target__: rename it"),
+        (pa.table({"__is_test__": [1], "y": [1]}), {},
+         "expected a column of another name than __target__ or __is_test__, received __is_test__: rename it"),
         (pa.table({"a": [b"x"], "y": [1]}), {},
          "rows.parquet: expected one value in each cell, received lists, structures or bytes in a"),
     ],
@@ -132,6 +136,15 @@ def test_a_file_that_changes_while_it_is_read_is_refused(folder: Path, monkeypat
     monkeypatch.setattr(Path, "read_bytes", read_and_grow)
     with pytest.raises(UserError, match=r"rows\.csv changed while it was read: run again when it is complete"):
         read_source(Source(source="rows.csv", target="y"))
+
+
+def test_add_data_names_the_texts_among_the_numbers_of_a_target(folder: Path) -> None:
+    (folder / "rows.csv").write_text(csv(range(60), ["abc" if i == 5 else i / 3 for i in range(60)]))
+    refused = CliRunner().invoke(app, ["mine", "rows.csv", "y"]).exception
+    assert str(refused) == (
+        "target 'y': expected classes, or numbers, received 60 different texts in 60 rows, such as '0.0'; "
+        "y: text, though nearly all values are numbers, because of 'abc' in row 6; data.missing takes them as missing"
+    )
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,12 @@ def test_copies_of_train_rows_are_found_through_rounding_spelling_and_a_new_id(t
     assert "copies across splits" not in seen(made(tmp_path, few_values)[0])
 
 
+def test_a_column_without_any_value_ends_no_report(tmp_path: Path) -> None:
+    page = made(tmp_path, changed("empty", lambda c, r, n: pd.Series([None] * n, dtype="str")))[2]
+    assert "could not be made" not in page
+    assert "empty" in page
+
+
 def test_rare_classes_and_few_rows_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     columns = clean()
     columns["bought"] = np.where(np.arange(1000) % 100 == 0, "yes", "no")

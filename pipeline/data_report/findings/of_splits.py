@@ -53,7 +53,8 @@ def _hashes(columns: Sequence[Column], part: str, target: np.ndarray) -> np.ndar
             step = float(np.nanstd(column.train)) / STEPS if len(column.counts) > 1 else 1.0
             compared[number] = np.round(values / step)
         else:
-            compared[number] = pd.Series(values, dtype="str").str.casefold().str.split().str.join(" ")
+            texts = pd.Series(values, dtype="str").str.casefold().str.strip()
+            compared[number] = texts.str.replace(r"\s+", " ", regex=True)
     return pd.util.hash_pandas_object(pd.DataFrame(compared), index=False).to_numpy()
 
 
