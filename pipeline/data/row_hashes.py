@@ -46,7 +46,9 @@ def _words(column: pa.ChunkedArray) -> np.ndarray:
     whole = column.combine_chunks()
     if pa.types.is_fixed_size_list(column.type):  # an image
         pixels = np.asarray(whole.flatten()).reshape(len(column), -1)
-        return np.frombuffer(b"".join(hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in pixels), "<u8")
+        digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in pixels)
+        # In most arrays rounded to floats: the pictures of earlier versions were divided so, and stay where they are.
+        return np.array([int.from_bytes(digest, "little") for digest in digests])
     encoded = whole.dictionary_encode()
     texts = [str(value) for value in encoded.dictionary.to_pylist()]
     # Texts that repeat do so in the next batch of rows, too.
