@@ -42,7 +42,7 @@ def check_room(limit: int, needed: int, what: str) -> None:
     if needed > limit:
         wanted = -(-needed * 1000 // GIB) / 1000
         raise UserError(
-            f"fetch.memory: expected {wanted:g} GiB or more, which {what} takes, received {limit / GIB:.3g} GiB"
+            f"fetch.memory: expected {wanted:g} GiB or more, which {what} take, received {limit / GIB:.3g} GiB"
         )
 
 

@@ -43,7 +43,8 @@ def write_rows(path: Path, table: pa.Table) -> None:
 def row_groups(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
     """Yield what adds rows to a new file in row groups of `BATCH` rows; the caller gives the file its last name."""
     pending: list[pa.Table] = []
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]  # numbers repeat too seldom
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=texts or False) as writer:
 
         def add(table: pa.Table) -> None:
             pending.append(table)

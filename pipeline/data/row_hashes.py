@@ -7,6 +7,8 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
+KEPT = 0.8  # share of the rows with a text that no other row of theirs has, up to which the hashes of texts are kept
+
 
 def hash_rows(table: pa.Table, names: Iterable[str], seed: int = 0) -> np.ndarray:
     """Two hashes of these columns of each row, uint64 of shape (n_rows, 2).
@@ -43,16 +45,20 @@ def _words(column: pa.ChunkedArray) -> np.ndarray:
         return np.where(np.isnan(numbers), np.nan, numbers).view(np.uint64)
     whole = column.combine_chunks()
     if pa.types.is_fixed_size_list(column.type):  # an image
-        return np.array([_word(row.tobytes()) for row in np.asarray(whole.flatten()).reshape(len(column), -1)])
+        pixels = np.asarray(whole.flatten()).reshape(len(column), -1)
+        digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in pixels)
+        # In most arrays rounded to floats: the pictures of earlier versions were divided so, and stay where they are.
+        return np.array([int.from_bytes(digest, "little") for digest in digests])
     encoded = whole.dictionary_encode()
-    words = np.array([*(_word_of(str(value)) for value in encoded.dictionary.to_pylist()), 0], np.uint64)
-    return words[encoded.indices.fill_null(len(words) - 1).to_numpy()]
+    texts = [str(value) for value in encoded.dictionary.to_pylist()]
+    # Texts that repeat do so in the next batch of rows, too.
+    word_of = _kept_word if len(texts) < KEPT * len(column) else _word
+    words = np.frombuffer(b"".join([*(word_of(text) for text in texts), bytes(8)]), "<u8")
+    return words[encoded.indices.fill_null(len(texts)).to_numpy()]
 
 
-@lru_cache(maxsize=2**18)
-def _word_of(text: str) -> int:
-    return _word(text.encode())
+def _word(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
 
 
-def _word(content: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
+_kept_word = lru_cache(maxsize=2**18)(_word)

@@ -16,6 +16,8 @@ from pipeline.data.texts import Texts
 from pipeline.streaming.text_counts import count_texts
 from pipeline.tables import TARGET
 
+HEAD = 1000  # first rows among which one without missing values is looked for
+
 
 class FileRows:
     """Train rows in a file, for `infer_schema`: every constant of a column is that of all its values."""
@@ -35,7 +37,7 @@ class FileRows:
     def head(self) -> pd.DataFrame:
         """The first rows, and those of the sample; whole numbers are floats where the file misses one."""
         file = pq.ParquetFile(self.path)
-        rows = pa.concat_tables([file.read_row_group(0), self.sample])
+        rows = pa.concat_tables([file.read_row_group(0).slice(0, HEAD), self.sample])
         for position, field in enumerate(self.schema):
             if pa.types.is_integer(field.type) and not rows[field.name].null_count and self._misses(field.name):
                 rows = rows.set_column(position, field.name, rows[field.name].cast(pa.float64()))

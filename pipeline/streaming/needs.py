@@ -22,4 +22,4 @@ def check_stream(raw: Path, limit: int) -> None:
     """Refuse a limit below a batch of rows and the columns that are in memory at a time."""
     metadata = pq.read_metadata(raw)
     batch = max((metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)), default=0)
-    check_room(limit, 4 * batch + OF_TRAIN_ROW * metadata.num_rows, f"a batch of {raw}, and a column of all its rows,")
+    check_room(limit, 4 * batch + OF_TRAIN_ROW * metadata.num_rows, f"a batch of {raw} and a column of all rows")

@@ -26,7 +26,8 @@ from pipeline.streaming.hashes import hash_groups
 from pipeline.streaming.shares import Shares
 from pipeline.tables import IS_TEST, TARGET, row_groups
 
-SAMPLE = 150_000  # rows of all parts together that stand for the others in the edges of bins and in the data report
+SAMPLE = 150_000  # rows of all parts together by which the edges of bins are fitted
+REPORTED = 50_000  # of them, by which the data report is made
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Divided:
     keys: dict[str, np.ndarray]
     share: float
     incomplete: frozenset[str]
+
+    def smaller_samples(self) -> dict[str, pa.Table]:
+        """For the data report: of each part the rows whose hashes are the lowest, so that copies stay together."""
+        kept = {name: keys / 2.0**64 < self.share * REPORTED / SAMPLE for name, keys in self.keys.items()}
+        return {name: rows.take(np.flatnonzero(kept[name])) for name, rows in self.samples.items()}
 
     @property
     def rows(self) -> list[int]:

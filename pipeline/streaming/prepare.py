@@ -42,7 +42,7 @@ def prepare(raw: Path, files: Mapping[str, Path], params: Params) -> Prepared:
     train = FileRows(files["train"], divided.samples["train"])
     schema = infer_schema(params.dataset, source, train, md5(raw), params.bins_for(rows["train"]), notes)
     names = tuple(f.name for f in schema.features if not getattr(f, "missing", True) and f.name in divided.incomplete)
-    return Prepared(schema.model_copy(update={"missing_elsewhere": names}), rows, divided.samples)
+    return Prepared(schema.model_copy(update={"missing_elsewhere": names}), rows, divided.smaller_samples())
 
 
 class _Columns:

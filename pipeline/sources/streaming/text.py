@@ -72,8 +72,9 @@ class TextFile:
         n_rows = 0
         try:
             with self._opened() as file:
+                counted = _CountingQuotes(file)
                 reader = pyarrow.csv.open_csv(
-                    pa.PythonFile(file, "r"),
+                    pa.PythonFile(counted, "r"),
                     pyarrow.csv.ReadOptions(block_size=BLOCK, encoding=encoding),
                     pyarrow.csv.ParseOptions(delimiter=self.dialect.delimiter, newlines_in_values=True),
                     pyarrow.csv.ConvertOptions(column_types=kinds, null_values=list(missing), strings_can_be_null=True),
@@ -86,10 +87,16 @@ class TextFile:
             self._explain(str(error))
         except UnicodeDecodeError as error:
             self._explain(str(error))
+        if counted.n % 2:  # PyArrow closes a quotation mark that is open at the end of a file
+            self._check_lines()
         if not n_rows:
             raise UserError(f"{self.name} has a header and no rows")
 
     def _explain(self, reason: str) -> None:
+        self._check_lines()
+        raise UserError(f"{self.name}: {reason.splitlines()[0]}")
+
+    def _check_lines(self) -> None:
         """Raise with the lines that are malformed, which takes a second reading."""
         with self._opened() as file:
             try:
@@ -97,7 +104,6 @@ class TextFile:
                 read_records(self.name, text, self.dialect.delimiter, lambda row: None)
             except UnicodeDecodeError:
                 self._name_line_of_other_encoding()
-        raise UserError(f"{self.name}: {reason.splitlines()[0]}")
 
     def _name_line_of_other_encoding(self) -> None:
         with self._opened() as file:
@@ -127,6 +133,21 @@ class TextFile:
             if isinstance(error, UnicodeDecodeError | UserError):
                 raise
             raise UserError(f"{self.name} cannot be decompressed: {error}") from None
+
+
+class _CountingQuotes(io.RawIOBase):
+    """A stream that is read once, and how many quotation marks it had."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.n = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        content = self.file.read(size)
+        self.n += content.count(b'"')
+        return content
 
 
 def _read(file: Any, size: int) -> bytes:
