@@ -10,22 +10,22 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from contracts.bundle import BundleDamaged, open_bundle
-from contracts.encoding import encode_target
 from contracts.errors import UserError, nearest
 from contracts.files import md5
 from contracts.metrics import BY_NAME, Metric
 from contracts.schema import Schema, load_schema
 from contracts.settings.load import FineTune, Params, task_misfits
+from contracts.settings.sections import Search
 from contracts.settings.space_problems import corner_specs
 from contracts.spec import NETWORK_VERSION, Spec
 from models.network.compatibility import schema_problems
 from models.search.plan import Plan, plan_search
+from pipeline.data.splits import read_part
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.gates.problems import gate_problems
 from pipeline.paths import Paths
 from pipeline.search.memory import why_streamed
 from pipeline.search.open_choices import complete
-from pipeline.tables import TARGET
 from pipeline.tracking import provenance
 
 PREPARED = {"train": "train.parquet", "validation": "validation.parquet", "schema": "schema.json"}
@@ -40,7 +40,7 @@ def make_plan(params: Params, paths: Paths) -> Plan:
     schema = load_schema(paths.prepared / "schema.json")
     _check_settings(params, schema, paths.prepared / PREPARED["validation"])
     metric = BY_NAME[params.metric_for(schema.task)]
-    _check_metric(metric, schema, paths)
+    _check_metric(metric, schema, paths, params.search)
     study = present_study(params, paths)
     n_rows = pq.read_metadata(paths.prepared / PREPARED["train"]).num_rows
     streams = why_streamed(n_rows, schema.input_width, params.train.memory)
@@ -96,12 +96,11 @@ def _check_settings(params: Params, schema: Schema, validation: Path) -> None:
         raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *dict.fromkeys(problems)]))
 
 
-def _check_metric(metric: Metric, schema: Schema, paths: Paths) -> None:
+def _check_metric(metric: Metric, schema: Schema, paths: Paths, search: Search) -> None:
     """Refuse a metric that the validation rows do not define."""
     if not metric.needs:
         return
-    target = pq.read_table(paths.prepared / PREPARED["validation"], columns=[TARGET])[TARGET].to_pylist()
-    y = encode_target(schema, target)
+    _, y = read_part(paths.prepared / PREPARED["validation"], schema, search.validation_rows, search.seed)
     if not np.isnan(metric.compute(y, baseline_predictions(schema, len(y)))):
         return
     if schema.picks_one:
