@@ -1,6 +1,6 @@
 """Files as one raw table, without ever holding the table: a pass that finds types, and one that converts and writes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from os import sched_getaffinity
 from pathlib import Path
@@ -33,11 +33,19 @@ class Fetched(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A file, and how its rows are read: with types for some columns, or none."""
+    """A file, and how its rows are read: text with types for some columns; of Parquet the columns with such names."""
 
     path: str
     is_test: bool
-    batches: Callable[[dict[str, pa.DataType]], Iterator[pa.Table]]
+    text: TextFile | None
+    schema: pa.Schema
+    missing: tuple[str, ...]
+
+    def batches(self, types: dict[str, pa.DataType], names: list[str] | None = None) -> Iterator[pa.Table]:
+        if self.text is not None:
+            return self.text.batches(self.missing, types)
+        schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
+        return parquet_batches(self.path, schema)
 
 
 def fetch_stream(source: Source, path: Path) -> Fetched:
@@ -68,18 +76,16 @@ def _open_parts(
     paths = [path for path, _ in files]
     if all(path.endswith((".parquet", ".pq")) for path in paths):
         schema = common_schema(paths)
-        parts = [Part(path, is_test, lambda _, path=path: parquet_batches(path, schema)) for path, is_test in files]  # type: ignore[misc]
+        parts = [Part(path, is_test, None, schema, ()) for path, is_test in files]
         return parts, schema, None
-    parts, first = [], None
-    for path, is_test in files:
-        text = TextFile(path, source.encoding, source.delimiter)
-        first = first or text
-        if different := set(text.header) ^ set(first.header):
+    texts = [TextFile(path, source.encoding, source.delimiter) for path in paths]
+    for path, text in zip(paths, texts, strict=True):
+        if different := set(text.header) ^ set(texts[0].header):
             raise UserError(f"{path}: expected the columns of {paths[0]}, different are {', '.join(sorted(different))}")
-        parts.append(Part(path, is_test, lambda types, text=text: text.batches(missing, types)))  # type: ignore[misc]
-    assert first is not None
-    schema = pa.schema([pa.field(name, pa.string()) for name in first.header])
-    form = TextForm(encoding=first.dialect.encoding, delimiter=first.dialect.delimiter, missing=missing)
+    schema = pa.schema([pa.field(name, pa.string()) for name in texts[0].header])
+    parts = [Part(path, is_test, text, schema, missing) for (path, is_test), text in zip(files, texts, strict=True)]
+    first = texts[0].dialect
+    form = TextForm(encoding=first.encoding, delimiter=first.delimiter, missing=missing)
     return parts, schema, form
 
 
@@ -88,9 +94,17 @@ def _look(
 ) -> Columns:
     """The first pass, over the columns whose type is open."""
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
-    markers = {name: missing if of_text else MISSING if source.columns.get(name) == "number" else () for name in texts}
-    evidence = {name: Evidence(markers[name]) for name in texts}
+    numbers = {name: of_text or source.columns.get(name) == "number" for name in texts}
+    evidence = {
+        name: Evidence(missing if of_text else MISSING if numbers[name] else (), numbers[name]) for name in texts
+    }
     with ThreadPoolExecutor(len(sched_getaffinity(0))) as threads:
+        if not of_text:  # each column is read by itself, as far as it is open
+            list(threads.map(lambda name: _look_at(parts, name, evidence[name]), texts))
+            for table in _batches(parts, target.name):
+                if not target.look(table):
+                    break
+            return target.decide(schema, find_columns(evidence, source, of_text))
         for part in parts:
             for table in part.batches({}):
                 found = [threads.submit(known.add, table[name].combine_chunks()) for name, known in evidence.items()]
@@ -98,6 +112,17 @@ def _look(
                 for result in found:
                     result.result()
     return target.decide(schema, find_columns(evidence, source, of_text))
+
+
+def _look_at(parts: list[Part], name: str, evidence: Evidence) -> None:
+    for table in _batches(parts, name):
+        evidence.add(table[name].combine_chunks())
+        if not evidence.is_open:
+            return
+
+
+def _batches(parts: list[Part], name: str) -> Iterator[pa.Table]:
+    return (table for part in parts for table in part.batches({}, [name]))
 
 
 def _write(

@@ -35,12 +35,13 @@ class Target:
         self.values: set[Any] = set()  # the different ones, as long as they are few
         self.field = pa.field(TARGET, pa.float64())
 
-    def look(self, table: pa.Table) -> None:
-        """Take a batch of the first pass into account."""
+    def look(self, table: pa.Table) -> bool:
+        """Take a batch of the first pass into account; returns whether further ones matter."""
         if len(self.values) <= MOST_CLASSES:
             self.values |= set(pc.unique(table[self.name].slice(0, 1000)).drop_null().to_pylist())
         if len(self.values) <= MOST_CLASSES:
             self.values |= set(pc.unique(table[self.name]).drop_null().to_pylist())
+        return len(self.values) <= MOST_CLASSES
 
     def decide(self, schema: pa.Schema, columns: Columns) -> Columns:
         """Whether the target has classes, by all of its values; their texts are kept as they are written."""
