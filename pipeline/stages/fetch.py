@@ -7,8 +7,8 @@ from contracts.errors import UserError
 from contracts.files import md5, write_atomically
 from contracts.settings.load import Params
 from pipeline.data_contract.enforcement import enforce_contract
-from pipeline.memory import choose
 from pipeline.paths import Paths, var
+from pipeline.resources import choose
 from pipeline.sources.own_table import lineage, read_source
 from pipeline.sources.readers import load_raw
 from pipeline.sources.streaming.fetch import Fetched, fetch_stream

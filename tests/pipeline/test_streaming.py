@@ -14,7 +14,7 @@ from contracts.errors import UserError
 from contracts.schema import load_schema
 from contracts.settings.load import Params, Preprocess, Source, load_params
 from contracts.settings.source import Split
-from pipeline import memory
+from pipeline import resources
 from pipeline.data.partition import divide
 from pipeline.paths import Paths
 from pipeline.sources.own_table import read_source
@@ -271,18 +271,18 @@ def test_a_limit_below_a_batch_and_a_split_at_random_are_refused_with_what_to_do
 
 
 def test_memory_is_that_of_the_container_where_it_has_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(resources, "CGROUP", tmp_path)
     for name, content in {
         "max": "4000000000",
         "current": "3000000000",
         "stat": "anon 5\ninactive_file 1000000",
     }.items():
         (tmp_path / f"memory.{name}").write_text(content + "\n")
-    assert memory.free_memory() == 1_001_000_000
-    assert memory.choose("auto", 600_000_000).streams
-    assert not memory.choose("auto", 500_000_000).streams
+    assert resources.free_memory() == 1_001_000_000
+    assert resources.choose("auto", 600_000_000).streams
+    assert not resources.choose("auto", 500_000_000).streams
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory.free_memory() > 1_001_000_000
+    assert resources.free_memory() > 1_001_000_000
 
 
 def test_counts_beyond_what_is_kept_are_within_the_bounds_that_are_promised(monkeypatch: pytest.MonkeyPatch) -> None:

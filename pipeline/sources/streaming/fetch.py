@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from os import sched_getaffinity
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from contracts.errors import UserError
 from contracts.files import md5
 from contracts.schema import TextForm
 from contracts.settings.source import Source
+from pipeline.resources import cores
 from pipeline.sources.column_checks import check_columns
 from pipeline.sources.files import absolute, part_names, sources_of
 from pipeline.sources.own_table import hash_of
@@ -98,7 +98,7 @@ def _look(
     evidence = {
         name: Evidence(missing if of_text else MISSING if numbers[name] else (), numbers[name]) for name in texts
     }
-    with ThreadPoolExecutor(len(sched_getaffinity(0))) as threads:
+    with ThreadPoolExecutor(cores()) as threads:
         if not of_text:  # each column is read by itself, as far as it is open
             list(threads.map(lambda name: _look_at(parts, name, evidence[name]), texts))
             for table in _batches(parts, target.name):
