@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import UserError
-from contracts.schema import load_schema
+from contracts.schema import DateFeature, NumericFeature, load_schema
 from contracts.settings.load import Params, Preprocess, Source, load_params
 from contracts.settings.source import Split
 from pipeline import resources
@@ -127,10 +127,31 @@ def test_streamed_files_are_those_of_the_whole_table_bit_for_bit(write: Callable
 def test_each_rule_and_role_gives_the_same_rows_and_constants(source: dict) -> None:
     frame = mixed()
     frame["part"] = np.random.default_rng(1).choice(["train", "validation", "test"], ROWS)
+    frame["calm"] = np.where(frame["part"] == "test", np.nan, frame["size"] / 2)  # no train row lacks it
     write_csv(frame)
     frame.iloc[:300].to_csv("later.csv", index=False)
     source = Source.model_validate({"source": "rows", "target": "y", **source})
     assert_same(*run_both(**{name: getattr(source, name) for name in source.model_fields_set}))
+
+
+@pytest.mark.usefixtures("no_report")
+def test_constants_are_those_of_all_rows_where_bins_are_those_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.streaming.parts.SAMPLE", 1000)
+    monkeypatch.setattr("pipeline.streaming.columns.HEAD", 10)
+    frame = mixed().assign(seldom=np.arange(ROWS) % 9)
+    frame["seldom"] = frame["seldom"].astype("Int64").mask(np.arange(ROWS) % 97 == 60)
+    write_parquet(frame)
+    whole, streamed = (load_schema(paths.prepared / "schema.json") for paths in run_both())
+    assert whole.sample == streamed.sample
+    assert str(whole.sample["seldom"]) == str(streamed.sample["seldom"])
+    for expected, found in zip(whole.features, streamed.features, strict=True):
+        if isinstance(expected, NumericFeature) and isinstance(found, NumericFeature):
+            assert found.quantiles != expected.quantiles or len(expected.quantiles) < 49
+            assert found.quantiles[0] >= expected.quantiles[0]
+            same = {"quantiles": (), "tree_bins": ()}
+            assert found.model_copy(update=same) == expected.model_copy(update=same)
+        elif not isinstance(expected, DateFeature):
+            assert found == expected
 
 
 @pytest.mark.usefixtures("no_report")
@@ -170,10 +191,10 @@ BAD: dict[str, tuple[dict[str, str], dict, str]] = {
     "another encoding": ({"a.csv": "a,y\n" + "1,0\n" * 300_000 + "\udce9,0\n"}, {}, "a.csv: line 300002 is not utf-8"),
     "text in numbers": ({"a.csv": "a,y\n" + "1,0\n" * 900, "b.csv": "a,y\n" + "1,0\n" * 900 + "x,0\n"},
                         {"columns": {"a": "number"}}, "a: expected numbers, received 'x' in row 1801"),
-    "infinite": ({"a.csv": "a,y\n" + "1.5,0\n" * 900 + "inf,1\n"}, {},
-                 "a: expected finite numbers, received inf in row 901"),
-    "no class of an order": ({"a.csv": "a,y\n" + "S,0\n" * 900 + "L,1\n"}, {"columns": {"a": ("S", "M")}},
-                             "a: expected S, M, received 'L' in row 901"),
+    "infinite": ({"a.csv": "a,y\n" + "1.5,0\n" * 9000 + "inf,1\n"}, {},
+                 "a: expected finite numbers, received inf in row 9001"),
+    "no class of an order": ({"a.csv": "a,y\n" + "S,0\n" * 9000 + "L,1\n"}, {"columns": {"a": ("S", "M")}},
+                             "a: expected S, M, received 'L' in row 9001"),
     "two targets": ({"a.csv": "a,y,z\n1,0,1\n"}, {"target": ("y", "z")}, "data.target: expected one column"),
 }  # fmt: skip
 
