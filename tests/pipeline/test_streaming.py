@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ruamel.yaml import YAML
 
 from contracts.errors import UserError
 from contracts.schema import DateFeature, NumericFeature, load_schema
@@ -257,6 +258,28 @@ def test_rows_without_a_target_are_counted_and_compressed_parts_are_read(capsys)
     fetch.run(settings(STREAMED), Paths("mine"))
     assert "1,400 rows; 600 of 2,000 rows have no y and are left out" in capsys.readouterr().out
     assert set(pq.read_table("data/raw/mine/data.parquet")["a"].to_pylist()) == {1}
+
+
+def test_a_contract_is_broken_in_the_same_rows_as_of_the_whole_table() -> None:
+    frame = mixed()
+    frame.loc[[5, 1500], "rooms"] = [99, 77]
+    frame.loc[2000, "city"] = "Wien"
+    write_csv(frame)
+    Path("catalog/contracts").mkdir()
+    limits = {name: {"type": "text", "missing": 1.0} for name in frame}
+    limits["rooms"] = {"type": "number", "maximum": 9}
+    limits["gaps"] = {"type": "number"}
+    limits["city"] = {"type": "text", "values": ["Rome", "Bonn", "Oslo, North"]}
+    del limits["one"]
+    YAML().dump({"columns": limits}, Path("catalog/contracts/mine.yaml"))
+    messages = []
+    for gib in (WHOLE, STREAMED):
+        with pytest.raises(UserError, match=r"breaks of .*mine\.yaml, nothing was changed") as refusal:
+            fetch.run(settings(gib), Paths("mine"))
+        messages.append(str(refusal.value))
+    assert messages[0] == messages[1]
+    assert "77 in row 1501" in messages[1]
+    assert not list(Paths("mine").raw.glob("*"))
 
 
 def test_a_file_that_changes_between_the_passes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Files as one raw table, without ever holding the table: a pass that finds types, and one that converts and writes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -48,8 +48,11 @@ class Part(NamedTuple):
         return parquet_batches(self.path, schema)
 
 
-def fetch_stream(source: Source, path: Path) -> Fetched:
+def fetch_stream(source: Source, path: Path, see: Callable[[pa.Table], None] | None = None) -> Fetched:
     """Write the rows of `source.source` as `read_source` reads them, batch by batch.
+
+    Args:
+        see: is called with all columns of each batch, under their own names.
 
     Raises:
         UserError: where the data cannot be read, or has no such target.
@@ -62,7 +65,7 @@ def fetch_stream(source: Source, path: Path) -> Fetched:
     columns = _look(parts, schema, source, missing, target, of_text=form is not None)
     if form is not None:
         form = form.model_copy(update={"decimal": columns.decimal})
-    read, written = _write(parts, schema, source, missing, columns, target, form, path)
+    read, written = _write(parts, schema, source, see, columns, target, form, path)
     if changed := [file for (file, _), state in zip(files, before, strict=True) if _state(file) != state]:
         raise UserError(f"{changed[0]} changed while it was read: run again when it is complete")
     notes = [*columns.notes, *target.notes(read, written)]
@@ -129,7 +132,7 @@ def _write(
     parts: list[Part],
     schema: pa.Schema,
     source: Source,
-    missing: tuple[str, ...],
+    see: Callable[[pa.Table], None] | None,
     columns: Columns,
     target: Target,
     form: TextForm | None,
@@ -143,6 +146,8 @@ def _write(
             for batch in part.batches(columns.types()):
                 table = columns.convert(batch.select(schema.names))
                 check_columns(table, source, {}, first_row=read + 1)
+                if see is not None:
+                    see(table)
                 read += len(table)
                 table = target.apply(table, part.is_test)
                 written += len(table)
