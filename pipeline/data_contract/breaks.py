@@ -56,14 +56,13 @@ class _ColumnBreaks:
 
     def add(self, column: pa.ChunkedArray) -> None:
         missing = column.is_null(nan_is_null=True).to_numpy()
-        self.first_missing += [
-            self.rows + int(row) for row in np.flatnonzero(missing)[: LISTED - len(self.first_missing)]
-        ]
+        first = np.flatnonzero(missing)[: LISTED - len(self.first_missing)]
+        self.first_missing += (self.rows + first).tolist()
         values = pd.Series(column.to_pylist(), dtype=object, index=range(self.rows, self.rows + len(column)))
         wrong = values[_wrong(values, column.type, self.rule) & ~missing]
         if len(wrong) and len(self.first_wrong) < LISTED:
-            first = wrong.iloc[: LISTED - len(self.first_wrong)]
-            self.first_wrong = pd.concat([self.first_wrong, first]) if len(self.first_wrong) else first
+            named = wrong.iloc[: LISTED - len(self.first_wrong)]
+            self.first_wrong = pd.concat([self.first_wrong, named]) if len(self.first_wrong) else named
         self.rows, self.missing = self.rows + len(column), self.missing + int(missing.sum())
         self.wrong += len(wrong)
 
@@ -71,9 +70,8 @@ class _ColumnBreaks:
         share = self.missing / max(self.rows, 1)
         if share > self.rule.missing:
             rows = ", ".join(str(row + 1) for row in self.first_missing)
-            allowed = (
-                f"at most {self.rule.missing:.3g} of the values missing" if self.rule.missing else "no value missing"
-            )
+            most = self.rule.missing
+            allowed = f"at most {most:.3g} of the values missing" if most else "no value missing"
             yield allowed, f"{share:.3g}, in row{'s' if self.missing > 1 else ''} {rows}{_more(self.missing)}"
         if self.wrong:
             yield _expected(self.rule), _received(self.first_wrong, self.wrong)
