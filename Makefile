@@ -206,6 +206,10 @@ bench-stream: $(READY)  ## training from a stream beside training from memory an
 bench-tables: $(READY)  ## own tables beside boosted trees [TABLES=<folder>, else $$DATA_MIRROR/tables]
 	python -m bench.tables $(TABLES)
 
+.PHONY: bench-data
+bench-data: $(READY)  ## streamed fetch and preprocess of generated tables beside pandas, time and memory [ROWS="100000 1000000"]
+	python -m bench.data $(if $(ROWS),--rows $(ROWS))
+
 .PHONY: bench-quality
 bench-quality: $(READY) var/bench-quality/peers/.ready  ## a search's first trial beside four libraries of trees, resumable [TABLES=<folder> ONLY="titanic ames"]
 	python -m bench.quality $(if $(TABLES),--tables $(call quoted,TABLES)) $(if $(ONLY),--only $(ONLY))

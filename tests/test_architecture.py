@@ -28,7 +28,7 @@ ORDER: dict[str, tuple[tuple[str, ...], ...]] = {
         ("answer_sample",),
     ),
     "pipeline": (
-        ("paths", "tables", "memory"),
+        ("paths", "tables", "resources"),
         ("environment", "sources"),
         ("data_contract",),
         ("data",),

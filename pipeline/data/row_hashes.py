@@ -51,14 +51,13 @@ def _words(column: pa.ChunkedArray) -> np.ndarray:
         return np.array([int.from_bytes(digest, "little") for digest in digests])
     encoded = whole.dictionary_encode()
     texts = [str(value) for value in encoded.dictionary.to_pylist()]
-    # Texts that repeat do so in the next batch of rows, too.
-    word_of = _kept_word if len(texts) < KEPT * len(column) else _word
-    words = np.frombuffer(b"".join([*(word_of(text) for text in texts), bytes(8)]), "<u8")
-    return words[encoded.indices.fill_null(len(texts)).to_numpy()]
+    if len(texts) < KEPT * len(column):  # texts that repeat do so in the next batch of rows, too
+        words = [_word(text) for text in texts]
+    else:
+        words = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
+    return np.frombuffer(b"".join([*words, bytes(8)]), "<u8")[encoded.indices.fill_null(len(texts)).to_numpy()]
 
 
+@lru_cache(maxsize=2**18)
 def _word(text: str) -> bytes:
     return hashlib.blake2b(text.encode(), digest_size=8).digest()
-
-
-_kept_word = lru_cache(maxsize=2**18)(_word)

@@ -14,30 +14,67 @@ LISTED = 10  # rows of one break
 
 def find_breaks(table: pa.Table, contract: Contract) -> list[Problem]:
     """All breaks, by column. Row 1 is the first row below the header."""
-    breaks = []
-    for name, rule in contract.columns.items():
-        if name not in table.column_names:
-            known = [other for other in table.column_names if other not in contract.columns]
-            breaks.append(Problem(name, "this column", f"none{nearest(name, known)}"))
-        else:
-            breaks += [Problem(name, *found) for found in _of_column(table[name], rule)]
-    for name in table.column_names:
-        if name not in contract.columns:
-            breaks.append(Problem(name, "no column of this name", "one"))
-    return breaks
+    breaks = Breaks(contract)
+    breaks.add(table)
+    return breaks.found()
 
 
-def _of_column(column: pa.ChunkedArray, rule: ColumnRule) -> Iterator[tuple[str, str]]:
-    missing = column.is_null(nan_is_null=True).to_numpy()
-    share = missing.mean() if len(missing) else 0.0
-    if share > rule.missing:
-        rows = ", ".join(str(row + 1) for row in np.flatnonzero(missing)[:LISTED])
-        allowed = f"at most {rule.missing:.3g} of the values missing" if rule.missing else "no value missing"
-        yield allowed, f"{share:.3g}, in row{'s' if missing.sum() > 1 else ''} {rows}{_more(missing.sum())}"
-    values = pd.Series(column.to_pylist(), dtype=object)
-    wrong = _wrong(values, column.type, rule) & ~missing
-    if wrong.any():
-        yield _expected(rule), _received(values[wrong])
+class Breaks:
+    """The breaks of a contract in the batches of a table."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.columns = {name: _ColumnBreaks(rule) for name, rule in contract.columns.items()}
+        self.names: list[str] = []
+
+    def add(self, table: pa.Table) -> None:
+        """Look at further rows."""
+        self.names = table.column_names
+        for name, breaks in self.columns.items():
+            if name in self.names:
+                breaks.add(table[name])
+
+    def found(self) -> list[Problem]:
+        """All breaks of the rows so far, by column."""
+        problems = []
+        for name, breaks in self.columns.items():
+            if name not in self.names:
+                known = [other for other in self.names if other not in self.columns]
+                problems.append(Problem(name, "this column", f"none{nearest(name, known)}"))
+            else:
+                problems += [Problem(name, *found) for found in breaks.found()]
+        absent = (name for name in self.names if name not in self.columns)
+        return problems + [Problem(name, "no column of this name", "one") for name in absent]
+
+
+class _ColumnBreaks:
+    def __init__(self, rule: ColumnRule) -> None:
+        self.rule = rule
+        self.rows = self.missing = self.wrong = 0
+        self.first_missing: list[int] = []
+        self.first_wrong = pd.Series(dtype=object)
+
+    def add(self, column: pa.ChunkedArray) -> None:
+        missing = column.is_null(nan_is_null=True).to_numpy()
+        first = np.flatnonzero(missing)[: LISTED - len(self.first_missing)]
+        self.first_missing += (self.rows + first).tolist()
+        values = pd.Series(column.to_pylist(), dtype=object, index=range(self.rows, self.rows + len(column)))
+        wrong = values[_wrong(values, column.type, self.rule) & ~missing]
+        if len(wrong) and len(self.first_wrong) < LISTED:
+            named = wrong.iloc[: LISTED - len(self.first_wrong)]
+            self.first_wrong = pd.concat([self.first_wrong, named]) if len(self.first_wrong) else named
+        self.rows, self.missing = self.rows + len(column), self.missing + int(missing.sum())
+        self.wrong += len(wrong)
+
+    def found(self) -> Iterator[tuple[str, str]]:
+        share = self.missing / max(self.rows, 1)
+        if share > self.rule.missing:
+            rows = ", ".join(str(row + 1) for row in self.first_missing)
+            most = self.rule.missing
+            allowed = f"at most {most:.3g} of the values missing" if most else "no value missing"
+            yield allowed, f"{share:.3g}, in row{'s' if self.missing > 1 else ''} {rows}{_more(self.missing)}"
+        if self.wrong:
+            yield _expected(self.rule), _received(self.first_wrong, self.wrong)
 
 
 def _wrong(values: pd.Series, kind: pa.DataType, rule: ColumnRule) -> np.ndarray:
@@ -90,10 +127,10 @@ def _end(end: object) -> str:
     return f"{end:.12g}" if isinstance(end, float) else str(end)
 
 
-def _received(values: pd.Series) -> str:
-    rows = zip(values.index.to_numpy()[:LISTED] + 1, values.iloc[:LISTED], strict=True)
+def _received(values: pd.Series, count: int) -> str:
+    rows = zip(values.index.to_numpy() + 1, values, strict=True)
     shown = [f"{value if isinstance(value, int | float) else show(_text(value))} in row {row}" for row, value in rows]
-    return ", ".join(shown) + _more(len(values))
+    return ", ".join(shown) + _more(count)
 
 
 def _more(n: int) -> str:

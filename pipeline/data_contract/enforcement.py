@@ -5,7 +5,7 @@ import pyarrow as pa
 from contracts.errors import UserError
 from contracts.settings.load import Params
 from contracts.settings.source import Source
-from pipeline.data_contract.breaks import find_breaks
+from pipeline.data_contract.breaks import Breaks
 from pipeline.data_contract.contract import read_contract
 from pipeline.paths import Paths, var
 from pipeline.sources.own_table import read_columns
@@ -19,12 +19,17 @@ def enforce_contract(params: Params, paths: Paths) -> None:
     Raises:
         UserError: with every break.
     """
-    if not paths.contract.exists():
-        return
-    table = raw_columns(params)
-    if breaks := find_breaks(table, read_contract(paths.contract)):
+    if paths.contract.exists():
+        breaks = Breaks(read_contract(paths.contract))
+        breaks.add(raw_columns(params))
+        refuse(breaks, paths)
+
+
+def refuse(breaks: Breaks, paths: Paths) -> None:
+    """Raise a UserError with every break, if there is one."""
+    if found := breaks.found():
         raise UserError(
-            "\n  ".join([f"{count(len(breaks), 'break')} of {paths.contract}, nothing was changed:", *map(str, breaks)])
+            "\n  ".join([f"{count(len(found), 'break')} of {paths.contract}, nothing was changed:", *map(str, found)])
         )
 
 

@@ -3,12 +3,13 @@
 import json
 import shutil
 
-from contracts.errors import UserError
 from contracts.files import md5, write_atomically
 from contracts.settings.load import Params
-from pipeline.data_contract.enforcement import enforce_contract
-from pipeline.memory import choose
+from pipeline.data_contract.breaks import Breaks
+from pipeline.data_contract.contract import read_contract
+from pipeline.data_contract.enforcement import enforce_contract, refuse
 from pipeline.paths import Paths, var
+from pipeline.resources import choose
 from pipeline.sources.own_table import lineage, read_source
 from pipeline.sources.readers import load_raw
 from pipeline.sources.streaming.fetch import Fetched, fetch_stream
@@ -34,13 +35,12 @@ def run(params: Params, paths: Paths) -> None:
 
 
 def _stream(params: Params, paths: Paths) -> Fetched:
-    if paths.contract.exists():
-        raise UserError(
-            f"{paths.contract}: expected a table that is read as a whole, received one that is streamed: "
-            "move the contract away, or raise fetch.memory"
-        )
+    breaks = Breaks(read_contract(paths.contract)) if paths.contract.exists() else None
     with write_atomically(paths.raw / "data.parquet") as unfinished:
-        return fetch_stream(params.source, unfinished)
+        fetched = fetch_stream(params.source, unfinished, breaks.add if breaks is not None else None)
+        if breaks is not None:
+            refuse(breaks, paths)
+    return fetched
 
 
 def _fetch(params: Params, paths: Paths) -> Fetched:

@@ -16,8 +16,8 @@ from pipeline.data.roles import split_hints
 from pipeline.data.schema_inference import infer_schema
 from pipeline.data.target_checks import check_target
 from pipeline.data_report.report import write_report
-from pipeline.memory import choose
 from pipeline.paths import Paths
+from pipeline.resources import choose
 from pipeline.streaming.needs import check_stream, needs_as_whole
 from pipeline.streaming.prepare import Prepared, prepare
 from pipeline.tables import IS_TEST, infer_task, write_rows

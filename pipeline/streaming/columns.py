@@ -1,6 +1,5 @@
 """The columns of a file of train rows, each read by itself: numbers as a whole, texts as counts."""
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from pipeline.data.row_hashes import is_numeric
 from pipeline.data.texts import Texts
+from pipeline.resources import cores
 from pipeline.streaming.text_counts import count_texts
 from pipeline.tables import TARGET
 
@@ -47,5 +47,5 @@ class FileRows:
         return bool(pq.read_table(self.path, columns=[name])[name].null_count)
 
     def each(self, examine: Callable[[Any], Any], columns: Iterable[Any]) -> Iterable[Any]:
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        with ThreadPoolExecutor(cores()) as threads:
             return list(threads.map(examine, columns))

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import islice
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.data.row_hashes import hash_rows
+from pipeline.resources import cores
 
 ROWS_FOR_PROCESSES = 500_000  # processes take a second to start
 AHEAD = 2  # row groups that are hashed before they are asked for, for each process
@@ -20,17 +22,17 @@ AHEAD = 2  # row groups that are hashed before they are asked for, for each proc
 
 def hash_groups(path: Path, names: Sequence[str], seed: int) -> Iterator[np.ndarray]:
     """The hashes of each row group, as `hash_rows` makes them of these columns."""
-    metadata, cores = pq.read_metadata(path), len(os.sched_getaffinity(0))
+    metadata, workers = pq.read_metadata(path), cores()
     groups = range(metadata.num_row_groups)
-    if metadata.num_rows < ROWS_FOR_PROCESSES or cores == 1:
+    if metadata.num_rows < ROWS_FOR_PROCESSES or workers == 1:
         yield from (_hash_group(path, group, names, seed) for group in groups)
         return
-    with ProcessPoolExecutor(cores, multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin) as pool:
         waiting: deque[Future[np.ndarray]] = deque()
         left = iter(groups)
         try:
             while True:
-                for group in islice(left, AHEAD * cores - len(waiting)):
+                for group in islice(left, AHEAD * workers - len(waiting)):
                     waiting.append(pool.submit(_hash_group, path, group, names, seed))
                 if not waiting:
                     return
@@ -39,9 +41,18 @@ def hash_groups(path: Path, names: Sequence[str], seed: int) -> Iterator[np.ndar
             pool.shutdown(cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    """A process computes with one thread, and ends with its parent, however that ends."""
+    Thread(target=_end_with_parent, daemon=True).start()
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _hash_group(path: Path, group: int, names: Sequence[str], seed: int) -> np.ndarray:

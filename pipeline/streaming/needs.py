@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.memory import check_room
+from pipeline.resources import check_room
 
 OF_NUMBER, OF_TEXT = 60, 250  # bytes a value, at the peak of a run as a whole
 OF_TRAIN_ROW = 80  # bytes, of the two columns that are looked at together

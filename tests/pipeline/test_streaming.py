@@ -9,12 +9,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ruamel.yaml import YAML
 
 from contracts.errors import UserError
-from contracts.schema import load_schema
+from contracts.schema import DateFeature, NumericFeature, load_schema
 from contracts.settings.load import Params, Preprocess, Source, load_params
 from contracts.settings.source import Split
-from pipeline import memory
+from pipeline import resources
 from pipeline.data.partition import divide
 from pipeline.paths import Paths
 from pipeline.sources.own_table import read_source
@@ -127,10 +128,31 @@ def test_streamed_files_are_those_of_the_whole_table_bit_for_bit(write: Callable
 def test_each_rule_and_role_gives_the_same_rows_and_constants(source: dict) -> None:
     frame = mixed()
     frame["part"] = np.random.default_rng(1).choice(["train", "validation", "test"], ROWS)
+    frame["calm"] = np.where(frame["part"] == "test", np.nan, frame["size"] / 2)  # no train row lacks it
     write_csv(frame)
     frame.iloc[:300].to_csv("later.csv", index=False)
     source = Source.model_validate({"source": "rows", "target": "y", **source})
     assert_same(*run_both(**{name: getattr(source, name) for name in source.model_fields_set}))
+
+
+@pytest.mark.usefixtures("no_report")
+def test_constants_are_those_of_all_rows_where_bins_are_those_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.streaming.parts.SAMPLE", 1000)
+    monkeypatch.setattr("pipeline.streaming.columns.HEAD", 10)
+    frame = mixed().assign(seldom=np.arange(ROWS) % 9)
+    frame["seldom"] = frame["seldom"].astype("Int64").mask(np.arange(ROWS) == 2001)
+    write_parquet(frame)
+    whole, streamed = (load_schema(paths.prepared / "schema.json") for paths in run_both())
+    assert whole.sample == streamed.sample
+    assert str(whole.sample["seldom"]) == str(streamed.sample["seldom"])
+    for expected, found in zip(whole.features, streamed.features, strict=True):
+        if isinstance(expected, NumericFeature) and isinstance(found, NumericFeature):
+            assert found.quantiles != expected.quantiles or len(expected.quantiles) < 49
+            assert found.quantiles[0] >= expected.quantiles[0]
+            same = {"quantiles": (), "tree_bins": ()}
+            assert found.model_copy(update=same) == expected.model_copy(update=same)
+        elif not isinstance(expected, DateFeature):
+            assert found == expected
 
 
 @pytest.mark.usefixtures("no_report")
@@ -170,10 +192,10 @@ BAD: dict[str, tuple[dict[str, str], dict, str]] = {
     "another encoding": ({"a.csv": "a,y\n" + "1,0\n" * 300_000 + "\udce9,0\n"}, {}, "a.csv: line 300002 is not utf-8"),
     "text in numbers": ({"a.csv": "a,y\n" + "1,0\n" * 900, "b.csv": "a,y\n" + "1,0\n" * 900 + "x,0\n"},
                         {"columns": {"a": "number"}}, "a: expected numbers, received 'x' in row 1801"),
-    "infinite": ({"a.csv": "a,y\n" + "1.5,0\n" * 900 + "inf,1\n"}, {},
-                 "a: expected finite numbers, received inf in row 901"),
-    "no class of an order": ({"a.csv": "a,y\n" + "S,0\n" * 900 + "L,1\n"}, {"columns": {"a": ("S", "M")}},
-                             "a: expected S, M, received 'L' in row 901"),
+    "infinite": ({"a.csv": "a,y\n" + "1.5,0\n" * 9000 + "inf,1\n"}, {},
+                 "a: expected finite numbers, received inf in row 9001"),
+    "no class of an order": ({"a.csv": "a,y\n" + "S,0\n" * 9000 + "L,1\n"}, {"columns": {"a": ("S", "M")}},
+                             "a: expected S, M, received 'L' in row 9001"),
     "two targets": ({"a.csv": "a,y,z\n1,0,1\n"}, {"target": ("y", "z")}, "data.target: expected one column"),
 }  # fmt: skip
 
@@ -238,6 +260,28 @@ def test_rows_without_a_target_are_counted_and_compressed_parts_are_read(capsys)
     assert set(pq.read_table("data/raw/mine/data.parquet")["a"].to_pylist()) == {1}
 
 
+def test_a_contract_is_broken_in_the_same_rows_as_of_the_whole_table() -> None:
+    frame = mixed()
+    frame.loc[[5, 1500], "rooms"] = [99, 77]
+    frame.loc[2000, "city"] = "Wien"
+    write_csv(frame)
+    Path("catalog/contracts").mkdir()
+    limits = {name: {"type": "text", "missing": 1.0} for name in frame}
+    limits["rooms"] = {"type": "number", "maximum": 9}
+    limits["gaps"] = {"type": "number"}
+    limits["city"] = {"type": "text", "values": ["Rome", "Bonn", "Oslo, North"]}
+    del limits["one"]
+    YAML().dump({"columns": limits}, Path("catalog/contracts/mine.yaml"))
+    messages = []
+    for gib in (WHOLE, STREAMED):
+        with pytest.raises(UserError, match=r"breaks of .*mine\.yaml, nothing was changed") as refusal:
+            fetch.run(settings(gib), Paths("mine"))
+        messages.append(str(refusal.value))
+    assert messages[0] == messages[1]
+    assert "77 in row 1501" in messages[1]
+    assert not list(Paths("mine").raw.glob("*"))
+
+
 def test_a_file_that_changes_between_the_passes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     write_csv(mixed())
     find = "pipeline.sources.streaming.fetch.find_columns"
@@ -271,18 +315,18 @@ def test_a_limit_below_a_batch_and_a_split_at_random_are_refused_with_what_to_do
 
 
 def test_memory_is_that_of_the_container_where_it_has_less(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(resources, "CGROUP", tmp_path)
     for name, content in {
         "max": "4000000000",
         "current": "3000000000",
         "stat": "anon 5\ninactive_file 1000000",
     }.items():
         (tmp_path / f"memory.{name}").write_text(content + "\n")
-    assert memory.free_memory() == 1_001_000_000
-    assert memory.choose("auto", 600_000_000).streams
-    assert not memory.choose("auto", 500_000_000).streams
+    assert resources.free_memory() == 1_001_000_000
+    assert resources.choose("auto", 600_000_000).streams
+    assert not resources.choose("auto", 500_000_000).streams
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory.free_memory() > 1_001_000_000
+    assert resources.free_memory() > 1_001_000_000
 
 
 def test_counts_beyond_what_is_kept_are_within_the_bounds_that_are_promised(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,15 +29,16 @@ class Mistakes:
 class Evidence:
     """What holds for all texts of a column so far. `convert` sees the same in a whole column at once."""
 
-    def __init__(self, missing: tuple[str, ...]) -> None:
+    def __init__(self, missing: tuple[str, ...], numbers: bool = True) -> None:
         """
         Args:
             missing: texts that stand for a missing value.
+            numbers: whether the texts may stand for numbers; otherwise only dates are looked for.
         """
         self.missing = missing
         self.rows = self.present = self.longest = 0
-        self.is_integer = self.is_code = self.is_plain = True
-        self.fits = dict.fromkeys(CONVENTIONS, True)  # all are numbers of the convention
+        self.is_integer = self.is_code = self.is_plain = numbers
+        self.fits = dict.fromkeys(CONVENTIONS if numbers else (), True)  # all are numbers of the convention
         self.dates = [form for form, _ in DATES]
         self.mistakes = {name: Mistakes() for name in CONVENTIONS}
 
@@ -49,8 +50,7 @@ class Evidence:
         present, first_row = column.drop_null(), self.rows + 1
         is_plain = self.is_plain and is_plain_number(present)
         is_whole = is_plain and self.is_integer and _is_canonical_integer(present)
-        looks_on = self.is_integer or self.is_code or self.dates or not self._gave_up("comma", "point")
-        if looks_on and not is_plain:
+        if self.is_open and not is_plain:
             column = trimmed(column, self.missing)
             present = column.drop_null()
         self.rows, self.present = self.rows + len(column), self.present + len(present)
@@ -64,13 +64,18 @@ class Evidence:
             self.is_code = not is_whole and matches(present, r"^0\d+$")
         if self.dates:
             self.dates = [] if is_plain else [form for form in self.dates if parse_date_form(present, form) is not None]
-        for convention in CONVENTIONS:
+        for convention in self.fits:
             if is_whole or (is_plain and convention == "point"):
                 continue
             self._look_for_mistakes(column, convention, first_row)
 
-    def _gave_up(self, *conventions: str) -> bool:
-        return all(self.mistakes[name].count > UNLIKE for name in conventions)
+    @property
+    def is_open(self) -> bool:
+        """Whether further texts may change what is known."""
+        return self.is_integer or self.is_code or bool(self.dates) or not all(map(self._gave_up, self.fits))
+
+    def _gave_up(self, convention: str) -> bool:
+        return self.mistakes[convention].count > UNLIKE
 
     def _look_for_mistakes(self, column: pa.Array, convention: str, first_row: int) -> None:
         found = self.mistakes[convention]
@@ -95,7 +100,7 @@ class Evidence:
             return "text"
         if self.is_integer and self.longest <= LONGEST:
             return "integer"
-        if self.fits[convention] and (is_number or not self.is_code):
+        if self.fits.get(convention) and (is_number or not self.is_code):
             return "number"
         return self.dates[0] if self.dates else "text"
 
@@ -131,4 +136,8 @@ def _is_canonical_integer(column: pa.Array) -> bool:
 
 def find_convention(evidence: list[Evidence]) -> str:
     """The convention under which more columns are numbers; a point where both do."""
-    return max(CONVENTIONS, key=lambda name: sum(bool(column.present) and column.fits[name] for column in evidence))
+
+    def numbers(convention: str) -> int:
+        return sum(bool(column.present) and column.fits.get(convention, False) for column in evidence)
+
+    return max(CONVENTIONS, key=numbers)

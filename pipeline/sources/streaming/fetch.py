@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from os import sched_getaffinity
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from contracts.errors import UserError
 from contracts.files import md5
 from contracts.schema import TextForm
 from contracts.settings.source import Source
+from pipeline.resources import cores
 from pipeline.sources.column_checks import check_columns
 from pipeline.sources.files import absolute, part_names, sources_of
 from pipeline.sources.own_table import hash_of
@@ -33,15 +33,26 @@ class Fetched(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A file, and how its rows are read: with types for some columns, or none."""
+    """A file, and how its rows are read: text with types for some columns; of Parquet the columns with such names."""
 
     path: str
     is_test: bool
-    batches: Callable[[dict[str, pa.DataType]], Iterator[pa.Table]]
+    text: TextFile | None
+    schema: pa.Schema
+    missing: tuple[str, ...]
+
+    def batches(self, types: dict[str, pa.DataType], names: list[str] | None = None) -> Iterator[pa.Table]:
+        if self.text is not None:
+            return self.text.batches(self.missing, types)
+        schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
+        return parquet_batches(self.path, schema)
 
 
-def fetch_stream(source: Source, path: Path) -> Fetched:
+def fetch_stream(source: Source, path: Path, see: Callable[[pa.Table], None] | None = None) -> Fetched:
     """Write the rows of `source.source` as `read_source` reads them, batch by batch.
+
+    Args:
+        see: is called with all columns of each batch, under their own names.
 
     Raises:
         UserError: where the data cannot be read, or has no such target.
@@ -54,7 +65,7 @@ def fetch_stream(source: Source, path: Path) -> Fetched:
     columns = _look(parts, schema, source, missing, target, of_text=form is not None)
     if form is not None:
         form = form.model_copy(update={"decimal": columns.decimal})
-    read, written = _write(parts, schema, source, missing, columns, target, form, path)
+    read, written = _write(parts, schema, source, see, columns, target, form, path)
     if changed := [file for (file, _), state in zip(files, before, strict=True) if _state(file) != state]:
         raise UserError(f"{changed[0]} changed while it was read: run again when it is complete")
     notes = [*columns.notes, *target.notes(read, written)]
@@ -68,18 +79,16 @@ def _open_parts(
     paths = [path for path, _ in files]
     if all(path.endswith((".parquet", ".pq")) for path in paths):
         schema = common_schema(paths)
-        parts = [Part(path, is_test, lambda _, path=path: parquet_batches(path, schema)) for path, is_test in files]  # type: ignore[misc]
+        parts = [Part(path, is_test, None, schema, ()) for path, is_test in files]
         return parts, schema, None
-    parts, first = [], None
-    for path, is_test in files:
-        text = TextFile(path, source.encoding, source.delimiter)
-        first = first or text
-        if different := set(text.header) ^ set(first.header):
+    texts = [TextFile(path, source.encoding, source.delimiter) for path in paths]
+    for path, text in zip(paths, texts, strict=True):
+        if different := set(text.header) ^ set(texts[0].header):
             raise UserError(f"{path}: expected the columns of {paths[0]}, different are {', '.join(sorted(different))}")
-        parts.append(Part(path, is_test, lambda types, text=text: text.batches(missing, types)))  # type: ignore[misc]
-    assert first is not None
-    schema = pa.schema([pa.field(name, pa.string()) for name in first.header])
-    form = TextForm(encoding=first.dialect.encoding, delimiter=first.dialect.delimiter, missing=missing)
+    schema = pa.schema([pa.field(name, pa.string()) for name in texts[0].header])
+    parts = [Part(path, is_test, text, schema, missing) for (path, is_test), text in zip(files, texts, strict=True)]
+    first = texts[0].dialect
+    form = TextForm(encoding=first.encoding, delimiter=first.delimiter, missing=missing)
     return parts, schema, form
 
 
@@ -88,9 +97,17 @@ def _look(
 ) -> Columns:
     """The first pass, over the columns whose type is open."""
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
-    markers = {name: missing if of_text else MISSING if source.columns.get(name) == "number" else () for name in texts}
-    evidence = {name: Evidence(markers[name]) for name in texts}
-    with ThreadPoolExecutor(len(sched_getaffinity(0))) as threads:
+    numbers = {name: of_text or source.columns.get(name) == "number" for name in texts}
+    evidence = {
+        name: Evidence(missing if of_text else MISSING if numbers[name] else (), numbers[name]) for name in texts
+    }
+    with ThreadPoolExecutor(cores()) as threads:
+        if not of_text:  # each column is read by itself, as far as it is open
+            list(threads.map(lambda name: _look_at(parts, name, evidence[name]), texts))
+            for table in _batches(parts, target.name):
+                if not target.look(table):
+                    break
+            return target.decide(schema, find_columns(evidence, source, of_text))
         for part in parts:
             for table in part.batches({}):
                 found = [threads.submit(known.add, table[name].combine_chunks()) for name, known in evidence.items()]
@@ -100,11 +117,22 @@ def _look(
     return target.decide(schema, find_columns(evidence, source, of_text))
 
 
+def _look_at(parts: list[Part], name: str, evidence: Evidence) -> None:
+    for table in _batches(parts, name):
+        evidence.add(table[name].combine_chunks())
+        if not evidence.is_open:
+            return
+
+
+def _batches(parts: list[Part], name: str) -> Iterator[pa.Table]:
+    return (table for part in parts for table in part.batches({}, [name]))
+
+
 def _write(
     parts: list[Part],
     schema: pa.Schema,
     source: Source,
-    missing: tuple[str, ...],
+    see: Callable[[pa.Table], None] | None,
     columns: Columns,
     target: Target,
     form: TextForm | None,
@@ -118,6 +146,8 @@ def _write(
             for batch in part.batches(columns.types()):
                 table = columns.convert(batch.select(schema.names))
                 check_columns(table, source, {}, first_row=read + 1)
+                if see is not None:
+                    see(table)
                 read += len(table)
                 table = target.apply(table, part.is_test)
                 written += len(table)

@@ -37,7 +37,7 @@ def common_schema(paths: list[str]) -> pa.Schema:
 
 
 def parquet_batches(path: str, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows of a file in batches, with the columns and types of a schema.
+    """The rows of a file in batches, with the columns and types of a schema, which may have fewer than the file.
 
     Raises:
         UserError: for a damaged file, and for numbers that would not be the same in the type of the schema.

@@ -36,15 +36,16 @@ class Target:
         self.counts: Counter[Any] = Counter()  # the rows of each value, as long as these are few
         self.field = pa.field(TARGET, pa.float64())
 
-    def look(self, table: pa.Table) -> None:
-        """Take a batch of the first pass into account."""
+    def look(self, table: pa.Table) -> bool:
+        """Take a batch of the first pass into account; returns whether further ones matter."""
         column = table[self.name].drop_null()
         first = set(pc.unique(column.slice(0, 1000)).to_pylist())
         if len(self.counts.keys() | first) > MOST_CLASSES:
             self.counts.update(first)
-            return
+            return False
         for found in pc.value_counts(column).to_pylist():
             self.counts[found["values"]] += found["counts"]
+        return len(self.counts) <= MOST_CLASSES
 
     def decide(self, schema: pa.Schema, columns: Columns) -> Columns:
         """Whether the target has classes, by all of its values; their texts are kept as they are written."""

@@ -1,4 +1,4 @@
-"""How much memory there is, and whether a table is read as a whole or streamed in batches."""
+"""What this process may take of the machine: cores, and memory, which decides whether a table is streamed."""
 
 import os
 from pathlib import Path
@@ -44,6 +44,10 @@ def check_room(limit: int, needed: int, what: str) -> None:
         raise UserError(
             f"fetch.memory: expected {wanted:g} GiB or more, which {what} take, received {limit / GIB:.3g} GiB"
         )
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_memory() -> int:
