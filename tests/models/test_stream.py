@@ -95,10 +95,10 @@ def test_a_streamed_training_is_as_good_as_one_from_memory_and_repeats(flowers, 
     def best(rows, seed):
         return min(fit(spec_of(), schema, rows, split, seed=seed, **settings).history["val_loss"])
 
-    streamed = [best(Stream(data.split("train"), schema), seed) for seed in (0, 1, 2, 0)]
-    in_memory = [best(split, seed) for seed in (0, 1, 2)]
-    assert streamed[0] == streamed[3]
-    assert np.mean(streamed[:3]) == pytest.approx(np.mean(in_memory), rel=0.1)
+    streamed = [best(Stream(data.split("train"), schema), seed) for seed in (0, 1, 0)]
+    in_memory = [best(split, seed) for seed in (0, 1)]
+    assert streamed[0] == streamed[2]
+    assert np.mean(streamed[:2]) == pytest.approx(np.mean(in_memory), rel=0.1)
 
 
 def test_an_interrupted_streamed_training_resumes(flowers, small, spec_of, tmp_path, monkeypatch):
