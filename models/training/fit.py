@@ -19,6 +19,8 @@ from models.training.epoch import EpochTrainer
 
 # XLA compiles for about a second, after which a step takes a fraction of its time: faster from this many steps on.
 XLA_MIN_STEPS = 100
+# TensorFlow's graph optimizer, Grappler, works for half a second; below so many steps an epoch it saves less.
+GRAPPLER_MIN_STEPS = 32
 
 
 class TrialDiverged(Exception):
@@ -99,6 +101,7 @@ def compile_trainer(
     by_keras = {metric.name for metric in metrics}
     validation_metric = None if monitor is None or monitor in by_keras else BY_NAME[monitor]
     trainer = EpochTrainer(network, spec, schema, train, validation, steps > XLA_MIN_STEPS, validation_metric)
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": steps < GRAPPLER_MIN_STEPS})
     trainer.compile(
         optimizer=optimizers.optimizer(spec, steps, epochs),
         loss=trainer.loss_of_rows,
