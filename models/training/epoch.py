@@ -25,7 +25,7 @@ class EpochTrainer(keras.Model):
 
     `fit` gets the row indices of each epoch as its data. `train_step` runs Keras' own train step on each batch of them,
     the last partial batch included, so that losses, metrics, callbacks and history are those of plain `fit` on the same
-    batches.
+    batches. Where rows are dealt to members, the last batch is filled up.
 
     Args:
         uses_xla: compile the steps on full batches with XLA. The last partial batch and the validation run once an
@@ -102,6 +102,7 @@ class EpochTrainer(keras.Model):
         self.train_function = tf.function(lambda epochs: self.train_step(next(epochs)), autograph=False)
 
     def train_step(self, row_indices: tf.Tensor) -> dict[str, tf.Tensor]:
+        row_indices = self._filled(row_indices)
         n_rows = row_indices.shape[0]
         n_full = n_rows // self.batch_size
         batches = tf.reshape(row_indices[: n_full * self.batch_size], (n_full, self.batch_size))
@@ -128,6 +129,18 @@ class EpochTrainer(keras.Model):
             return (number + 1,)
 
         tf.while_loop(lambda number: number < n_batches, body, (tf.constant(0),), parallel_iterations=1)
+
+    def _filled(self, row_indices: tf.Tensor) -> tf.Tensor:
+        """The row indices of an epoch; where rows are dealt to members, with a last batch that is full.
+
+        It is filled up with the first rows of the epoch. A partial batch could not be dealt, so that every member would
+        learn from all of it: more work than a full one, and a second step to trace.
+        """
+        n_rows = row_indices.shape[0]
+        rest = n_rows % self.batch_size
+        if not rest or n_rows < self.batch_size or not self.members_per_row:
+            return row_indices
+        return tf.concat([row_indices, row_indices[: self.batch_size - rest]], axis=0)
 
     def evaluate(self, x=None, y=None, callbacks=None, **_):  # type: ignore[no-untyped-def]
         """The validation metrics, for `fit` after each epoch.

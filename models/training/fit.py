@@ -20,6 +20,8 @@ from models.training.stream import Stream, StreamTrainer
 
 # XLA compiles for about a second, after which a step takes a fraction of its time: faster from this many steps on.
 XLA_MIN_STEPS = 100
+# TensorFlow's graph optimizer, Grappler, works for half a second; below so many steps an epoch it saves less.
+GRAPPLER_MIN_STEPS = 32
 
 
 class TrialDiverged(Exception):
@@ -112,6 +114,7 @@ def compile_trainer(
         trainer = StreamTrainer(network, spec, train, validation, steps > XLA_MIN_STEPS, seed, validation_metric)
     else:
         trainer = EpochTrainer(network, spec, schema, train, validation, steps > XLA_MIN_STEPS, validation_metric)
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": steps < GRAPPLER_MIN_STEPS})
     trainer.compile(
         optimizer=optimizers.optimizer(spec, steps, epochs),
         loss=trainer.loss_of_rows,
