@@ -7,13 +7,13 @@ pipeline that reads CSV.
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from models.training.runtime import use_threads  # first: imports TensorFlow quietly  # isort: skip
@@ -26,6 +26,7 @@ import tensorflow as tf
 
 from bench import results
 from bench.machine import machine
+from bench.train import Clock
 from contracts.bundle import Manifest, seal
 from contracts.conformal import save_scores
 from contracts.schema import Schema, load_schema
@@ -95,23 +96,23 @@ def _write(paths: Paths) -> None:
 
 
 def _trainer(data: Data, way: str, seed: int) -> Callable:
-    """A call trains for so many epochs."""
+    """A call trains for so many epochs, with these callbacks."""
     keras.utils.set_random_seed(seed)
     schema, rows = load_schema(data.schema), data.split("train")
     train = rows if way == "memory" else Stream(rows, schema)
     order = shuffled_row_indices(len(rows.target), seed) if way == "memory" else epoch_numbers()
     trainer = compile_trainer(build.build(SPEC, schema), SPEC, schema, train, data.split("validation"), 100)
-    return lambda epochs: trainer.fit(order, steps_per_epoch=1, epochs=epochs, shuffle=False, verbose=0)
+    return partial(trainer.fit, order, steps_per_epoch=1, shuffle=False, verbose=0)
 
 
 def _speed(paths: Paths, data: Data) -> dict:
     ways = {way: _trainer(data, way, 0) for way in WAYS}
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
-    for train in ways.values():
-        train(1)  # compiles
     for _ in range(TURNS):
         for way, train in ways.items():
-            rates[way].append(_rate(ROWS["train"], lambda train=train: train(1)))
+            clock = Clock()  # leaves out the first epoch of a call, which compiles
+            train(epochs=2, callbacks=[clock])
+            rates[way].append(ROWS["train"] / clock.seconds[0])
     return {"rows_per_second": _spread(rates), "stream_against_memory": _median_ratio(rates)}
 
 
@@ -163,8 +164,9 @@ def _measure_memory(way: str, root: Path) -> None:
     if way == "nothing":
         build.build(SPEC, load_schema(data.schema))
     else:
-        _trainer(data, way, 0)(1)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        _trainer(data, way, 0)(epochs=1)
+    # `ru_maxrss` begins with that of the process that started this one.
+    print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
 
 def _predictions(paths: Paths, data: Data) -> dict:

@@ -37,7 +37,7 @@ SEEDS = (1, 2, 3, 4, 5)
 EPOCHS_IN_TURN = 3  # epochs of one call to `fit`, before the other side's turn
 
 
-class _Clock(keras.callbacks.Callback):
+class Clock(keras.callbacks.Callback):
     """Seconds of each epoch with its validation, except the first of a call to `fit`, which includes set-up."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ def measure(system: System) -> dict:
         memory[way] = round(_memory() - before, 1)
     for _ in range(system.timed):
         for way, run in runs.items():
-            clock = _Clock()
+            clock = Clock()
             run(epochs=EPOCHS_IN_TURN, callbacks=[clock])
             epochs[way] += clock.seconds
     final: dict[str, list[float]] = {way: [] for way in ways}

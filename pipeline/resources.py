@@ -19,18 +19,18 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(memory: Literal["auto"] | float, needed: int) -> Choice:
+def choose(memory: Literal["auto"] | float, needed: int, setting: str) -> Choice:
     """Stream a table that would take more memory than it may.
 
     Args:
-        memory: the setting, GiB.
+        memory: what `setting` says, GiB.
         needed: bytes that the table takes as a whole, at its peak; an estimate.
     """
     limit = int(SHARE * free_memory()) if memory == "auto" else int(memory * GIB)
-    of = f"half of the free memory, {limit / GIB:.1f} GiB" if memory == "auto" else f"fetch.memory, {memory:g} GiB"
+    of = f"half of the free memory, {limit / GIB:.3g} GiB" if memory == "auto" else f"{setting}, {memory:g} GiB"
     streams = needed > limit
     how, compared = ("streamed in batches", "more") if streams else ("read as a whole", "no more")
-    return Choice(streams, limit, f"{how}: about {needed / GIB:.1f} GiB as a whole, {compared} than {of}")
+    return Choice(streams, limit, f"{how}: about {needed / GIB:.3g} GiB as a whole, {compared} than {of}")
 
 
 def check_room(limit: int, needed: int, what: str) -> None:
@@ -47,6 +47,7 @@ def check_room(limit: int, needed: int, what: str) -> None:
 
 
 def cores() -> int:
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

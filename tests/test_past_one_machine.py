@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from contracts.bundle import open_bundle
-from pipeline.tracking import provenance
+from pipeline import resources
 from tests.conftest import Project
 from tests.stage_process import STAGE, Process, Stores
 
@@ -84,7 +84,7 @@ def test_no_trial_is_lost_and_none_counts_twice_where_workers_come_and_go(
         stores.check_each_is_logged_once()
         trained = [trial for trial in stores.counted().values() if trial.state.name == "COMPLETE"]  # not pruned
         cores = {trial.user_attrs["threads"] for trial in trained}
-        assert cores == {provenance.cores()}  # a worker gives all of its cores to the one trial that it trains
+        assert cores == {resources.cores()}  # a worker gives all of its cores to the one trial that it trains
         (study,) = stores.runs("study")
         best = requests.get(f"{tracking}/api/2.0/mlflow/runs/get", {"run_id": study.data.tags["best.run"]}, timeout=10)
         assert best.json()["run"]["info"]["artifact_uri"].startswith("mlflow-artifacts:/")

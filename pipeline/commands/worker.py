@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.tracking import provenance
+from pipeline import resources
 
 app = typer.Typer()
 
@@ -14,7 +14,7 @@ app = typer.Typer()
 @app.command()
 def worker(
     scheduler: Annotated[str, typer.Argument(help="its address, as tcp://host:8786")],
-    trials_at_once: Annotated[int, typer.Option(min=1, help="the cores are shared among them")] = provenance.cores(),
+    trials_at_once: Annotated[int, typer.Option(min=1, help="the cores are shared among them")] = resources.cores(),
 ) -> None:
     """Train trials for the searches of a Dask scheduler."""
     from models.search.workers import cluster_code

@@ -24,9 +24,8 @@ from pipeline.data.splits import read_part
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.gates.problems import gate_problems
 from pipeline.paths import Paths
-from pipeline.search.memory import why_streamed
+from pipeline.resources import choose, cores
 from pipeline.search.open_choices import complete
-from pipeline.tracking import provenance
 
 PREPARED = {"train": "train.parquet", "validation": "validation.parquet", "schema": "schema.json"}
 
@@ -43,12 +42,13 @@ def make_plan(params: Params, paths: Paths) -> Plan:
     _check_metric(metric, schema, paths, params.search)
     study = present_study(params, paths)
     n_rows = pq.read_metadata(paths.prepared / PREPARED["train"]).num_rows
-    streams = why_streamed(n_rows, schema.input_width, params.train.memory)
+    choice = choose(params.train.memory, n_rows * schema.input_width * 4, "train.memory")
+    streams = f"{n_rows:,} encoded train rows are {choice.reason}" if choice.streams else ""
     if streams and params.search.folds > 1:
         raise UserError(f"search.folds: expected 1 for {schema.dataset}, received {params.search.folds}: {streams}")
     search = params.search.model_copy(update={"space": complete(params.search.space, schema, n_rows, metric)})
     params = params.model_copy(update={"search": search})
-    plan = plan_search(params, schema.task, metric, study, _digests(paths), provenance.cores(), n_rows)
+    plan = plan_search(params, schema.task, metric, study, _digests(paths), cores(), n_rows)
     return replace(plan, streams=streams)
 
 

@@ -22,7 +22,7 @@ def run(params: Params, paths: Paths) -> None:
     source = params.source
     streams = False
     if source.is_file and can_stream(source):
-        choice = choose(params.fetch.memory, needs_as_whole(source))
+        choice = choose(params.fetch.memory, needs_as_whole(source), "fetch.memory")
         streams = choice.streams
         print(f"  {params.dataset}: {choice.reason}")
     fetched = _stream(params, paths) if streams else _fetch(params, paths)

@@ -31,7 +31,7 @@ def run(params: Params, paths: Paths) -> None:
     No constant sees another split than train.
     """
     raw = paths.raw / "data.parquet"
-    choice = choose(params.fetch.memory, needs_as_whole(raw))
+    choice = choose(params.fetch.memory, needs_as_whole(raw), "fetch.memory")
     streams = choice.streams and params.source.image is None
     if params.source.is_file and params.source.image is None:
         print(f"  {params.dataset}: {choice.reason}")

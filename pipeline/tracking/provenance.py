@@ -1,14 +1,8 @@
-"""What a result depends on: the revision of the code, the versions of packages, the cores of the machine."""
+"""What a result depends on: the revision of the code, the versions of packages."""
 
 import functools
-import os
 import subprocess
 from importlib.metadata import version
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache

@@ -6,17 +6,20 @@ import sys
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pandas as pd
 import pytest
 from bento_servers import ROOT
 from bundles import TICKETS, make_bundle
 from request_bodies import GOOD
 
+from contracts.encoding import Repeated
 from contracts.schema import DroppedColumn, TextForm
 from serving.batch.__main__ import main
 from serving.batch.file import predict_file
 from serving.errors import Problem
 from serving.predictor import Predictor
+from serving.validation.validator import InputValidator
 
 
 @pytest.fixture
@@ -150,3 +153,28 @@ def test_the_input_is_never_written_over(
         f"predict-file: OUT: expected another file than IN, received {target}\n"
     )
     assert source.read_text().startswith("port,")
+
+
+def test_a_column_given_by_its_different_values_gets_the_answers_of_its_single_values() -> None:
+    """What a Parquet file's text becomes; the service gets single values."""
+    validator, positions = InputValidator(TICKETS, 100), np.array([0, 1, 2, 1, 0])
+    numbers = {"age": [1.0, None, 3.0, 4.0, 5.0], "fare paid": [1.0, 2.0, 3.0, 4.0, 5.0]}
+
+    def outcome(port: list, deck: list, repeated: bool) -> object:
+        columns = {
+            name: Repeated(values, positions) if repeated else [values[position] for position in positions]
+            for name, values in (("port", port), ("deck", deck))
+        }
+        try:
+            rows = validator.validate_columns(numbers | columns, lambda row, name: f"{row} {name}", [])
+        except Problem as problem:
+            return problem.errors
+        return np.nan_to_num(rows.encoded, nan=-1).tolist(), rows.warnings
+
+    for port, deck in (
+        (["Queenstown", "Atlantis", "Cherbourg"], ["A", "Z", None]),
+        (["Queenstown", 3.5, "Cherbourg"], ["A", True, None]),
+        (["Queenstown", None, "Cherbourg"], ["A", "B", None]),
+    ):
+        assert outcome(port, deck, repeated=True) == outcome(port, deck, repeated=False)
+    assert len(outcome(["Queenstown", "Atlantis", "Cherbourg"], ["A", "Z", None], repeated=True)[1]) == 4
