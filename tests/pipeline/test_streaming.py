@@ -1,6 +1,7 @@
 """A table that is streamed becomes the same files as one that is read as a whole; what cannot be read is named."""
 
 import gzip
+import re
 from collections.abc import Callable
 from pathlib import Path
 
