@@ -108,7 +108,9 @@ def test_streamed_files_are_those_of_the_whole_table_bit_for_bit(write: Callable
     whole, streamed = run_both()
     assert_same(whole, streamed)
     said = capsys.readouterr().out
-    assert re.search(r"mine: streamed in batches: about 0.00\d+ GiB as a whole, more than fetch.memory, 1e-09 GiB", said)
+    assert re.search(
+        r"mine: streamed in batches: about 0.00\d+ GiB as a whole, more than fetch.memory, 1e-09 GiB", said
+    )
     assert re.search(r"mine: read as a whole: about 0.00\d+ GiB as a whole, no more than fetch.memory, 100 GiB", said)
     assert (whole.prepared / "warnings.json").read_text() == (streamed.prepared / "warnings.json").read_text()
 
