@@ -75,6 +75,25 @@ def test_evaluate_warns_of_nothing_where_nothing_fails(tested, capsys) -> None:
     assert logged == {"confusion.png", "learning_curves.png", "model_card.md", "reliability.png", "report.html"}
 
 
+def test_test_rows_in_batches_have_the_same_figures_and_the_report_says_what_is_of_a_sample(
+    tested, monkeypatch, capsys
+) -> None:
+    params, paths = tested
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # none is needed
+    monkeypatch.setattr("pipeline.model_report.slices.FEWEST", 2)
+    evaluate.run(params, paths)
+    figures, said = paths.metrics.read_text(), "On a sample of 12 of 30 test rows."
+    assert "Where the model is worst" in paths.report.read_text()
+    assert said not in paths.report.read_text() + paths.model_card.read_text()
+    monkeypatch.setattr("pipeline.data.splits.BATCH_ROWS", 7)
+    monkeypatch.setattr("pipeline.stages.evaluate.SAMPLE_ROWS", 12)
+    evaluate.run(params, paths)
+    assert paths.metrics.read_text() == figures
+    assert said in paths.report.read_text()
+    assert said in paths.model_card.read_text()
+    assert "the slices of the report" not in capsys.readouterr().err
+
+
 def test_a_full_disk_is_no_warning() -> None:
     with pytest.raises(OSError, match="No space left"), optional("a picture"):
         raise OSError(errno.ENOSPC, "No space left on device")
