@@ -17,13 +17,13 @@ from pipeline.environment import prepare_environment
 from pipeline.paths import Paths
 
 STAGES = ("fetch", "preprocess", "train", "select", "evaluate", "package")
-# What the stage before each leaves last, or as a whole.
+# What the stage before each leaves.
 NEEDED = {
     "preprocess": "data/raw/{}/data.parquet",
     "train": "data/prepared/{}/schema.json",
     "select": "artifacts/{}/candidates/trials.csv",
-    "evaluate": "artifacts/{}/selection.json",
-    "package": "artifacts/{}/selection.json",
+    "evaluate": "artifacts/{}/bundle",
+    "package": "artifacts/{}/bundle",
 }
 
 

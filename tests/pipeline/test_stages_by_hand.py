@@ -12,7 +12,7 @@ import pytest
 from contracts.bundle import MANIFEST, check_bundle, seal
 from pipeline.paths import Paths
 from pipeline.stages import __main__ as stages
-from pipeline.stages import select
+from pipeline.stages import package, select
 from pipeline.tables import TARGET, write_rows
 from pipeline.tracking import registry, runs
 from tests.serving.bundles import TICKETS, make_bundle
@@ -34,6 +34,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 @pytest.fixture
 def selected(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     """A dataset up to its selection, with two candidates; no store is asked."""
+    assert "serving/predict_sample.py" in package.CODE  # found from the project's folder, when it was imported
     for name in ("contracts", "serving"):
         (folder / name).symlink_to(Path(__file__).parents[2] / name)
     paths = Paths("iris")
