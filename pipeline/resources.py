@@ -1,13 +1,14 @@
 """What this process may take of the machine: cores, and memory, which decides whether a table is streamed."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from contracts.errors import UserError
 
 GIB = 2**30
-SHARE = 0.5  # of the free memory, for one table
+SHARE = 0.5  # of the memory, for one table
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -19,15 +20,20 @@ class Choice(NamedTuple):
     reason: str
 
 
-def choose(memory: Literal["auto"] | float, needed: int, setting: str) -> Choice:
+def choose(memory: Literal["auto"] | float, needed: int, setting: str, is_lasting: bool = False) -> Choice:
     """Stream a table that would take more memory than it may.
 
     Args:
         memory: what `setting` says, GiB.
         needed: bytes that the table takes as a whole, at its peak; an estimate.
+        is_lasting: whether the next run is to choose the same: by all memory, and not by what is free now.
     """
-    limit = int(SHARE * free_memory()) if memory == "auto" else int(memory * GIB)
-    of = f"half of the free memory, {limit / GIB:.3g} GiB" if memory == "auto" else f"{setting}, {memory:g} GiB"
+    if memory != "auto":
+        limit, of = int(memory * GIB), f"{setting}, {memory:g} GiB"
+    else:
+        available, which = (all_memory(), "this machine's") if is_lasting else (free_memory(), "the free")
+        limit = int(SHARE * available)
+        of = f"half of {which} memory, {limit / GIB:.3g} GiB"
     streams = needed > limit
     how, compared = ("streamed in batches", "more") if streams else ("read as a whole", "no more")
     return Choice(streams, limit, f"{how}: about {needed / GIB:.3g} GiB as a whole, {compared} than {of}")
@@ -49,6 +55,14 @@ def check_room(limit: int, needed: int, what: str) -> None:
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def all_memory() -> int:
+    """Bytes of memory: those of the machine, or of the container where it has less."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError, ValueError):  # there is no limit, or it says "max"
+        return min(total, int((CGROUP / "memory.max").read_text()))
+    return total
 
 
 def free_memory() -> int:

@@ -42,7 +42,7 @@ def make_plan(params: Params, paths: Paths) -> Plan:
     _check_metric(metric, schema, paths, params.search)
     study = present_study(params, paths)
     n_rows = pq.read_metadata(paths.prepared / PREPARED["train"]).num_rows
-    choice = choose(params.train.memory, n_rows * schema.input_width * 4, "train.memory")
+    choice = choose(params.train.memory, n_rows * schema.input_width * 4, "train.memory", is_lasting=True)
     streams = f"{n_rows:,} encoded train rows are {choice.reason}" if choice.streams else ""
     if streams and params.search.folds > 1:
         raise UserError(f"search.folds: expected 1 for {schema.dataset}, received {params.search.folds}: {streams}")

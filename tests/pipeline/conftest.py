@@ -7,6 +7,7 @@ import pytest
 
 from contracts.settings.source import Source
 from pipeline.sources.own_table import read_source
+from tests.pipeline import streamed
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -45,3 +46,18 @@ def read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return read_source(Source(source=name, target=target, **settings))[:2]
 
     return reads
+
+
+@pytest.fixture
+def small_batches(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of a few rows, so that small tables are streamed in many."""
+    for module in ("pipeline.tables", "pipeline.sources.streaming.parquet"):
+        monkeypatch.setattr(f"{module}.BATCH", streamed.BATCH)
+    monkeypatch.setattr("pipeline.sources.streaming.text.BLOCK", 20_000)
+    monkeypatch.setattr("pipeline.stages.preprocess.check_stream", lambda *_: None)  # no table is that small
+
+
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """preprocess without its data report, which takes longer than the rest."""
+    monkeypatch.setattr("pipeline.stages.preprocess.write_report", lambda *_: [])

@@ -1,15 +1,12 @@
 """A person's own data that cannot be learned from: one exact message for each mistake, and nothing is written."""
 
 import datetime
-import os
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import s3fs
-from PIL import Image
 from typer.testing import CliRunner
 
 from contracts.errors import UserError
@@ -175,91 +172,6 @@ def test_add_data_refuses_what_is_no_dataset_and_writes_nothing(folder: Path, ar
     assert isinstance(result.exception, UserError)
     assert str(result.exception) == message
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
-
-
-@pytest.mark.parametrize(
-    ("query", "message"),
-    [
-        ("drop table visits", "data.source: expected one SELECT or WITH statement, received 'drop table visits'"),
-        ("select 1; delete from visits",
-         "data.source: expected one SELECT or WITH statement, received 'select 1; delete from visits'"),
-        ("with gone as (delete from visits returning *) select * from gone",
-         "data.source: expected a query that only reads, received DELETE; put the name of a column into quotation "
-         "marks"),
-        ("select * into copy from visits", "data.source: expected a query that only reads, received INTO; put the name "
-         "of a column into quotation marks"),
-        ("select * from visit", "VISITS: sqlite:///{folder}/visits.db does not answer the query: no such table: visit"),
-        ("select * from visits where age > 1000", "the query has no rows"),
-        ("select age, age from visits", "the query: expected each name once, received more than once: age"),
-        ("select age as a, again from visits union all select 'x', 1",
-         "the query: column 'a': expected values of one type, received int (row 1) and str (row 61)"),
-        ("select x'00' as a, again from visits",
-         "the query: expected one value in each cell, received lists, structures or bytes in a"),
-    ],
-)  # fmt: skip
-def test_a_query_that_writes_or_fails_is_refused(folder: Path, database: Path, query: str, message: str) -> None:
-    before = database.read_bytes()
-    with pytest.raises(UserError) as refused:
-        read_source(Source(source=query, database="VISITS", target="again"))
-    assert str(refused.value) == message.replace("{folder}", str(folder))
-    assert database.read_bytes() == before
-
-
-def test_a_query_without_an_end_is_refused(folder: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.sources.queries.MOST_VALUES", 100_000)
-    endless = "with recursive n(i, y) as (select 1, 0 union all select i + 1, i % 2 from n) select i, y from n"
-    with pytest.raises(UserError, match="the query: expected at most 100,000 values, received more"):
-        read_source(Source(source=endless, database="VISITS", target="y"))
-    few = endless.replace("from n)", "from n where i < 1000)")
-    assert read_source(Source(source=few, database="VISITS", target="y")).table.num_rows == 1000
-
-
-def test_an_address_that_leads_nowhere_is_told_without_its_password(folder: Path, monkeypatch) -> None:
-    for address, told in (
-        ("sqlite:///{folder}/none.db", "VISITS: there is no file {folder}/none.db"),
-        (
-            "postgresql+psycopg://me:secret@127.0.0.1:9/x",
-            "VISITS: postgresql+psycopg://me:***@127.0.0.1:9/x does not answer",
-        ),
-        ("nonsense", "VISITS: expected an address as postgresql+psycopg://"),
-        ("mysql+pymysql://me:secret@x/y", "VISITS: the driver pymysql is missing: uv pip install it"),
-    ):
-        monkeypatch.setenv("VISITS", address.replace("{folder}", str(folder)))
-        with pytest.raises(UserError) as refused:
-            read_source(Source(source="select 1", database="VISITS", target="y"))
-        assert str(refused.value).startswith(told.replace("{folder}", str(folder)))
-        assert "secret" not in str(refused.value)
-    assert not (folder / "none.db").exists()
-
-
-def test_a_store_without_credentials_is_told(folder: Path, monkeypatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-        monkeypatch.setenv(name, str(folder / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    s3fs.S3FileSystem.clear_instance_cache()  # or another test's credentials are used again
-    with pytest.raises(UserError) as refused:
-        read_source(Source(source="s3://clinic/rows.csv", target="y"))
-    told = "s3://clinic/rows.csv cannot be read without the store's credentials: Unable to locate credentials"
-    assert str(refused.value) == told
-
-
-def test_pictures_that_are_none_are_named(folder: Path) -> None:
-    size = {"height": 4, "width": 4, "maximum": 255.0}
-    for name in ("cats", "dogs"):
-        (folder / "pets" / name).mkdir(parents=True)
-    with pytest.raises(UserError, match="pets: expected a folder with PNG or JPEG pictures for each of two"):
-        read_source(Source(source="pets", image=size))
-    Image.fromarray(np.zeros((4, 4), np.uint8)).save("pets/cats/1.png")
-    (folder / "pets/dogs/1.png").write_bytes(os.urandom(50))
-    with pytest.raises(UserError) as refused:
-        read_source(Source(source="pets", image=size))
-    assert str(refused.value) == (
-        f"{folder}/pets has files that are no pictures:\n"
-        "  dogs/1.png: expected a whole PNG or JPEG picture, received something else, or a part of one"
-    )
 
 
 def test_dates_after_the_year_2038_and_before_1970_are_read(folder: Path) -> None:
