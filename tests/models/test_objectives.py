@@ -212,7 +212,7 @@ def test_where_the_rows_are_does_not_begin_a_new_study_and_other_validation_rows
     assert present_study(load(n_trials=2, validation_rows=10_000), paths) == study
     assert present_study(load(n_trials=2, validation_rows=20), paths) != study
     assert make_plan(params, paths).streams == ""
-    with pytest.raises(UserError, match=r"search\.folds: expected 1 for wine, received 3: 113 train rows"):
+    with pytest.raises(UserError, match=r"search\.folds: expected 1 for wine, received 3: 113 encoded train rows"):
         make_plan(with_memory(load(folds=3), 1e-6), paths)
 
 

@@ -137,4 +137,4 @@ def test_the_memory_of_encoding_does_not_grow_with_the_table(tmp_path: Path) -> 
     written = (tmp_path / "train.features.npy").stat().st_size
     assert written == 128 + 2_000_000 * 4 * schema.input_width
     small, large = (int(line) * 1024 for line in done.stdout.split())
-    assert large - small < written / 3
+    assert large - small < written * 0.6  # 17 to 21 MB of 61, and all of them if batches were kept
