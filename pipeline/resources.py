@@ -13,11 +13,15 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 class Choice(NamedTuple):
-    """Whether a table is streamed, and why; `limit` is the memory that it may take, in bytes."""
+    """Whether a table is streamed, and why; `limit` is the memory that it may take, in bytes.
+
+    `is_clear` is whether nobody needs the reason: the table is small, and no setting speaks of it.
+    """
 
     streams: bool
     limit: int
     reason: str
+    is_clear: bool
 
 
 def choose(memory: Literal["auto"] | float, needed: int, setting: str, is_lasting: bool = False) -> Choice:
@@ -36,7 +40,8 @@ def choose(memory: Literal["auto"] | float, needed: int, setting: str, is_lastin
         of = f"half of {which} memory, {limit / GIB:.3g} GiB"
     streams = needed > limit
     how, compared = ("streamed in batches", "more") if streams else ("read as a whole", "no more")
-    return Choice(streams, limit, f"{how}: about {needed / GIB:.3g} GiB as a whole, {compared} than {of}")
+    reason = f"{how}: about {needed / GIB:.3g} GiB as a whole, {compared} than {of}"
+    return Choice(streams, limit, reason, is_clear=memory == "auto" and needed < limit / 10)
 
 
 def check_room(limit: int, needed: int, what: str) -> None:

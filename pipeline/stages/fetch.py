@@ -24,7 +24,8 @@ def run(params: Params, paths: Paths) -> None:
     if source.is_file and can_stream(source):
         choice = choose(params.fetch.memory, needs_as_whole(source), "fetch.memory")
         streams = choice.streams
-        print(f"  {params.dataset}: {choice.reason}")
+        if not choice.is_clear:
+            print(f"  {params.dataset}: {choice.reason}")
     fetched = _stream(params, paths) if streams else _fetch(params, paths)
     origin: dict[str, str | None] = {"contract": md5(paths.contract)} if paths.contract.exists() else {}
     if source.is_file:

@@ -33,7 +33,7 @@ def run(params: Params, paths: Paths) -> None:
     raw = paths.raw / "data.parquet"
     choice = choose(params.fetch.memory, needs_as_whole(raw), "fetch.memory")
     streams = choice.streams and params.source.image is None
-    if params.source.is_file and params.source.image is None:
+    if params.source.is_file and params.source.image is None and not choice.is_clear:
         print(f"  {params.dataset}: {choice.reason}")
     if streams:
         check_stream(raw, choice.limit)

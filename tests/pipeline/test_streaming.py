@@ -145,6 +145,8 @@ def test_memory_is_that_of_the_container_where_it_has_less(tmp_path: Path, monke
     assert not resources.choose("auto", 500_000_000, "fetch.memory").streams
     assert not resources.choose("auto", 2_000_000_000, "train.memory", is_lasting=True).streams
     choice = resources.choose("auto", 2_000_000_001, "train.memory", is_lasting=True)
+    assert not choice.is_clear
+    assert resources.choose("auto", 10_000_000, "fetch.memory").is_clear
     assert choice.reason.endswith("more than half of this machine's memory, 1.86 GiB")
     (tmp_path / "memory.max").write_text("max\n")
     assert resources.free_memory() > 1_001_000_000
