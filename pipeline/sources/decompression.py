@@ -1,5 +1,6 @@
 """Compressed files, read as a stream with limits: a file of kilobytes may hold more than a disk does."""
 
+import functools
 import gzip
 import io
 import lzma
@@ -60,11 +61,16 @@ def decompress(name: str, content: bytes) -> bytes:
         return content
     try:
         with open_compressed(name, io.BytesIO(content)) as file:
-            return b"".join(read_chunks(file.read, len(content)))
+            return b"".join(read_chunks(functools.partial(_read, file), len(content)))
     except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException) as error:
         raise UserError(f"{name} is not what its ending says, or is damaged: {error}") from None
     except (ValueError, RuntimeError) as error:  # over a limit; zipfile's own for encryption and rare methods
         raise UserError(f"{name} cannot be decompressed: {error}") from None
+
+
+def _read(file: Any, size: int) -> bytes:
+    """Of a damaged stream PyArrow's `read` never frees the bytes that it wanted to fill."""
+    return file.read_buffer(size).to_pybytes() if isinstance(file, pa.NativeFile) else file.read(size)
 
 
 def open_compressed(name: str, file: BinaryIO) -> Any:

@@ -73,6 +73,20 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(read, ending: str, compres
         read(bomb, f"rows.csv.{ending}")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how large a process is")
+def test_damaged_files_leave_no_memory_behind(read) -> None:
+    def size() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+    content = pa.compress(b"a,y\n1,0\n" * 1000, "zstd", asbytes=True)[:-9]
+    before = 0
+    for number in range(120):
+        with pytest.raises(UserError, match=r"rows\.csv\.zst is not what its ending says, or is damaged"):
+            read(content, "rows.csv.zst")
+        before = before or (size() if number == 20 else 0)
+    assert size() - before < 30 * 2**20  # a megabyte each was never freed
+
+
 def parquet(column: pa.Array, times: int = 1) -> bytes:
     file, table = io.BytesIO(), pa.table({"a": column})
     with pq.ParquetWriter(file, table.schema) as writer:
