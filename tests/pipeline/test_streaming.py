@@ -74,6 +74,20 @@ def test_each_rule_and_role_gives_the_same_rows_and_constants(source: dict) -> N
 
 
 @pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize("write", [write_csv, write_parquet])
+@pytest.mark.parametrize(("rare", "task"), [([-1, -700], "regression"), ([-1, -700, -1400], "multiclass")])
+def test_whole_numbers_are_classes_or_a_count_by_the_rows_of_all_batches(
+    write: Callable, rare: list, task: str
+) -> None:
+    target = np.arange(ROWS) % 3
+    target[rare] = 3
+    write(mixed().assign(y=target))
+    whole, streamed = run_both()
+    assert_same(whole, streamed)
+    assert load_schema(streamed.prepared / "schema.json").task == task
+
+
+@pytest.mark.usefixtures("no_report")
 def test_constants_are_those_of_all_rows_where_bins_are_those_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.streaming.parts.SAMPLE", 1000)
     monkeypatch.setattr("pipeline.streaming.columns.HEAD", 10)
