@@ -154,12 +154,16 @@ class SplitUsed(_Frozen):
 
 
 class TextForm(_Frozen):
-    """How the text files of the data are written: what later files of the same kind are read by."""
+    """How the text files of the data are written: what later files of the same kind are read by.
+
+    `units` has the sign before or behind the numbers of a column, as $ or %.
+    """
 
     encoding: str = "utf-8"
     delimiter: str = ","
     decimal: str = "."
     missing: tuple[str, ...] = ("",)
+    units: dict[str, str] = {}
 
 
 class Schema(_Frozen):

@@ -111,7 +111,7 @@ def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
         check_columns(table, source, found.no_numbers)
         form = TextForm(
             encoding=dialects[0].encoding, delimiter=dialects[0].delimiter, decimal=found.decimal,
-            missing=source.missing or MISSING,
+            missing=source.missing or MISSING, units=found.units,
         )  # fmt: skip
         return note_text_form(restore_classes(table, texts, source, found), form), _notes(dialects, found, table)
     typed = [table if part.dialect is None else convert(table)[0] for part, table in zip(parts, tables, strict=True)]
@@ -148,6 +148,7 @@ def _notes(dialects: list[Dialect], found: Conversion, table: pa.Table) -> list[
     if found.missing:
         notes.append("missing: " + ", ".join(repr(marker) if marker else "empty" for marker in found.missing))
     notes += [f"{column}: dates as {form}" for column, form in found.date_formats.items()]
+    notes += [f"{column}: numbers in {unit}" for column, unit in found.units.items()]
     for name, wrong in found.no_numbers.items():
         rows = describe_rows(table[name], wrong)
         notes.append(

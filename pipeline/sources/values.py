@@ -1,5 +1,6 @@
 """Columns of text as numbers, dates or text, by one convention for a whole file."""
 
+import re
 from collections.abc import Set
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none",
 # Decimal mark and thousands separator.
 CONVENTIONS = {"point": (".", ","), "comma": (",", ".")}
 MOSTLY = 0.9  # a column of text with a larger share of numbers is one of numbers, with mistakes
+UNITS = "$€£¥%"  # one of them may stand before or behind every number of a column
 INTEGER = r"^[+-]?(0|[1-9]\d*)$"  # a leading zero belongs to a code, such as a postcode
 DATES = (
     ("%Y-%m-%d", r"^\d{4}-\d{1,2}-\d{1,2}$"),
@@ -27,7 +29,8 @@ DATES = (
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was found in a file: the decimal mark, the markers of missing values, the format of each date column.
+    """What was found in a file: the decimal mark, the markers of missing values, the format of each date column, the
+    unit of each column whose numbers have one.
 
     `no_numbers` says which rows are none, bool of shape (n_rows,), for columns of text that are to be numbers, or
     nearly are.
@@ -36,6 +39,7 @@ class Conversion:
     decimal: str
     missing: tuple[str, ...]
     date_formats: dict[str, str]
+    units: dict[str, str]
     no_numbers: dict[str, np.ndarray]
 
 
@@ -61,15 +65,19 @@ def convert(
         is_missing = pc.is_in(column, value_set=markers)
         found |= set(pc.unique(column.filter(is_missing)).to_pylist())
         texts[name] = pc.if_else(is_missing, pa.scalar(None, pa.string()), column)
-    convention = "comma" if decimal == "," else "point" if decimal == "." else _convention(list(texts.values()))
+    bare = {name: without_unit(column, unit_of(column)) for name, column in texts.items()}
+    convention = "comma" if decimal == "," else "point" if decimal == "." else _convention(list(bare.values()))
     formats: dict[str, str] = {}
+    units: dict[str, str] = {}
     no_numbers: dict[str, np.ndarray] = {}
     columns = {}
     for name, column in texts.items():
         if name in as_text:
             columns[name] = column
             continue
-        columns[name] = _numbers(column, convention, codes=name in as_numbers)
+        columns[name] = _numbers(bare[name], convention, codes=name in as_numbers)
+        if columns[name] is not None and (unit := unit_of(column)) is not None:
+            units[name] = unit
         if columns[name] is None and (dated := parse_dates(column)) is not None:
             formats[name], columns[name] = dated
         if columns[name] is None:
@@ -81,7 +89,7 @@ def convert(
     schema = [pa.field(name, column.type) for name, column in columns.items()]
     schema = [note_date_format(field, formats[field.name]) if field.name in formats else field for field in schema]
     return pa.table(list(columns.values()), pa.schema(schema)), Conversion(
-        mark, tuple(sorted(found)), formats, no_numbers
+        mark, tuple(sorted(found)), formats, units, no_numbers
     )
 
 
@@ -105,6 +113,24 @@ def matches(column: pa.Array, pattern: str) -> bool:
     """Whether a column has texts, and each matches."""
     present = column.drop_null()
     return len(present) > 0 and bool(pc.all(pc.match_substring_regex(present, pattern)).as_py())
+
+
+def unit_of(column: pa.Array) -> str | None:
+    """The sign of UNITS with which each text of a column begins or ends, as in $1,200 or 5 %; None where none does."""
+    present = column.drop_null()
+    first = present[0].as_py() if len(present) else ""
+    unit = next((sign for sign in UNITS if sign in first), None)
+    return unit if unit is not None and matches(column, _unit_pattern(unit)) else None
+
+
+def without_unit(column: pa.Array, unit: str | None) -> pa.Array:
+    """The texts without their unit; a sign before it stays."""
+    return column if unit is None else pc.replace_substring_regex(column, _unit_pattern(unit), r"\1\2\3")
+
+
+def _unit_pattern(unit: str) -> str:
+    escaped = re.escape(unit)
+    return rf"^(?:([+-]?){escaped} ?([^{UNITS}]+)|([^{UNITS}]+?) ?{escaped})$"
 
 
 def _numbers(column: pa.Array, convention: str, codes: bool) -> pa.Array | None:

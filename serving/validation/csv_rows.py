@@ -7,9 +7,9 @@ missing values too.
 import csv
 import io
 import re
-from collections.abc import Set
+from collections.abc import Callable, Set
 
-from contracts.schema import UNNAMED, NumericFeature, TextForm
+from contracts.schema import UNNAMED, Feature, NumericFeature, TextForm
 from serving.errors import FieldError, Problem, invalid_request, quote_name
 from serving.validation.validator import EncodedRows, InputValidator
 
@@ -87,10 +87,13 @@ def validate_lines(
         plain = field if form is PLAIN else field.strip()
         return None if plain in missing else plain
 
-    def number(field: str) -> float | str | None:
-        return None if field in missing else _number(field, form)
+    def reader(feature: Feature) -> Callable[[str], float | str | None]:
+        if not isinstance(feature, NumericFeature):
+            return text
+        unit = form.units.get(feature.name, "")
+        return lambda field: None if field in missing else _number(field, form, unit)
 
-    readers = [number if isinstance(feature, NumericFeature) else text for feature in validator.schema.features]
+    readers = [reader(feature) for feature in validator.schema.features]
     table = [[read(line[p]) for p, read in zip(positions, readers, strict=True)] for _, line in numbered]
     return validator.validate_table(table, lambda row, name: f"line {numbered[row][0]}, column {name!r}", [])
 
@@ -111,11 +114,18 @@ def header_errors(
     return missing + repeated + unknown
 
 
-def _number(text: str, form: TextForm) -> float | str | None:
-    """The number in a field, None for a marker of a missing one, or its text: the validator then names the error."""
+def _number(text: str, form: TextForm, unit: str) -> float | str | None:
+    """The number in a field, None for a marker of a missing one, or its text: the validator then names the error.
+
+    Args:
+        unit: a sign that may stand before or behind the number.
+    """
     plain = text.strip()
     if plain in form.missing or not plain:
         return None
+    if unit and unit in plain:
+        sign = plain[0] if plain[0] in "+-" else ""
+        plain = sign + plain.removeprefix(sign).removeprefix(unit).removesuffix(unit).strip()
     if form.decimal == ",":
         plain = plain.replace(".", "").replace(",", ".")
     elif THOUSANDS.fullmatch(plain):

@@ -31,6 +31,7 @@ def mixed(n: int = ROWS) -> pd.DataFrame:
         "gaps": np.where(r.random(n) < 0.2, np.nan, r.integers(0, 99, n).astype(float)),
         "city": r.choice(["Rome", "Oslo, North", "Bonn"], n), "one": 7, "id": np.arange(n),
         "many": [f"m{i}" for i in (r.random(n) ** 3 * 400).astype(int)], "day": days.strftime("%d/%m/%Y"),
+        "price": [f"${cents / 100:,.2f}" for cents in r.integers(0, 10**6, n)],
         "code": [f"{i:05}" for i in r.integers(0, 50, n)],
         "text": [f"a note on item {i} of {n}" for i in range(n)], "group": r.integers(0, 40, n),
         "y": r.choice(["no", "yes", "rare"], n, p=[0.6, 0.37, 0.03]),

@@ -17,7 +17,7 @@ from contracts.schema import DateFeature, Schema
 from contracts.settings.source import Source
 from pipeline.data.schema_inference import infer_schema
 from pipeline.sources.own_table import read_source
-from pipeline.tables import TARGET, infer_task
+from pipeline.tables import TARGET, infer_task, text_form
 from serving.errors import Problem
 from serving.validation.csv_rows import csv_rows
 from serving.validation.validator import InputValidator
@@ -41,13 +41,28 @@ def rows(n: int = 30, **columns) -> str:
         ("a;b;y\n1,5;x;0\n1.002,25;y;1\n", {"a": 1.5, "b": "x"}),
         ("a\tb\ty\n1\tx\t0\n2\ty\t1\n", {"a": 1, "b": "x"}),
         ('a,y\n"1,234",0\n"2,345,678",1\n', {"a": 1234.0}),
+        ('a,b,y\n"$1,234.50",5 %,0\n-$2,7%,1\n', {"a": 1234.5, "b": 5}),
+        ("a;b;y\n1.234,5 €;-£3;0\n2 €;£1;1\n", {"a": 1234.5, "b": -3}),
+        ("a,b,y\n$5,$$,0\n€5,$,1\n", {"a": "$5", "b": "$$"}),
         ("\ufeffa,y\n 1 ,0\n2,1\n", {"a": 1}),
         ("a,y\nNA,0\n?,1\n3,0\n", {"a": None}),
         ("a,y\n007,0\n010,1\n", {"a": "007"}),
         ("d,y\n31/12/2020,0\n01/02/2021,1\n", {"d": datetime.datetime(2020, 12, 31)}),
         ("d,y\n12/31/2020,0\n01/02/2021,1\n", {"d": datetime.datetime(2020, 12, 31)}),
     ],
-    ids=["decimal comma", "tab", "thousands", "BOM", "markers", "leading zero", "day first", "month first"],
+    ids=[
+        "decimal comma",
+        "tab",
+        "thousands",
+        "units",
+        "units behind",
+        "several units",
+        "BOM",
+        "markers",
+        "leading zero",
+        "day first",
+        "month first",
+    ],
 )
 def test_how_a_file_is_written_is_found(read, content: str, first: dict) -> None:
     table, _ = read(content)
@@ -61,6 +76,14 @@ def test_what_was_found_is_said_and_can_be_overruled(read) -> None:
     table, notes = read("a;y\n1,5;0\n-999;1\n", missing=("-999",), columns={"a": "category"})
     assert table["a"].to_pylist() == ["1,5", None]
     assert "missing: '-999'" in notes
+
+
+def test_units_are_said_and_noted_for_later_files(read) -> None:
+    table, notes = read("a,b,y\n$5,1,0\n$7,2,1\n")
+    assert "a: numbers in $" in notes
+    form = text_form(table.schema)
+    assert form is not None
+    assert form.units == {"a": "$"}
 
 
 def test_latin_letters_of_an_old_file_are_read(read) -> None:

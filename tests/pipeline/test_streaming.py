@@ -88,6 +88,18 @@ def test_whole_numbers_are_classes_or_a_count_by_the_rows_of_all_batches(
 
 
 @pytest.mark.usefixtures("no_report")
+@pytest.mark.parametrize("other", ["€6.50", "6.50"])
+def test_units_that_differ_between_parts_are_no_units(other: str) -> None:
+    write_csv(mixed().assign(price=["$5.50"] * (2 * ROWS // 3) + [other] * (ROWS // 3)), parts=3)
+    whole, streamed = run_both()
+    assert_same(whole, streamed)
+    price = next(
+        feature for feature in load_schema(streamed.prepared / "schema.json").features if feature.name == "price"
+    )
+    assert price.kind == "categorical"
+
+
+@pytest.mark.usefixtures("no_report")
 def test_constants_are_those_of_all_rows_where_bins_are_those_of_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.streaming.parts.SAMPLE", 1000)
     monkeypatch.setattr("pipeline.streaming.columns.HEAD", 10)

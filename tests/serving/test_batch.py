@@ -93,17 +93,27 @@ def test_a_model_of_images_is_refused(bundles: Path, capsys: pytest.CaptureFixtu
 COLUMNS = ["id", "age", "fare paid", "port", "deck", "class"]
 OWN = TICKETS.model_copy(
     update={
-        "text": TextForm(encoding="cp1252", delimiter=";", decimal=",", missing=("", "NA", "?")),
+        "text": TextForm(
+            encoding="cp1252", delimiter=";", decimal=",", missing=("", "NA", "?"), units={"fare paid": "€"}
+        ),
         "dropped": (DroppedColumn(name="id", role="identifier", reason="every row has another whole number"),),
     }
 )
 
 
+@pytest.mark.parametrize("fare", ["7,2,5", "7$", "€7€ 7", "7 € 5", "€"])
+def test_a_number_that_is_none_is_told_as_it_is_written(tmp_path: Path, fare: str) -> None:
+    make_bundle(OWN, tmp_path / "own")
+    (tmp_path / "rows.csv").write_text(";".join(COLUMNS) + f"\n1;22;{fare};Queenstown;A;first\n", "cp1252")
+    with pytest.raises(Problem, match=r"line 2, column 'fare paid': expected a number, received a string"):
+        predict_file(tmp_path / "own", tmp_path / "rows.csv", tmp_path / "out.csv")
+
+
 @pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz", "rows.txt"])
 def test_the_file_that_a_model_learned_from_is_predicted_as_it_is(bundle: Path, tmp_path: Path, name: str) -> None:
-    """Its delimiter, decimal mark, encoding and markers of missing values, its target and its identifiers."""
+    """Its delimiter, decimal mark, units, encoding and markers of missing values, its target and its identifiers."""
     make_bundle(OWN, tmp_path / "own")
-    lines = [";".join(COLUMNS), "1;22;7,25;Queenstown;A;first", "2;NA;1.007,5;Málaga;?;second"]
+    lines = [";".join(COLUMNS), "1;22;7,25 €;Queenstown;A;first", "2;NA;€1.007,5;Málaga;?;second"]
     content = "\r\n".join(lines).encode("cp1252")
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     assert predict_file(tmp_path / "own", tmp_path / name, tmp_path / "out.parquet") == (2, 2)
@@ -113,13 +123,6 @@ def test_the_file_that_a_model_learned_from_is_predicted_as_it_is(bundle: Path, 
         (tmp_path / "plain.csv").write_text(plain)
         predict_file(model, tmp_path / "plain.csv", tmp_path / "expected.parquet")
         assert pd.read_parquet(tmp_path / "out.parquet").equals(pd.read_parquet(tmp_path / "expected.parquet"))
-
-
-def test_a_number_that_is_none_is_told_as_it_is_written(tmp_path: Path) -> None:
-    make_bundle(OWN, tmp_path / "own")
-    (tmp_path / "rows.csv").write_text(";".join(COLUMNS) + "\n1;22;7,2,5;Queenstown;A;first\n")
-    with pytest.raises(Problem, match=r"line 2, column 'fare paid': expected a number, received a string"):
-        predict_file(tmp_path / "own", tmp_path / "rows.csv", tmp_path / "out.parquet")
 
 
 def test_a_second_run_to_the_same_file_is_refused_and_leaves_the_first_alone(

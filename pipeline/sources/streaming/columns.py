@@ -7,7 +7,7 @@ import pyarrow as pa
 from contracts.errors import UserError
 from contracts.settings.source import Source
 from pipeline.sources.streaming.evidence import Evidence, find_convention, trimmed
-from pipeline.sources.values import CONVENTIONS, parse_date_form, to_floats, to_integers
+from pipeline.sources.values import CONVENTIONS, parse_date_form, to_floats, to_integers, without_unit
 from pipeline.tables import note_date_format
 
 TYPES = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
@@ -17,13 +17,14 @@ TYPES = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
 class Columns:
     """The kind of each column of text, by its name, and its texts that stand for a missing value.
 
-    `plain` are the columns that PyArrow reads as numbers without help.
+    `plain` are the columns that PyArrow reads as numbers without help, `units` the signs beside the numbers of others.
     """
 
     kinds: dict[str, str]
     missing: dict[str, tuple[str, ...]]
     convention: str
     plain: frozenset[str]
+    units: dict[str, str]
     notes: tuple[str, ...]
 
     @property
@@ -41,7 +42,8 @@ class Columns:
                 continue
             kind, column = self.kinds[field.name], table[field.name].combine_chunks()
             if pa.types.is_string(field.type):
-                column = _converted(trimmed(column, self.missing[field.name]), kind, self.convention)
+                column = trimmed(column, self.missing[field.name])
+                column = _converted(without_unit(column, self.units.get(field.name)), kind, self.convention)
             new = pa.field(field.name, column.type)
             table = table.set_column(position, note_date_format(new, kind) if kind not in TYPES else new, column)
         return table
@@ -78,7 +80,11 @@ def find_columns(evidence: dict[str, Evidence], source: Source, of_text: bool) -
         raise UserError("\n  ".join([advice, *problems]))
     plain = {name for name, found in evidence.items() if found.is_plain and kinds[name] in ("integer", "number")}
     missing = {name: found.missing for name, found in evidence.items()}
-    return Columns(kinds, missing, convention, frozenset(plain if convention == "point" else ()), tuple(notes))
+    units = {
+        name: found.unit for name, found in evidence.items() if found.unit and kinds[name] in ("integer", "number")
+    }
+    notes += [f"{name}: numbers in {unit}" for name, unit in units.items()]
+    return Columns(kinds, missing, convention, frozenset(plain if convention == "point" else ()), units, tuple(notes))
 
 
 def _converted(column: pa.Array, kind: str, convention: str) -> pa.Array:

@@ -6,7 +6,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.sources.values import CONVENTIONS, DATES, INTEGER, MOSTLY, matches, number_pattern, parse_date_form
+from pipeline.sources.values import (
+    CONVENTIONS,
+    DATES,
+    INTEGER,
+    MOSTLY,
+    matches,
+    number_pattern,
+    parse_date_form,
+    unit_of,
+    without_unit,
+)
 
 LONGEST = 18  # signs of a whole number
 UNLIKE = 100_000  # texts that are no numbers, after which a column is no longer looked at for them
@@ -37,6 +47,7 @@ class Evidence:
         """
         self.missing = missing
         self.rows = self.present = self.longest = 0
+        self.units: set[str | None] = set()
         self.is_integer = self.is_code = self.is_plain = numbers
         self.fits = dict.fromkeys(CONVENTIONS if numbers else (), True)  # all are numbers of the convention
         self.dates = [form for form, _ in DATES]
@@ -52,7 +63,12 @@ class Evidence:
         is_whole = is_plain and self.is_integer and _is_canonical_integer(present)
         if self.is_open and not is_plain:
             column = trimmed(column, self.missing)
+            if column.null_count < len(column):
+                self.units.add(unit := unit_of(column))
+                column = without_unit(column, unit)
             present = column.drop_null()
+        elif len(present):
+            self.units.add(None)
         self.rows, self.present = self.rows + len(column), self.present + len(present)
         if not len(present):
             return
@@ -90,13 +106,18 @@ class Evidence:
         for row in np.flatnonzero(wrong.to_numpy(zero_copy_only=False))[: SHOWN - len(found.first)]:
             found.first.append((column[int(row)].as_py(), first_row + int(row)))
 
+    @property
+    def unit(self) -> str | None:
+        """The unit of all numbers."""
+        return next(iter(self.units)) if len(self.units) == 1 else None
+
     def kind(self, convention: str, is_number: bool) -> str:
         """`integer`, `number`, `text`, or the form of the dates.
 
         Args:
             is_number: whether the settings say so, also of codes such as 007.
         """
-        if not self.present:
+        if not self.present or len(self.units) > 1:
             return "text"
         if self.is_integer and self.longest <= LONGEST:
             return "integer"

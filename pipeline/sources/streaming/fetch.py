@@ -64,7 +64,7 @@ def fetch_stream(source: Source, path: Path, see: Callable[[pa.Table], None] | N
     target = Target(schema.names, source)
     columns = _look(parts, schema, source, missing, target, of_text=form is not None)
     if form is not None:
-        form = form.model_copy(update={"decimal": columns.decimal})
+        form = form.model_copy(update={"decimal": columns.decimal, "units": columns.units})
     read, written = _write(parts, schema, source, see, columns, target, form, path)
     if changed := [file for (file, _), state in zip(files, before, strict=True) if _state(file) != state]:
         raise UserError(f"{changed[0]} changed while it was read: run again when it is complete")
