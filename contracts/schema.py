@@ -154,16 +154,13 @@ class SplitUsed(_Frozen):
 
 
 class TextForm(_Frozen):
-    """How the text files of the data are written: what later files of the same kind are read by.
-
-    `units` has the sign before or behind the numbers of a column, as $ or %.
-    """
+    """How the text files of the data are written: what later files of the same kind are read by."""
 
     encoding: str = "utf-8"
     delimiter: str = ","
     decimal: str = "."
     missing: tuple[str, ...] = ("",)
-    units: dict[str, str] = {}
+    units: dict[str, str] = {}  # the sign before or behind the numbers of a column, as $ or %
 
 
 class Schema(_Frozen):

@@ -13,6 +13,24 @@ from contracts.settings.source import Source
 from models.training.data import Data
 from pipeline.data.partition import TEST, TRAIN, VALIDATION, times_of, units_of
 from pipeline.data.schema_inference import infer_schema
+from pipeline.tables import TARGET
+
+
+def possible_folds(train: Path, schema: Schema, source: Source, folds: int) -> tuple[int, str]:
+    """The number of folds, or fewer where a class has fewer different rows, or all rows have fewer groups: at least 1.
+
+    Also returns what there are too few of. Folds in time are counted as they are written.
+    """
+    if source.splits_by.by == "time":
+        return folds, ""
+    table = pq.read_table(train)
+    _, first = np.unique(units_of(table, source), return_index=True)
+    most, owner = len(first), "the table"
+    if _is_by_class(schema, source):
+        classes, counts = np.unique(table[TARGET].take(first).to_numpy(zero_copy_only=False), return_counts=True)
+        most, owner = int(counts.min()), f"class {str(classes[counts.argmin()])!r}"
+    kind = "groups of train rows" if source.splits_by.by == "group" else "different train rows"
+    return max(1, min(folds, most)), f"{owner} has {most} {kind if source.is_file else 'train rows'}"
 
 
 def write_folds(data: Data, train: Path, source: Source, bins: int, folds: int, seed: int) -> None:
@@ -26,7 +44,7 @@ def write_folds(data: Data, train: Path, source: Source, bins: int, folds: int, 
         train: the file of the train rows, before the encoding.
 
     Raises:
-        UserError: where there are more folds than rows of a class, groups or moments.
+        UserError: where there are more folds than moments.
     """
     schema, table = load_schema(data.schema), pq.read_table(train)
     if source.splits_by.by == "time":
@@ -47,20 +65,13 @@ def _apart(
     from sklearn.model_selection import KFold, StratifiedKFold
 
     of_units = target[np.unique(units, return_index=True)[1]]
-    by_class = isinstance(schema.target, ClassTarget) and source.splits_by.by != "group"
-    fewest = int(np.bincount(of_units).min()) if by_class else len(of_units)
-    if fewest < folds:
-        what = "its smallest class" if by_class else "it"
-        kind = (
-            "groups" if source.splits_by.by == "group" else "different train rows" if source.is_file else "train rows"
-        )
-        raise UserError(
-            f"search.folds: expected at most {fewest} for {schema.dataset}, because {what} has so many {kind}, "
-            f"received {folds}"
-        )
-    splitter = (StratifiedKFold if by_class else KFold)(folds, shuffle=True, random_state=seed)
+    splitter = (StratifiedKFold if _is_by_class(schema, source) else KFold)(folds, shuffle=True, random_state=seed)
     for _, held_out in splitter.split(of_units, of_units):
         yield np.isin(units, held_out).astype(np.int8)
+
+
+def _is_by_class(schema: Schema, source: Source) -> bool:
+    return isinstance(schema.target, ClassTarget) and source.splits_by.by != "group"
 
 
 def _in_time(times: np.ndarray, folds: int, dataset: str) -> Iterator[np.ndarray]:

@@ -20,6 +20,7 @@ from contracts.settings.space_problems import corner_specs
 from contracts.spec import NETWORK_VERSION, Spec
 from models.network.compatibility import schema_problems
 from models.search.plan import Plan, plan_search
+from pipeline.data.folds import possible_folds
 from pipeline.data.splits import read_part
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.gates.problems import gate_problems
@@ -46,7 +47,13 @@ def make_plan(params: Params, paths: Paths) -> Plan:
     streams = f"{n_rows:,} encoded train rows are {choice.reason}" if choice.streams else ""
     if streams and params.search.folds > 1:
         raise UserError(f"search.folds: expected 1 for {schema.dataset}, received {params.search.folds}: {streams}")
-    search = params.search.model_copy(update={"space": complete(params.search.space, schema, n_rows, metric)})
+    folds = params.search.folds
+    if folds > 1:
+        folds, why = possible_folds(paths.prepared / PREPARED["train"], schema, params.source, folds)
+        if folds < params.search.folds:
+            print(f"  {schema.dataset}: search.folds is {folds} instead of {params.search.folds}: {why}", flush=True)
+    space = complete(params.search.space, schema, n_rows, metric)
+    search = params.search.model_copy(update={"space": space, "folds": folds})
     params = params.model_copy(update={"search": search})
     plan = plan_search(params, schema.task, metric, study, _digests(paths), cores(), n_rows)
     return replace(plan, streams=streams)

@@ -103,16 +103,6 @@ def test_each_train_row_is_held_out_once_and_constants_are_those_of_the_others(f
         assert first.mean != load_schema(data.schema).features[0].mean
 
 
-def test_more_folds_than_a_class_has_rows_are_refused(folder, load, tmp_path) -> None:
-    data = write_training_data(Paths("wine", folder), tmp_path)
-    target = data.split("train").target.copy()
-    target[target == 2] = 0
-    target[:2] = 2
-    np.save(tmp_path / "train.target.npy", target)
-    with pytest.raises(UserError, match=r"search.folds: expected at most 2 for wine, because its smallest class"):
-        fold(load(folds=3), folder, data)
-
-
 def followed(pool: Pool, function: str, task: TrialTask, save_to: Path) -> tuple[list[tuple[int, float]], Done]:
     """What a job reports, always told to go on, and its end."""
     pool.start("job", function, task, save_to)

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from contracts.errors import UserError
+from contracts.schema import load_schema
 from contracts.settings.sections import Preprocess
 from contracts.settings.source import Source
 from models.training.data import Data, Split
-from pipeline.data.folds import write_folds
+from pipeline.data.folds import possible_folds, write_folds
 from pipeline.data.partition import divide
 from pipeline.data.roles import split_hints
 from pipeline.data.row_hashes import hash_rows
@@ -206,8 +207,20 @@ def test_folds_hold_each_group_out_once(tmp_path: Path) -> None:
     for part in folds:
         assert not names_of(rows, np.flatnonzero(part == 0), "g") & names_of(rows, np.flatnonzero(part == 1), "g")
     assert sum((part == 1).astype(int) for part in folds).tolist() == [1] * 60
-    with pytest.raises(UserError, match=r"search.folds: expected at most 12 for mine, because it has so many groups"):
-        folds_of(rows, tmp_path, 13, split={"by": "group", "column": "g"})
+    source = Source(source="rows.csv", target="y", split={"by": "group", "column": "g"})
+    found = possible_folds(tmp_path / "train.parquet", load_schema(tmp_path / "schema.json"), source, 13)
+    assert found == (12, "the table has 12 groups of train rows")
+
+
+@pytest.mark.parametrize(("rare", "most"), [(1, 1), (4, 2), (20, 5)])
+def test_there_are_no_more_folds_than_different_rows_of_a_class(tmp_path: Path, rare: int, most: int) -> None:
+    rows = pa.table({"x": [i // 2 for i in range(60)], TARGET: ["rare"] * rare + ["common"] * (60 - rare)})
+    source = Source(source="rows.csv", target="y", task="binary")
+    schema = infer_schema("mine", source, rows, "md5")
+    write_rows(tmp_path / "train.parquet", rows)
+    found, why = possible_folds(tmp_path / "train.parquet", schema, source, 5)
+    assert found == most
+    assert found == 5 or why == f"class 'rare' has {most} different train rows"
 
 
 def test_folds_keep_equal_rows_together(tmp_path: Path) -> None:
