@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 from pipeline.data_report.columns import Column
 
 MOST = 40  # columns in the picture
+COMPARED = 500  # columns whose pairs are looked at: those of 5,000 are 12 million, and take a gigabyte
 CLOSE = 0.8  # pairs above it are listed
 CELL, LABEL = 14, 120
 
@@ -20,21 +21,22 @@ class Correlations:
 
     picture: Markup
     pairs: tuple[tuple[str, str, float], ...]
+    compared: int
     left_out: int
 
 
 def correlate(columns: Sequence[Column], sample: np.ndarray) -> Correlations | None:
     """None where fewer than two features are numbers."""
-    numbers = [column for column in columns if column.is_feature and column.is_number and len(column.counts) > 1]
-    if len(numbers) < 2:
+    found = [column for column in columns if column.is_feature and column.is_number and len(column.counts) > 1]
+    if len(found) < 2:
         return None
-    shown = numbers[:MOST]
+    numbers = found[:COMPARED]
     ranks = pd.DataFrame({i: column.train[sample] for i, column in enumerate(numbers)}).rank()
     matrix = ranks.corr().to_numpy()
     names = [column.name for column in numbers]
     above = [(names[i], names[j], float(matrix[i, j])) for i in range(len(names)) for j in range(i)]
     close = sorted((pair for pair in above if abs(pair[2]) >= CLOSE), key=lambda pair: -abs(pair[2]))
-    return Correlations(_picture(names[: len(shown)], matrix), tuple(close[:20]), len(numbers) - len(shown))
+    return Correlations(_picture(names[:MOST], matrix), tuple(close[:20]), len(numbers), max(0, len(found) - MOST))
 
 
 def _picture(names: Sequence[str], matrix: np.ndarray) -> Markup:

@@ -210,3 +210,13 @@ def test_a_report_that_fails_says_so_and_ends_nothing(tmp_path: Path, monkeypatc
     assert findings == []
     assert "could not be made: ValueError: no such &lt;column&gt;" in page
     assert "mine: warning: the data report could not be made: ValueError: no such <column>" in capsys.readouterr().err
+
+
+def test_of_many_columns_the_first_are_compared_in_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.data_report.correlation.MOST", 2)
+    monkeypatch.setattr("pipeline.data_report.correlation.COMPARED", 3)
+    size = clean()["size"]
+    _, _, page = made(tmp_path, {**clean(), "twin": size + 1, "further": size + 2})
+    assert "2 more columns are not in the picture, whose pairs are looked for among 3 columns" in page
+    assert page.count("<td>twin</td><td>size</td>") == 1
+    assert "<td>further</td><td>size</td>" not in page
