@@ -19,6 +19,7 @@ from pipeline.paths import Paths
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 PARAMS = Path("params.yaml")
 FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, validation rows alone choose by chance
@@ -78,8 +79,9 @@ def add_data(
     if isinstance(named, str) and "," in named and named not in (names := read_columns(unread).column_names):
         named = several_targets(named, names, separator)
     wanted = Source(source=source, target=named, image=image, database=database, separator=separator)
-    table, notes, _ = read_source(wanted)
-    columns = None if image else read_columns(wanted)
+    seen: list[pa.Table] = []
+    table, notes, _ = read_source(wanted, seen.append)
+    columns = seen[0] if seen else None  # none of images
     task = infer_task(table)
     labels = None if columns is None else labels_hint(columns, wanted)
     because = next((note for note in notes if note.startswith(f"{target}: ")), labels)

@@ -1,5 +1,7 @@
 """The data of a dataset against its contract, if it has one."""
 
+from collections.abc import Callable
+
 import pyarrow as pa
 
 from contracts.errors import UserError
@@ -13,16 +15,22 @@ from pipeline.sources.readers import load_raw
 from pipeline.tables import IS_TEST, TARGET
 
 
-def enforce_contract(params: Params, paths: Paths) -> None:
-    """Check the source of a dataset; nothing is checked where there is no contract.
+def contract_check(params: Params, paths: Paths) -> Callable[[pa.Table], None]:
+    """What raises a UserError with every break of all columns of a dataset; nothing where there is no contract.
 
     Raises:
-        UserError: with every break.
+        UserError: where the contract cannot be read, or the data is images.
     """
-    if paths.contract.exists():
-        breaks = Breaks(read_contract(paths.contract))
-        breaks.add(raw_columns(params))
+    if not paths.contract.exists():
+        return lambda columns: None
+    _refuse_images(params)
+    breaks = Breaks(read_contract(paths.contract))
+
+    def check(columns: pa.Table) -> None:
+        breaks.add(columns)
         refuse(breaks, paths)
+
+    return check
 
 
 def refuse(breaks: Breaks, paths: Paths) -> None:
@@ -40,20 +48,28 @@ def raw_columns(params: Params, source: str | None = None) -> pa.Table:
         UserError: where the data cannot be read, or is images.
     """
     own = params.source
-    if own.image is not None:
-        raise UserError(f"{params.dataset}: expected a table for a contract, received images")
+    _refuse_images(params)
     if source is not None:
         settings = {**own.model_dump(), "source": source, "test_source": None, "database": None}
         return read_columns(Source.model_validate({**settings, "target": own.target or "target"}))
     if own.is_file:
         return read_columns(own)
-    table = load_raw(params.dataset, own, params.fetch, var() / "downloads")
+    return own_names(load_raw(params.dataset, own, params.fetch, var() / "downloads"), own)
+
+
+def own_names(table: pa.Table, source: Source) -> pa.Table:
+    """The columns of a named reader under their own names."""
     table = table.drop_columns([name for name in (IS_TEST,) if name in table.column_names])
     if pa.types.is_struct(table[TARGET].type):
         table = table.flatten()
         return table.rename_columns([name.removeprefix(f"{TARGET}.") for name in table.column_names])
-    target = own.target if isinstance(own.target, str) else "target"
+    target = source.target if isinstance(source.target, str) else "target"
     return table.rename_columns([target if name == TARGET else name for name in table.column_names])
+
+
+def _refuse_images(params: Params) -> None:
+    if params.source.image is not None:
+        raise UserError(f"{params.dataset}: expected a table for a contract, received images")
 
 
 def count(n: int, what: str) -> str:

@@ -1,6 +1,7 @@
 """A table of one's own: files, a query or pictures, with the types that the settings say or the values show."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,8 +31,11 @@ class Reading(NamedTuple):
     md5: str | None
 
 
-def read_source(source: Source) -> Reading:
+def read_source(source: Source, see: Callable[[pa.Table], None] = lambda columns: None) -> Reading:
     """The rows of `source.source` with the target in `TARGET`, as text where it has classes; test rows are marked.
+
+    Args:
+        see: is called with all columns of a table, under their own names, before the target is taken from them.
 
     Raises:
         UserError: where the data cannot be read, with every problem of its form; where it has no such target.
@@ -39,7 +43,9 @@ def read_source(source: Source) -> Reading:
     if source.image is not None:
         return _read_pictures(source, source.image)
     if source.database is not None:
-        return Reading(*with_target(read_columns(source), source), None)
+        columns = read_columns(source)
+        see(columns)
+        return Reading(*with_target(columns, source), None)
     parts = read_parts(source)
     names = parts[0].table.column_names
     for part in parts:
@@ -47,6 +53,7 @@ def read_source(source: Source) -> Reading:
             columns = ", ".join(sorted(different))
             raise UserError(f"{part.path}: expected the columns of {parts[0].path}, different are {columns}")
     table, notes = _joined([part._replace(table=part.table.select(names)) for part in parts], source)
+    see(table)
     if source.test_source is not None:
         is_test = np.repeat([part.is_test for part in parts], [part.table.num_rows for part in parts])
         table = table.append_column(IS_TEST, pa.array(is_test))

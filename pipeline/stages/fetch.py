@@ -7,7 +7,7 @@ from contracts.files import md5, write_atomically
 from contracts.settings.load import Params
 from pipeline.data_contract.breaks import Breaks
 from pipeline.data_contract.contract import read_contract
-from pipeline.data_contract.enforcement import enforce_contract, refuse
+from pipeline.data_contract.enforcement import contract_check, own_names, refuse
 from pipeline.paths import Paths, var
 from pipeline.resources import choose
 from pipeline.sources.own_table import lineage, read_source
@@ -45,13 +45,14 @@ def _stream(params: Params, paths: Paths) -> Fetched:
 
 
 def _fetch(params: Params, paths: Paths) -> Fetched:
-    enforce_contract(params, paths)
+    check = contract_check(params, paths)
     notes: list[str] = []
     digest = None
     if params.source.is_file:
-        table, notes, digest = read_source(params.source)
+        table, notes, digest = read_source(params.source, check)
     else:
         table = load_raw(params.dataset, params.source, params.fetch, var() / "downloads")
+        check(own_names(table, params.source))
     shutil.rmtree(paths.raw, ignore_errors=True)
     paths.raw.mkdir(parents=True)
     write_rows(paths.raw / "data.parquet", table)
