@@ -63,7 +63,7 @@ class ServedModel:
             bad = np.flatnonzero(~np.isfinite(predictions).all(axis=1))
             raise Problem(400, f"row {bad[0]} (and {len(bad) - 1} more) is too far from training to give a number")
         classes = np.bincount(self.decide(predictions)).tolist() if self.schema.picks_one else []
-        kinds = Counter(warning.kind for warning in rows.warnings)
+        kinds = Counter(warning.kind for warning in rows.warnings) if rows.warnings else {}
         self.metrics.count_predictions(len(predictions), classes, kinds)
         return predictions
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from serving.http.body import decompress
 from serving.model import ModelResponse, ServedModel
-from serving.parsing.image_files import limited_pixels
+from serving.parsing.image_files import limit_pixels
 from serving.parsing.media_type import parse_media_type
 from serving.protocols.routes import PredictRoute
 
@@ -44,9 +44,12 @@ def answer(
     if call.window_bits is not None:
         content = decompress(body, call.window_bits, max_bytes, max_body_bytes)
     media_type = parse_media_type(call.content_type)
-    with limited_pixels(max_pixels):
+    limit_pixels(max_pixels)
+    try:
         if route.takes_query:
             return route.handler(model, content, media_type, call.query)
         if route.takes_json_length:
             return route.handler(model, content, media_type, call.json_length)
         return route.handler(model, content, media_type)
+    finally:
+        limit_pixels(None)

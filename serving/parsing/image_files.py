@@ -5,8 +5,6 @@ import binascii
 import io
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +24,7 @@ _thread = threading.local()
 
 
 class PixelsExceeded(Exception):
-    """The images of a request have more pixels than `limited_pixels` allows."""
+    """The images of a request have more pixels than `limit_pixels` allows."""
 
 
 class ImageError(Exception):
@@ -45,7 +43,7 @@ def decode_image(content: bytes, image: ImageFeature) -> np.ndarray:
 
     Raises:
         ImageError: the file is truncated, too large, or neither PNG nor JPEG.
-        PixelsExceeded: see `limited_pixels`.
+        PixelsExceeded: see `limit_pixels`.
     """
     from PIL import Image  # 60 ms, which a service of rows need not pay
 
@@ -72,14 +70,13 @@ def decode_image(content: bytes, image: ImageFeature) -> np.ndarray:
     return np.asarray(grey, dtype=np.float32).reshape(-1) * np.float32(image.maximum / 255)
 
 
-@contextmanager
-def limited_pixels(maximum: int) -> Iterator[None]:
-    """Let this thread decode images of that many pixels in all meanwhile, those of a JPEG times its scans."""
+def limit_pixels(maximum: int | None) -> None:
+    """Let this thread decode images of that many pixels in all from now on, those of a JPEG times its scans.
+
+    Args:
+        maximum: None for no limit.
+    """
     _thread.pixels = maximum
-    try:
-        yield
-    finally:
-        _thread.pixels = None
 
 
 def _count_pixels(n_pixels: int) -> None:
