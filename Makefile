@@ -86,7 +86,7 @@ repro: $(READY)  ## data → trained → selected → packaged [DATASETS="mnist 
 
 .PHONY: add-data
 add-data: $(READY)  ## make data of yours a dataset: NAME=churn SOURCE=../churn.csv [TARGET=Churn] [SEPARATOR=";"] [DATABASE=variable, for a query]
-	@python -m pipeline.commands add-data $(call needed,NAME,churn) $(call needed,SOURCE,../churn.csv) $(call option,,TARGET) $(call option,--database,DATABASE) $(call option,--separator,SEPARATOR)
+	@python -m pipeline.commands add-data $(call option,--database,DATABASE) $(call option,--separator,SEPARATOR) -- $(call needed,NAME,churn) $(call needed,SOURCE,../churn.csv) $(call option,,TARGET)
 
 .PHONY: contract
 contract: $(READY)  ## write what later data of DATASET must be, once: catalog/contracts/<dataset>.yaml
