@@ -32,7 +32,10 @@ CHUNK_ROWS = 10_000  # rows of text in memory
 BATCH_ROWS = 65_536  # rows of Parquet in memory
 PREDICTED_ROWS = 8192  # at once: what the layers of a network make of more is no longer near the processor
 TEXTS = (".csv", ".tsv", ".txt")
-WRITERS: dict[str, Any] = {".csv": pyarrow.csv.CSVWriter, ".parquet": pyarrow.parquet.ParquetWriter}
+WRITERS: dict[str, Any] = {
+    ".csv": pyarrow.csv.CSVWriter,
+    ".parquet": partial(pyarrow.parquet.ParquetWriter, use_dictionary=["label"]),  # probabilities do not repeat
+}
 
 
 class Counts(NamedTuple):
@@ -95,7 +98,7 @@ def predict_rows(predictor: Predictor, source: Path, target: Path, notes: dict[s
         WRITERS[target.suffix](unfinished, columns.with_metadata(notes) if notes else columns) as writer,
     ):
         for rows in ahead(chunks(validator, source)):
-            n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + len(rows.warnings)
+            n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + sum(rows.kinds.values())
             writer.write_table(_table(predictor, rows.encoded))
     return Counts(n_rows, n_warnings)
 
