@@ -121,7 +121,7 @@ scheduler: $(READY)  ## a Dask scheduler for search.scheduler, on 127.0.0.1; who
 	@python -m distributed.cli.dask_scheduler --host $(call quoted,HOST,127.0.0.1) --port 8786 --no-dashboard
 
 .PHONY: worker
-worker: $(READY)  ## train trials for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]
+worker: $(READY)  ## train trials and predict parts for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]
 	$(RUN) worker $(call needed,SCHEDULER,tcp://host:8786) $(call option,--trials-at-once,TRIALS_AT_ONCE)
 
 .PHONY: serve
@@ -133,8 +133,8 @@ predict: $(READY)  ## send the schema's sample to the running service [PORT=3000
 	$(RUN) predict $(call quoted,DATASET) --port $(call quoted,PORT)
 
 .PHONY: predict-file
-predict-file: $(READY)  ## predict a file of any size, or a folder of parts: DATASET=iris IN=rows.csv OUT=predictions.parquet
-	@python -m serving.batch artifacts/$(call quoted,DATASET)/bundle $(call needed,IN,rows.csv) $(call needed,OUT,predictions.parquet)
+predict-file: $(READY)  ## predict a file of any size, or a folder of parts: DATASET=iris IN=rows.csv OUT=predictions.parquet [SCHEDULER=tcp://host:8786]
+	@python -m serving.batch artifacts/$(call quoted,DATASET)/bundle $(call needed,IN,rows.csv) $(call needed,OUT,predictions.parquet) $(call option,--scheduler,SCHEDULER)
 
 .PHONY: load
 load: $(READY)  ## a bounded load on the running service [PORT=3000 LOAD_SECONDS=10 LOAD_SHARE=0.8]
