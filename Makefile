@@ -207,7 +207,7 @@ bench-tables: $(READY)  ## own tables beside boosted trees [TABLES=<folder>, els
 	python -m bench.tables $(TABLES)
 
 .PHONY: bench-data
-bench-data: $(READY)  ## streamed fetch and preprocess of generated tables beside pandas, time and memory [ROWS="100000 1000000"]
+bench-data: $(READY)  ## streamed fetch, preprocess and predictions of generated tables, beside pandas, time and memory [ROWS="100000 1000000"]
 	python -m bench.data $(if $(ROWS),--rows $(ROWS))
 
 .PHONY: bench-quality
