@@ -1,6 +1,7 @@
 """Predictions for files."""
 
 import gzip
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -180,3 +181,11 @@ def test_a_column_given_by_its_different_values_gets_the_answers_of_its_single_v
         assert outcome(port, deck, repeated=True) == outcome(port, deck, repeated=False)
     _, warnings, kinds = outcome(["Queenstown", "Atlantis", "Cherbourg"], ["A", "Z", None], repeated=True)
     assert (len(warnings), kinds) == (4, {"unknown_category": 4})
+
+
+def test_onnx_runtime_reports_to_nobody(tmp_path: Path) -> None:
+    """Where it does, the import leaves an identifier in TMPDIR."""
+    variables = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-c", "import serving.predictor"]
+    subprocess.run(command, cwd=ROOT, env=variables | {"TMPDIR": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []
