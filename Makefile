@@ -63,8 +63,9 @@ coverage: $(READY)  ## the same with the lines that no test reaches, which takes
 	python -m pytest --cov --cov-report=term-missing:skip-covered
 
 .PHONY: fault-test
-fault-test: $(READY)  ## a search under random kills, more of them than in `make test` [KILLS=30]
-	FAULT_KILLS=$(or $(KILLS),30) FAULT_ENDS="INT KILL TERM KILL KILL" python -m pytest -s tests/test_faults.py
+fault-test: $(READY)  ## a search and streamed rows under random kills, more than in `make test` [KILLS=30 ROWS=600000]
+	FAULT_KILLS=$(or $(KILLS),30) FAULT_ENDS="INT KILL TERM KILL KILL" FAULT_ROWS=$(or $(ROWS),600000) \
+	  python -m pytest -s tests/test_faults.py tests/test_data_faults.py
 
 .PHONY: settings-reference
 settings-reference: $(READY)  ## write docs/reference/parameters.md and the JSON schemas anew, from the settings
