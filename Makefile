@@ -7,6 +7,7 @@ export BENTOML_DO_NOT_TRACK := true
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
+export ORT_DISABLE_TELEMETRY := 1
 export TF_CPP_MIN_LOG_LEVEL := 3
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
@@ -62,8 +63,9 @@ coverage: $(READY)  ## the same with the lines that no test reaches, which takes
 	python -m pytest --cov --cov-report=term-missing:skip-covered
 
 .PHONY: fault-test
-fault-test: $(READY)  ## a search under random kills, more of them than in `make test` [KILLS=30]
-	FAULT_KILLS=$(or $(KILLS),30) FAULT_ENDS="INT KILL TERM KILL KILL" python -m pytest -s tests/test_faults.py
+fault-test: $(READY)  ## a search and streamed rows under random kills, more than in `make test` [KILLS=30 ROWS=600000]
+	FAULT_KILLS=$(or $(KILLS),30) FAULT_ENDS="INT KILL TERM KILL KILL" FAULT_ROWS=$(or $(ROWS),600000) \
+	  python -m pytest -s tests/test_faults.py tests/test_data_faults.py
 
 .PHONY: settings-reference
 settings-reference: $(READY)  ## write docs/reference/parameters.md and the JSON schemas anew, from the settings
@@ -121,7 +123,7 @@ scheduler: $(READY)  ## a Dask scheduler for search.scheduler, on 127.0.0.1; who
 	@python -m distributed.cli.dask_scheduler --host $(call quoted,HOST,127.0.0.1) --port 8786 --no-dashboard
 
 .PHONY: worker
-worker: $(READY)  ## train trials for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]
+worker: $(READY)  ## train trials and predict parts for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]
 	$(RUN) worker $(call needed,SCHEDULER,tcp://host:8786) $(call option,--trials-at-once,TRIALS_AT_ONCE)
 
 .PHONY: serve
@@ -133,8 +135,8 @@ predict: $(READY)  ## send the schema's sample to the running service [PORT=3000
 	$(RUN) predict $(call quoted,DATASET) --port $(call quoted,PORT)
 
 .PHONY: predict-file
-predict-file: $(READY)  ## predict a file of any size, or a folder of parts: DATASET=iris IN=rows.csv OUT=predictions.parquet
-	@python -m serving.batch artifacts/$(call quoted,DATASET)/bundle $(call needed,IN,rows.csv) $(call needed,OUT,predictions.parquet)
+predict-file: $(READY)  ## predict a file of any size, or a folder of parts: DATASET=iris IN=rows.csv OUT=predictions.parquet [SCHEDULER=tcp://host:8786]
+	@python -m serving.batch artifacts/$(call quoted,DATASET)/bundle $(call needed,IN,rows.csv) $(call needed,OUT,predictions.parquet) $(call option,--scheduler,SCHEDULER)
 
 .PHONY: load
 load: $(READY)  ## a bounded load on the running service [PORT=3000 LOAD_SECONDS=10 LOAD_SHARE=0.8]
@@ -207,7 +209,7 @@ bench-tables: $(READY)  ## own tables beside boosted trees [TABLES=<folder>, els
 	python -m bench.tables $(TABLES)
 
 .PHONY: bench-data
-bench-data: $(READY)  ## streamed fetch and preprocess of generated tables beside pandas, time and memory [ROWS="100000 1000000"]
+bench-data: $(READY)  ## streamed fetch, preprocess and predictions of generated tables, beside pandas, time and memory [ROWS="100000 1000000"]
 	python -m bench.data $(if $(ROWS),--rows $(ROWS))
 
 .PHONY: bench-quality

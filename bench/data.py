@@ -1,4 +1,4 @@
-"""fetch and preprocess of generated tables, streamed, beside pandas and scikit-learn in memory.
+"""fetch and preprocess of generated tables, streamed, beside pandas and scikit-learn in memory; and predictions.
 
 Each case runs in a process of its own. Its memory is that of the process and its children together, sampled from the
 kernel (proportional set size: what they share counts once).
@@ -23,7 +23,8 @@ from bench.results import read, write
 
 RESULTS = Path("bench/results/data.json")
 ROWS = (100_000, 1_000_000, 3_000_000, 10_000_000)
-SYSTEMS = ("streamed", "pandas")
+SYSTEMS = ("streamed", "pandas", "predict")
+BUNDLE_ROWS = 100_000  # of the table whose columns the network of the predictions has
 EVERY = 0.2  # seconds between two looks at the memory
 
 
@@ -38,6 +39,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = arguments.folder or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
+        if "predict" in arguments.systems:
+            write_table(folder / "bundle.parquet", BUNDLE_ROWS)
+            _measured("bundle", folder / "bundle.parquet", BUNDLE_ROWS, folder / "project")
         for rows in arguments.rows:
             for form in arguments.forms:
                 table = folder / f"{rows}.{form}"
@@ -46,7 +50,7 @@ def main() -> None:
                 for system in arguments.systems:
                     found = _measured(system, table, rows, folder / "project")
                     report.setdefault("cases", {})[f"{system} {form} {rows}"] = found
-                    report["machine"] = machine("numpy", "pandas", "pyarrow", "scikit-learn")
+                    report["machine"] = machine("numpy", "onnxruntime", "pandas", "pyarrow", "scikit-learn")
                     write(RESULTS, report)
                     print(f"{system:9} {form:8} {rows:>11,} rows: {found}", flush=True)
                 if arguments.folder is None:

@@ -172,12 +172,7 @@ def _measure_memory(way: str, root: Path) -> None:
 def _predictions(paths: Paths, data: Data) -> dict:
     """Parquet to Parquet with an untrained network, in a process without TensorFlow's threads at work."""
     schema, bundle = load_schema(data.schema), paths.root / "bundle"
-    network = build.build(SPEC, schema)
-    rows = np.array(data.split("validation").features[:1000])
-    export(network, bundle, rows)
-    schema.save(bundle / "schema.json")
-    save_scores(bundle, schema, rows, np.zeros(1000, int), np.full((1000, 2), 0.5, np.float32))
-    seal(bundle, _manifest(schema))
+    write_bundle(build.build(SPEC, schema), schema, np.array(data.split("validation").features[:1000]), bundle)
     source = paths.prepared / "train.parquet"
     rates, cpu = [], []
     for _ in range(TURNS):
@@ -185,6 +180,14 @@ def _predictions(paths: Paths, data: Data) -> dict:
         rates.append(_rate(ROWS["train"], lambda: predict_file(bundle, source, paths.root / "predictions.parquet")))
         cpu.append(os.times().user + os.times().system - before.user - before.system)
     return {"predicted": _spread({"rows_per_second": rates, "cpu_seconds": cpu})}
+
+
+def write_bundle(network: keras.Model, schema: Schema, rows: np.ndarray, bundle: Path) -> None:
+    """A bundle of a network as it is; `rows` are encoded ones to compare its ONNX graph on, 1,000 of them."""
+    export(network, bundle, rows)
+    schema.save(bundle / "schema.json")
+    save_scores(bundle, schema, rows, np.zeros(1000, int), np.full((1000, 2), 0.5, np.float32))
+    seal(bundle, _manifest(schema))
 
 
 def _manifest(schema: Schema) -> Manifest:

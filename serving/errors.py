@@ -32,6 +32,10 @@ class Problem(Exception):
         super().__init__(detail)
         self.status, self.detail, self.errors, self.headers = status, detail, errors or [], headers or {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For a worker of another process, which raises it there."""
+        return Problem, (self.status, self.detail, self.errors, self.headers)
+
 
 FAILURE = Problem(500, "the service failed; its log says more")
 

@@ -1,13 +1,12 @@
 """The model that all protocols share: validated rows in, finite predictions out, everything counted."""
 
 import time
-from collections import Counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from contracts.encoding import decide, encode
-from serving.errors import MAX_LISTED, Problem
+from serving.errors import Problem
 from serving.explanation import explain, features_of_columns, occlusion
 from serving.metrics import RequestMetrics
 from serving.predictor import Predictor
@@ -63,8 +62,7 @@ class ServedModel:
             bad = np.flatnonzero(~np.isfinite(predictions).all(axis=1))
             raise Problem(400, f"row {bad[0]} (and {len(bad) - 1} more) is too far from training to give a number")
         classes = np.bincount(self.decide(predictions)).tolist() if self.schema.picks_one else []
-        kinds = Counter(warning.kind for warning in rows.warnings) if rows.warnings else {}
-        self.metrics.count_predictions(len(predictions), classes, kinds)
+        self.metrics.count_predictions(len(predictions), classes, rows.kinds)
         return predictions
 
     def explain(self, rows: EncodedRows, predictions: np.ndarray) -> list[dict[str, Any]]:
@@ -125,9 +123,9 @@ class ServedModel:
         """`{"warnings": [...]}` for a response, or an empty object if there are none."""
         if not rows.warnings:
             return {}
-        listed = [{"path": warning.path, "message": warning.message} for warning in rows.warnings[:MAX_LISTED]]
-        if len(rows.warnings) > MAX_LISTED:
-            listed.append({"path": "$", "message": f"{len(rows.warnings) - MAX_LISTED} more warnings"})
+        listed = [{"path": warning.path, "message": warning.message} for warning in rows.warnings]
+        if (more := sum(rows.kinds.values()) - len(listed)) > 0:
+            listed.append({"path": "$", "message": f"{more} more warnings"})
         return {"warnings": listed}
 
     def _check_sample(self, expected: list[float]) -> str | None:

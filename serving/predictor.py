@@ -1,8 +1,12 @@
 """Predictions from a bundle. Imports neither HTTP nor BentoML nor MLflow."""
 
+import os
 from pathlib import Path
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import: else usage goes to its makers
+
 import onnxruntime
 
 from contracts.bundle import BACKGROUND, BundleDamaged, Manifest, open_bundle

@@ -13,8 +13,10 @@ from moto.server import ThreadedMotoServer
 from contracts.errors import UserError
 from contracts.settings.load import Fetch, Source
 from pipeline.sources.download import fetch_file
+from pipeline.sources.own_table import read_source
 from pipeline.sources.readers import load_raw
 from tests.conftest import Project
+from tests.faulty_store import FAULTS, FaultyStore
 
 CONTENT = b"hours,degree,wage\n" + b"".join(b"%d,%d,%d\n" % (n, n % 3, 10 * n) for n in range(30_000))
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -82,6 +84,45 @@ def test_another_content_is_refused(store: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"expected content with sha256 .*, received other content"):
         fetched(tmp_path, "s3://data/changed.csv")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def faulty(store: dict[str, str]) -> FaultyStore:
+    return FaultyStore(store["AWS_ENDPOINT_URL"])
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_store_in_trouble_is_asked_again_after_waits_and_then_named(
+    faulty: FaultyStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", faulty.address)
+    monkeypatch.setattr("pipeline.sources.files.TIMEOUT", 0.5)
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
+
+    def download() -> bytes:
+        return fetch_file("wages.csv", SHA256, tmp_path / "wages.csv", ["s3://data/wages.csv"], 0.5, 3).read_bytes()
+
+    def read() -> int:
+        return read_source(Source(source="s3://data/wages.csv", target="wage"))[0].num_rows
+
+    faulty.fault = fault
+    for attempt, expected in ((download, CONTENT), (read, 30_000)):
+        waits.clear()
+        faulty.left = 2
+        assert attempt() == expected
+        assert waits == [1, 2]
+    (tmp_path / "wages.csv").unlink()
+    for attempt, message, expected_waits in (
+        (download, r"wages.csv could not be fetched:(\n  s3://data/wages.csv: .+){3}\n", [1, 2]),
+        (read, "s3://data/wages.csv cannot be read: ", [1, 2, 4]),
+    ):
+        waits.clear()
+        faulty.left = 100
+        with pytest.raises(UserError, match=message):
+            attempt()
+        assert waits == expected_waits
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_outputs_come_back_from_a_dvc_remote_in_the_store(project: Project, store: dict[str, str], tmp_path) -> None:

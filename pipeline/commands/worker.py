@@ -1,4 +1,4 @@
-"""worker: a Dask worker that trains trials of this very code, until it is ended; started again where it dies."""
+"""worker: a Dask worker of this very code for trials and parts, until it is ended; started again where it dies."""
 
 import os
 import sys
@@ -16,8 +16,9 @@ def worker(
     scheduler: Annotated[str, typer.Argument(help="its address, as tcp://host:8786")],
     trials_at_once: Annotated[int, typer.Option(min=1, help="the cores are shared among them")] = resources.cores(),
 ) -> None:
-    """Train trials for the searches of a Dask scheduler."""
+    """Train trials and predict parts for the users of a Dask scheduler."""
     from models.search.workers import cluster_code
+    from serving.batch import cluster
 
     at_once = str(trials_at_once)
     # Dask's worker is a daemonic process otherwise, which may not have children.
@@ -25,5 +26,6 @@ def worker(
     command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--no-dashboard"]
     command += ["--preload", "models.search.workers.cluster_task"]
     # The worker itself needs no memory worth watching: its trials are processes of their own.
-    command += ["--nthreads", at_once, "--memory-limit", "0", "--resources", f"{cluster_code.resource()}={at_once}"]
+    resources = " ".join(f"{name}={at_once}" for name in (cluster_code.resource(), cluster.resource()))
+    command += ["--nthreads", at_once, "--memory-limit", "0", "--resources", resources]
     os.execv(sys.executable, command)

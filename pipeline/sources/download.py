@@ -82,7 +82,7 @@ def _fetch(name: str, source: str, sha256: str, target: Path, timeout: float, di
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as folder:
             partial = Path(folder) / target.name
             with _source_errors(source, timeout), _ProgressBar(name) as progress:
-                store, path = fsspec.url_to_fs(source, **_options(source, timeout))
+                store, path = open_store(source, timeout)
                 if "://" not in source:
                     os.stat(path)  # fsspec says "not found" of whatever it cannot look at
                 store.get_file(path, str(partial), callback=progress)
@@ -99,8 +99,18 @@ def _fetch(name: str, source: str, sha256: str, target: Path, timeout: float, di
         raise UserError(f"{name} could not be written to {target.parent}: {error.strerror or error}") from error
 
 
+def open_store(source: str, timeout: float) -> tuple[Any, str]:
+    """The file system of a source, and the path in it; it asks once, and its user asks again."""
+    store, path = fsspec.url_to_fs(source, **_options(source, timeout))
+    if source.startswith("s3://"):
+        store.retries = 1  # s3fs has no argument for it
+    return store, path
+
+
 def _options(source: str, timeout: float) -> dict[str, Any]:
-    """The arguments of fsspec's file system: for the web those of `aiohttp.ClientSession`."""
+    """The arguments of fsspec's file system: for the web those of `aiohttp.ClientSession`, for S3 those of botocore."""
+    if source.startswith("s3://"):
+        return {"config_kwargs": {"connect_timeout": timeout, "read_timeout": timeout, "retries": {"max_attempts": 0}}}
     if not source.startswith(("http://", "https://")):
         return {}
     import aiohttp  # takes a second, which data on this machine need not wait for

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +18,12 @@ from contracts.settings.source import READERS, Source
 from pipeline.paths import var
 from pipeline.sources.decompression import ENDINGS, decompress, limited_memory
 from pipeline.sources.delimited import Dialect, read_delimited
+from pipeline.sources.download import open_store
 
 JSON_NAME, JSON_SCANNED = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:'), 2**26  # the names in so many bytes
 EMPTY_CELLS = 2**26  # cells of a table that may be more than the bytes of its file: some seconds
+TIMEOUT = 30  # seconds without a byte of an object store, after which it is asked again
+WAITS = (1, 2, 4)  # seconds between two attempts to read from it
 MEMORY, MEMORY_RATIO = 8 * 2**30, 20  # bytes for the rows of a file, or for each of its own bytes
 
 
@@ -84,10 +88,28 @@ def _check_names(name: str, content: bytes) -> None:
         )
 
 
-def _bytes(path: str) -> bytes:
-    """The bytes of a file or an object; a source that changes while it is read is refused."""
+def _received(path: str) -> bytes:
+    """The bytes at an address; an object store that fails or is busy is asked again, after longer and longer waits."""
     import fsspec
 
+    if not path.startswith("s3://"):
+        with fsspec.open(path, "rb") as file:
+            return file.read()
+    store, name = open_store(path, TIMEOUT)
+    for wait in WAITS:
+        try:
+            return store.cat_file(name)
+        except (FileNotFoundError, PermissionError):
+            raise
+        except Exception as error:  # each store raises its own
+            if "credential" in str(error).lower():
+                raise
+            time.sleep(wait)
+    return store.cat_file(name)
+
+
+def _bytes(path: str) -> bytes:
+    """The bytes of a file or an object; a source that changes while it is read is refused."""
     try:
         if "://" not in path:
             before = Path(path).stat()
@@ -96,8 +118,7 @@ def _bytes(path: str) -> bytes:
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
                 raise UserError(f"{path} changed while it was read: run again when it is complete")
             return content
-        with fsspec.open(path, "rb") as file:
-            return file.read()
+        return _received(path)
     except FileNotFoundError:
         folder = Path(path).parent
         names = [entry.name for entry in folder.iterdir()] if "://" not in path and folder.is_dir() else []

@@ -2,12 +2,14 @@
 
 IN is text, also in gzip, or Parquet, with the features as columns: the file that the model learned from, for example.
 OUT is Parquet or CSV with one row per row of IN. Both are streamed, so memory does not grow with the file. If a row is
-invalid, nothing is left at OUT. Where IN is a folder, OUT is one: `serving/batch/parts.py`.
+invalid, nothing is left at OUT. Where IN is a folder, OUT is one: `serving/batch/parts.py`, on a Dask cluster
+`serving/batch/cluster.py`.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,9 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
     parser.add_argument("source", type=Path, help="rows.csv, rows.parquet, or a folder of such parts")
     parser.add_argument("target", type=Path, help="predictions.parquet, predictions.csv, or a folder for the parts")
+    parser.add_argument("--scheduler", help="of a Dask cluster whose workers predict the parts: tcp://host:8786")
     args = parser.parse_args(argv)
     try:
-        if args.source.is_dir():
+        if args.scheduler is not None:
+            if not args.source.is_dir():
+                raise ValueError(f"SCHEDULER: expected a folder of parts for IN, received {args.source}")
+            from serving.batch.cluster import predict_on  # Dask, for those who ask for it
+
+            done = predict_parts(args.bundle, args.source, args.target, partial(predict_on, args.scheduler))
+        elif args.source.is_dir():
             done = predict_parts(args.bundle, args.source, args.target)
         else:
             done = "{:,} rows predicted, {:,} warnings".format(*predict_file(args.bundle, args.source, args.target))
@@ -37,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path, expected, received in problem.errors[1:MAX_LISTED]:
             print(f"  {path}: expected {expected}, received {received}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("predict-file: interrupted; finished parts are kept, and the same command goes on", file=sys.stderr)
+        return 130
     print(f"{done}: {args.target}")
     return 0
 

@@ -32,7 +32,10 @@ CHUNK_ROWS = 10_000  # rows of text in memory
 BATCH_ROWS = 65_536  # rows of Parquet in memory
 PREDICTED_ROWS = 8192  # at once: what the layers of a network make of more is no longer near the processor
 TEXTS = (".csv", ".tsv", ".txt")
-WRITERS: dict[str, Any] = {".csv": pyarrow.csv.CSVWriter, ".parquet": pyarrow.parquet.ParquetWriter}
+WRITERS: dict[str, Any] = {
+    ".csv": pyarrow.csv.CSVWriter,
+    ".parquet": partial(pyarrow.parquet.ParquetWriter, use_dictionary=["label"]),  # probabilities do not repeat
+}
 
 
 class Counts(NamedTuple):
@@ -55,8 +58,11 @@ def predict_file(bundle: Path, source: Path, target: Path) -> Counts:
     if any(path.exists() and path.samefile(source) for path in (target, unfinished_path(target))):
         raise ValueError(f"OUT: expected another file than IN, received {target}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with only_run(target, os.open(unfinished_path(target), os.O_RDWR | os.O_CREAT)):
-        return predict_rows(predictor, source, target, {})
+    with (
+        only_run(target, os.open(unfinished_path(target), os.O_RDWR | os.O_CREAT)),
+        write_atomically(target) as unfinished,
+    ):
+        return predict_rows(predictor, source, unfinished, {})
 
 
 @contextlib.contextmanager
@@ -71,9 +77,9 @@ def only_run(target: Path, held: int) -> Iterator[None]:
         os.close(held)
 
 
-def open_predictor(bundle: Path) -> Predictor:
-    """The model of a bundle, on all cores; a model of images is refused with `ValueError`."""
-    predictor = Predictor(bundle, bulk_threads=0)
+def open_predictor(bundle: Path, threads: int = 0) -> Predictor:
+    """The model of a bundle, by default on all cores; a model of images is refused with `ValueError`."""
+    predictor = Predictor(bundle, bulk_threads=threads)
     if predictor.schema.image is not None:
         raise ValueError(f"expected a model of rows, received {predictor.schema.dataset}, a model of images")
     return predictor
@@ -85,17 +91,17 @@ def is_table(path: Path) -> bool:
 
 
 def predict_rows(predictor: Predictor, source: Path, target: Path, notes: dict[str, str]) -> Counts:
-    """Write the predictions for the rows of `source` to `target`, which has `notes` if it is Parquet."""
+    """Write the predictions for the rows of `source` to `target`, which has `notes` if it is Parquet.
+
+    A reader may see them before they are complete.
+    """
     validator = InputValidator(predictor.schema, CHUNK_ROWS)
     chunks = _parquet_chunks if source.suffix == ".parquet" else _csv_chunks
     columns = _columns(predictor.schema)
     n_rows = n_warnings = 0
-    with (
-        write_atomically(target) as unfinished,
-        WRITERS[target.suffix](unfinished, columns.with_metadata(notes) if notes else columns) as writer,
-    ):
+    with WRITERS[target.suffix](target, columns.with_metadata(notes) if notes else columns) as writer:
         for rows in ahead(chunks(validator, source)):
-            n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + len(rows.warnings)
+            n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + sum(rows.kinds.values())
             writer.write_table(_table(predictor, rows.encoded))
     return Counts(n_rows, n_warnings)
 

@@ -3,31 +3,64 @@
 A run that ends early is begun again: a finished part stays if its rows and the model are the same.
 """
 
+import contextlib
 import json
 import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.bundle import MANIFEST
-from contracts.files import md5, unfinished_path, write_atomically
+from contracts.files import md5
 from serving.batch.file import is_table, only_run, open_predictor, predict_rows
 from serving.errors import Problem
 from serving.predictor import Predictor
 
 COMMIT = "_predictions.json"  # readers of Parquet folders leave out names that begin so
+UNFINISHED = "_unfinished-"  # a folder of one run
 PART_MD5, MODEL_MD5 = "part_md5", "model_md5"  # in the metadata of a part's predictions
 
 
-def predict_parts(bundle: Path, source: Path, target: Path) -> str:
+class Part(NamedTuple):
+    """The file of its rows, that of its predictions, and the folder of what is not finished."""
+
+    rows: Path
+    predictions: Path
+    unfinished: Path
+
+
+class Finished(NamedTuple):
+    """A part with predictions: its rows, their hash, the warnings, and whether it was so before this run."""
+
+    rows: int
+    md5: str
+    warnings: int
+    is_kept: bool
+
+
+def predict_here(predictor: Predictor, parts: Sequence[Part]) -> list[Finished]:
+    """One part after another, by this process."""
+    return [predict_part(predictor, part) for part in parts]
+
+
+def predict_parts(
+    bundle: Path,
+    source: Path,
+    target: Path,
+    predict: Callable[[Predictor, Sequence[Part]], Sequence[Finished]] = predict_here,
+) -> str:
     """Write the predictions for every part of a folder; returns what was done, in words.
 
     Raises:
-        Problem: the errors of the first invalid part. The parts before it stay.
+        Problem: the errors of an invalid part. What is finished stays.
         ValueError: the folders cannot be input and output, or a part cannot be read.
     """
-    predictor, model = open_predictor(bundle), md5(bundle / MANIFEST)
+    predictor = open_predictor(bundle)
     outputs = _outputs(source)
     target.mkdir(parents=True, exist_ok=True)
     if target.samefile(source):
@@ -35,23 +68,53 @@ def predict_parts(bundle: Path, source: Path, target: Path) -> str:
     with only_run(target, os.open(target, os.O_RDONLY)):
         _refuse_others(target, outputs)
         (target / COMMIT).unlink(missing_ok=True)
-        done, kept, warnings = [], 0, 0
-        for name, part in outputs.items():
-            before = part.stat()
-            notes = {PART_MD5: md5(part), MODEL_MD5: model}
-            if _is_finished(target / name, notes):
-                kept += 1
-            else:
-                warnings += _predict_part(predictor, part, before, target / name, notes)
-            rows = pq.read_metadata(target / name).num_rows
-            done.append({"part": part.name, "predictions": name, "rows": rows, "md5": notes[PART_MD5]})
-        n_rows = sum(entry["rows"] for entry in done)
-        with write_atomically(target / COMMIT) as unfinished:
-            commit = {"rows": n_rows, MODEL_MD5: model, "parts": done}
-            unfinished.write_text(json.dumps(commit, indent=2) + "\n", encoding="utf-8")
-    parts = "1 part" if len(done) == 1 else f"{len(done):,} parts"
+        with _folder_of_run(target.resolve()) as folder:
+            parts = [Part(path.resolve(), target.resolve() / name, folder) for name, path in outputs.items()]
+            done = predict(predictor, parts)
+            rows = sum(part.rows for part in done)
+            entries = [
+                {"part": path.name, "predictions": name, "rows": part.rows, "md5": part.md5}
+                for (name, path), part in zip(outputs.items(), done, strict=True)
+            ]
+            commit = {"rows": rows, MODEL_MD5: md5(bundle / MANIFEST), "parts": entries}
+            (folder / COMMIT).write_text(json.dumps(commit, indent=2) + "\n", encoding="utf-8")
+            _rename(folder / COMMIT, target / COMMIT)
+    count = "1 part" if len(done) == 1 else f"{len(done):,} parts"
+    kept = sum(part.is_kept for part in done)
     finished = f", {kept:,} of them before this run" if kept else ""
-    return f"{n_rows:,} rows of {parts} predicted{finished}, {warnings:,} warnings"
+    return f"{rows:,} rows of {count} predicted{finished}, {sum(part.warnings for part in done):,} warnings"
+
+
+def predict_part(predictor: Predictor, part: Part) -> Finished:
+    """Write the predictions of a part, unless they are there."""
+    before = part.rows.stat()
+    notes = {PART_MD5: md5(part.rows), MODEL_MD5: md5(predictor.folder / MANIFEST)}
+    if is_kept := _is_finished(part.predictions, notes):
+        warnings = 0
+    else:
+        # A name of its own: a cluster may run a part twice, if one of its workers is out of reach for a while.
+        unfinished = part.unfinished / f"{uuid.uuid4().hex}-{part.predictions.name}"
+        warnings = _predict(predictor, part.rows, before, unfinished, notes)
+        _rename(unfinished, part.predictions)
+    return Finished(pq.read_metadata(part.predictions).num_rows, notes[PART_MD5], warnings, is_kept)
+
+
+def _rename(unfinished: Path, path: Path) -> None:
+    """Give a file its name, once its content is on disk."""
+    with unfinished.open("rb+") as file:
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+@contextlib.contextmanager
+def _folder_of_run(target: Path) -> Iterator[Path]:
+    """A folder for what is not finished. Without it, nothing that a worker still writes gets its name."""
+    folder = target / f"{UNFINISHED}{uuid.uuid4().hex}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _outputs(source: Path) -> dict[str, Path]:
@@ -72,10 +135,9 @@ def _outputs(source: Path) -> dict[str, Path]:
 
 def _refuse_others(target: Path, outputs: dict[str, Path]) -> None:
     """Remove what a run left unfinished; refuse a file that would be read as predictions of these parts."""
-    unfinished = {unfinished_path(target / name).name for name in (*outputs, COMMIT)}
     for path in sorted(target.iterdir()):
-        if path.name in unfinished:
-            path.unlink()
+        if path.name.startswith(UNFINISHED):
+            shutil.rmtree(path)
         elif path.name not in outputs and not path.name.startswith((".", "_")):
             raise ValueError(
                 f"{path}: expected only predictions of the parts of IN: delete it, or name another folder for OUT"
@@ -91,20 +153,19 @@ def _is_finished(path: Path, notes: dict[str, str]) -> bool:
     return all(written.get(key.encode()) == value.encode() for key, value in notes.items())
 
 
-def _predict_part(predictor: Predictor, part: Path, before: os.stat_result, target: Path, notes: dict[str, str]) -> int:
+def _predict(predictor: Predictor, rows: Path, before: os.stat_result, target: Path, notes: dict[str, str]) -> int:
     """Write the predictions of a part; returns the number of warnings.
 
     Args:
         before: the state of the part when its hash was taken.
     """
     try:
-        warnings = predict_rows(predictor, part, target, notes).warnings
+        warnings = predict_rows(predictor, rows, target, notes).warnings
     except Problem as problem:
-        raise Problem(problem.status, f"{part.name}: {problem.detail}", problem.errors) from None
+        raise Problem(problem.status, f"{rows.name}: {problem.detail}", problem.errors) from None
     except (ValueError, pa.ArrowException) as error:
-        raise ValueError(f"{part.name} cannot be read: {error}") from None
-    after = part.stat()
+        raise ValueError(f"{rows.name} cannot be read: {error}") from None
+    after = rows.stat()
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        target.unlink()
-        raise ValueError(f"{part.name} changed while it was read: run again when it is complete")
+        raise ValueError(f"{rows.name} changed while it was read: run again when it is complete")
     return warnings

@@ -30,7 +30,7 @@ def uploaded_rows(validator: InputValidator, body: bytes, media_type: MediaType)
             errors.append(FieldError(f"file {number + 1}", error.expected, error.received))
     if errors:
         raise invalid_request(*errors)
-    return EncodedRows(np.stack(rows), [])
+    return EncodedRows(np.stack(rows))
 
 
 def _form_files(body: bytes, boundary: bytes | None) -> list[bytes]:

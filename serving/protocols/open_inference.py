@@ -81,7 +81,7 @@ def _rows(model: ServedModel, tensors: dict[str, tuple[list[int], Any]], value_e
     if image is not None:
         if value_errors:
             raise invalid_request(*value_errors)
-        return EncodedRows(_images(image, *tensors[image.name]), [])
+        return EncodedRows(_images(image, *tensors[image.name]))
     width = len(validator.names) if one_tensor else 1
     shapes = ([width], []) if width == 1 else ([width],)
     errors = [

@@ -1,14 +1,16 @@
 """The input of a request, checked against the schema and encoded."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from contracts.encoding import UNKNOWN, Repeated, encode
 from contracts.schema import CategoricalFeature, NumericFeature, Schema, columns_of
-from serving.errors import FieldError, Problem, invalid_request, json_type, quote_name
+from serving.errors import MAX_LISTED, FieldError, Problem, invalid_request, json_type, quote_name
 from serving.parsing.json_body import parse_json_object
 from serving.parsing.number_arrays import read_number_array
 from serving.validation.columns import (
@@ -24,18 +26,22 @@ from serving.validation.images import image_array, image_rows
 
 
 class InputWarning(NamedTuple):
-    """An unusual value that gets a prediction all the same. `kind` is the label in /metrics."""
+    """An unusual value that gets a prediction all the same."""
 
     path: str
-    kind: str
     message: str
 
 
 class EncodedRows(NamedTuple):
-    """Encoded rows, float32 of shape (n_rows, schema.input_width), and the warnings about them."""
+    """Encoded rows, float32 of shape (n_rows, schema.input_width), and the warnings about them.
+
+    `warnings` has the first MAX_LISTED, because most rows of a file may have one. `kinds` counts all by their label in
+    /metrics.
+    """
 
     encoded: np.ndarray
-    warnings: list[InputWarning]
+    warnings: Sequence[InputWarning] = ()
+    kinds: Mapping[str, int] = MappingProxyType({})
 
 
 class InputValidator:
@@ -90,7 +96,7 @@ class InputValidator:
             raise invalid_request(FieldError(path, "a list of instances", json_type(instances)))
         self.check_row_count(len(instances))
         if self.schema.image is not None:
-            return EncodedRows(image_rows(self.schema.image, instances, path), [])
+            return EncodedRows(image_rows(self.schema.image, instances, path))
         errors: list[FieldError] = []
         table = [self._row_values(row, f"{path}[{number}]", errors) for number, row in enumerate(instances)]
         return self.validate_table(table, _path_below(path), errors)
@@ -133,7 +139,7 @@ class InputValidator:
         self.check_row_count(len(instances))
         if self.schema.image is not None:
             images = image_array(self.schema.image, instances)
-            return None if images is None else EncodedRows(images, [])
+            return None if images is None else EncodedRows(images)
         if not fits_float32(instances):
             return None
         return self._encode(dict(zip(self.names, instances.T, strict=True)), _path_below(path))
@@ -156,23 +162,32 @@ class InputValidator:
     def _encode(self, columns: Mapping[str, Any], path_of: PathOf) -> EncodedRows:
         encoded = encode(self.schema, columns)
         warnings: list[InputWarning] = []
+        kinds: Counter[str] = Counter()
         outside = (encoded < self._low) | (encoded > self._high)
         if outside.any():
-            for row, position in np.argwhere(outside).tolist():
+            kinds["outside_range"] = int(outside.sum())
+            for row, position in np.argwhere(outside)[:MAX_LISTED].tolist():
                 feature, column = self._columns[position]
                 assert isinstance(column, NumericFeature)
                 message = f"far outside the {column.minimum:g} to {column.maximum:g} of training"
-                warnings.append(InputWarning(path_of(row, feature.name), "outside_range", message))
+                warnings.append(InputWarning(path_of(row, feature.name), message))
         for position, (feature, _) in enumerate(self._columns):
             if isinstance(feature, CategoricalFeature):
-                codes, values = encoded[:, position], columns[feature.name]
+                rows = _unknown_rows(encoded[:, position], columns[feature.name])
+                kinds["unknown_category"] += len(rows)
                 seen = "rarely or never" if feature.rare else "never"
-                for row in np.flatnonzero((codes == UNKNOWN) | np.isnan(codes)).tolist():
-                    value = values.values[values.positions[row]] if isinstance(values, Repeated) else values[row]
-                    if value is not None:
-                        message = f"a category that training {seen} saw, taken as unknown"
-                        warnings.append(InputWarning(path_of(row, feature.name), "unknown_category", message))
-        return EncodedRows(encoded, warnings)
+                message = f"a category that training {seen} saw, taken as unknown"
+                for row in rows[: MAX_LISTED - len(warnings)].tolist():
+                    warnings.append(InputWarning(path_of(row, feature.name), message))
+        return EncodedRows(encoded, warnings, +kinds)
+
+
+def _unknown_rows(codes: np.ndarray, values: Any) -> np.ndarray:
+    """The rows that have a category without a code."""
+    rows = np.flatnonzero((codes == UNKNOWN) | np.isnan(codes))
+    if isinstance(values, Repeated):
+        return rows[np.array([value is not None for value in values.values], bool)[values.positions[rows]]]
+    return rows[np.fromiter((values[row] is not None for row in rows), bool, len(rows))]
 
 
 def _path_below(path: str) -> PathOf:

@@ -1,9 +1,11 @@
 """Predictions for files."""
 
 import gzip
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -163,7 +165,7 @@ def test_a_column_given_by_its_different_values_gets_the_answers_of_its_single_v
     validator, positions = InputValidator(TICKETS, 100), np.array([0, 1, 2, 1, 0])
     numbers = {"age": [1.0, None, 3.0, 4.0, 5.0], "fare paid": [1.0, 2.0, 3.0, 4.0, 5.0]}
 
-    def outcome(port: list, deck: list, repeated: bool) -> object:
+    def outcome(port: list, deck: list, repeated: bool) -> Any:
         columns = {
             name: Repeated(values, positions) if repeated else [values[position] for position in positions]
             for name, values in (("port", port), ("deck", deck))
@@ -172,7 +174,7 @@ def test_a_column_given_by_its_different_values_gets_the_answers_of_its_single_v
             rows = validator.validate_columns(numbers | columns, lambda row, name: f"{row} {name}", [])
         except Problem as problem:
             return problem.errors
-        return np.nan_to_num(rows.encoded, nan=-1).tolist(), rows.warnings
+        return np.nan_to_num(rows.encoded, nan=-1).tolist(), rows.warnings, rows.kinds
 
     for port, deck in (
         (["Queenstown", "Atlantis", "Cherbourg"], ["A", "Z", None]),
@@ -180,4 +182,13 @@ def test_a_column_given_by_its_different_values_gets_the_answers_of_its_single_v
         (["Queenstown", None, "Cherbourg"], ["A", "B", None]),
     ):
         assert outcome(port, deck, repeated=True) == outcome(port, deck, repeated=False)
-    assert len(outcome(["Queenstown", "Atlantis", "Cherbourg"], ["A", "Z", None], repeated=True)[1]) == 4
+    _, warnings, kinds = outcome(["Queenstown", "Atlantis", "Cherbourg"], ["A", "Z", None], repeated=True)
+    assert (len(warnings), kinds) == (4, {"unknown_category": 4})
+
+
+def test_onnx_runtime_reports_to_nobody(tmp_path: Path) -> None:
+    """Where it does, the import leaves an identifier in TMPDIR."""
+    variables = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-c", "import serving.predictor"]
+    subprocess.run(command, cwd=ROOT, env=variables | {"TMPDIR": str(tmp_path)}, check=True)
+    assert list(tmp_path.iterdir()) == []

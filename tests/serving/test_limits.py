@@ -189,14 +189,16 @@ def test_metrics_count_requests_rows_classes_and_warnings(tickets: httpx.Client)
 
     tickets.post("/predict", json=BODY)  # so that every counter exists
     before = tickets.get("/metrics").text
-    rows = [GOOD, GOOD | {"port": "Atlantis"}]
-    label = tickets.post("/predict", json={"instances": rows}).json()["predictions"][0]["label"]
+    rows = [GOOD, *[GOOD | {"port": "Atlantis"}] * 30]
+    answer = tickets.post("/predict", json={"instances": rows}).json()
+    assert [warning["message"] for warning in answer["warnings"]][20:] == ["10 more warnings"]
+    label = answer["predictions"][0]["label"]
     after = tickets.get("/metrics").text
-    assert value(after, "serving_rows_total") - value(before, "serving_rows_total") == 2
-    assert value(after, "serving_predictions_total") - value(before, "serving_predictions_total") == 2
+    assert value(after, "serving_rows_total") - value(before, "serving_rows_total") == 31
+    assert value(after, "serving_predictions_total") - value(before, "serving_predictions_total") == 31
     assert f'serving_predictions_total{{label="{label}"}}' in after
     unknown = 'serving_warnings_total{kind="unknown_category"} '
-    assert float(after.split(unknown)[1].split()[0]) - float(before.split(unknown)[1].split()[0]) == 1
+    assert float(after.split(unknown)[1].split()[0]) - float(before.split(unknown)[1].split()[0]) == 30
     assert 'serving_model_info{name="tickets",version="7"} 1.0' in after
     assert 'serving_requests_total{route="/predict",status="200"}' in after
     assert 'serving_latency_seconds_bucket{le="0.005",route="/predict"}' in after
