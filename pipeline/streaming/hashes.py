@@ -3,42 +3,88 @@
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
 from threading import Thread
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contracts.errors import UserError
 from pipeline.data.row_hashes import hash_rows
 from pipeline.resources import cores
 
 ROWS_FOR_PROCESSES = 500_000  # processes take a second to start
 AHEAD = 2  # row groups that are hashed before they are asked for, for each process
 
+Waiting = TypeVar("Waiting")
 
-def hash_groups(path: Path, names: Sequence[str], seed: int) -> Iterator[np.ndarray]:
-    """The hashes of each row group, as `hash_rows` makes them of these columns."""
-    metadata, workers = pq.read_metadata(path), cores()
+
+class Columns(NamedTuple):
+    """What is hashed: these columns of a file, with a seed."""
+
+    path: Path
+    names: Sequence[str]
+    seed: int
+
+
+def hash_groups(columns: Columns) -> Generator[np.ndarray]:
+    """The hashes of each row group, as `hash_rows` makes them."""
+    metadata, workers = pq.read_metadata(columns.path), cores()
     groups = range(metadata.num_row_groups)
     if metadata.num_rows < ROWS_FOR_PROCESSES or workers == 1:
-        yield from (_hash_group(path, group, names, seed) for group in groups)
+        yield from (hash_group(columns, group) for group in groups)
         return
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin) as pool:
-        waiting: deque[Future[np.ndarray]] = deque()
-        left = iter(groups)
+    with processes(workers) as pool:
         try:
-            while True:
-                for group in islice(left, AHEAD * workers - len(waiting)):
-                    waiting.append(pool.submit(_hash_group, path, group, names, seed))
-                if not waiting:
-                    return
-                yield waiting.popleft().result()
+            yield from in_order(
+                groups,
+                lambda group: pool.submit(hash_group, columns, group),
+                lambda future: future.result(),
+                lambda: workers,
+            )
+        except BrokenProcessPool:
+            raise UserError(
+                "a process that hashes rows was ended from outside, as the system does where memory runs out: "
+                "end other programs, and run again"
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def in_order(
+    groups: range,
+    submit: Callable[[int], Waiting],
+    result: Callable[[Waiting], np.ndarray],
+    room: Callable[[], int],
+) -> Iterator[np.ndarray]:
+    """The results of tasks in the order of the groups, with a few tasks ahead of those that are taken.
+
+    Args:
+        room: how many tasks run at the same time, now.
+    """
+    waiting: deque[Waiting] = deque()
+    left = iter(groups)
+    while True:
+        waiting.extend(map(submit, islice(left, max(0, max(1, AHEAD * room()) - len(waiting)))))
+        if not waiting:
+            return
+        yield result(waiting.popleft())
+
+
+def processes(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
+
+
+def hash_group(columns: Columns, group: int) -> np.ndarray:
+    texts = [field.name for field in pq.read_schema(columns.path) if pa.types.is_string(field.type)]
+    file = pq.ParquetFile(columns.path, read_dictionary=texts)
+    return hash_rows(file.read_row_group(group, columns=list(columns.names)), columns.names, columns.seed)
 
 
 def _begin() -> None:
@@ -53,7 +99,3 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
-
-
-def _hash_group(path: Path, group: int, names: Sequence[str], seed: int) -> np.ndarray:
-    return hash_rows(pq.ParquetFile(path).read_row_group(group, columns=list(names)), names, seed)
