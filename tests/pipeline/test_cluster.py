@@ -1,0 +1,146 @@
+"""preprocess on a Dask cluster, for real on this machine: a scheduler and workers as processes of their own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from distributed import Client
+
+from contracts.errors import UserError
+from pipeline.paths import Paths
+from pipeline.stages import fetch, preprocess
+from pipeline.streaming import cluster
+from pipeline.streaming.hashes import Columns
+from tests.pipeline.streamed import ROWS, STREAMED, mixed, settings, write_parquet
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+ROOT = Path(__file__).parents[2]
+FILES = ("train.parquet", "validation.parquet", "test.parquet", "schema.json")
+GROUPS, PORT = 48, free_port()
+Process = subprocess.Popen[bytes]
+Start = Callable[..., Process]
+
+pytestmark = [pytest.mark.usefixtures("small_batches", "no_report"), pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    started: list[Process] = []
+
+    def run(*command: str) -> Process:
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        command = (sys.executable, "-m", *command)
+        started.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, start_new_session=True))
+        return started[-1]
+
+    yield run
+    for process in started:
+        kill(process)
+
+
+def kill(process: Process) -> None:
+    """A worker, and the processes that it has started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def scheduler(start: Start) -> Process:
+    return start("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", str(PORT), "--no-dashboard")
+
+
+@pytest.fixture(scope="module")
+def address(scheduler: Process) -> str:
+    while True:
+        with socket.socket() as probe:
+            if not probe.connect_ex(("127.0.0.1", PORT)):
+                return f"tcp://127.0.0.1:{PORT}"
+        time.sleep(0.05)
+
+
+def join(start: Start, address: str, workers: int, *command: str) -> list[Process]:
+    """Start workers with one core each, and wait until the scheduler knows them."""
+    with Client(address, set_as_default=False) as client:
+        known = len(client.scheduler_info(n_workers=-1)["workers"])
+        started = [start(*command) for _ in range(workers)]
+        client.wait_for_workers(known + workers, timeout=60)
+    return started
+
+
+def prepare(name: str, scheduler: str | None) -> dict[str, bytes]:
+    """The files that preprocess writes of the raw table."""
+    usual = settings(STREAMED)
+    changed = settings(STREAMED, preprocess=usual.preprocess.model_copy(update={"scheduler": scheduler}))
+    paths = Paths("mine", root=Path(name))
+    fetch.run(changed, paths)
+    preprocess.run(changed, paths)
+    return {name: (paths.prepared / name).read_bytes() for name in FILES}
+
+
+@pytest.fixture
+def kill_amid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Process], None]:
+    """What makes a process be killed when a quarter of the hashes is there."""
+    whole = cluster.hash_on_cluster
+    monkeypatch.setattr("pipeline.tables.BATCH", ROWS // GROUPS)
+
+    def kill_later(process: Process) -> None:
+        def killing(columns: Columns, scheduler: str) -> Iterator:
+            for number, hashes in enumerate(whole(columns, scheduler)):
+                if number == GROUPS // 4:
+                    kill(process)
+                yield hashes
+            assert number == GROUPS - 1
+
+        monkeypatch.setattr(cluster, "hash_on_cluster", killing)
+
+    return kill_later
+
+
+def test_a_worker_that_is_killed_costs_its_parts_and_the_files_are_those_of_one_machine(
+    start: Start, address: str, kill_amid: Callable[[Process], None]
+) -> None:
+    first, _ = join(start, address, 2, "pipeline.commands", "worker", address, "--trials-at-once", "1")
+    write_parquet(mixed())
+    kill_amid(first)
+    assert prepare("cluster", address) == prepare("here", None)
+
+
+def test_a_worker_with_another_file_is_named(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_parquet(mixed())
+    monkeypatch.setattr(cluster, "_mark", lambda _: cluster.Mark(1, "of another file"))
+    with pytest.raises(
+        UserError,
+        match=r"preprocess\.scheduler: expected .*data\.parquet, as this machine has it, on every worker, received at "
+        r"tcp://127\.0\.0\.1:\d+: a file of [\d,]+ bytes with another content: start the workers in this folder",
+    ):
+        prepare("mine", address)
+    assert not list(Paths("mine", root=Path("mine")).prepared.iterdir())
+
+
+def test_a_scheduler_that_does_not_answer_is_one_message() -> None:
+    write_parquet(mixed())
+    with pytest.raises(UserError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 \(preprocess\.scheduler\)"):
+        prepare("mine", "tcp://127.0.0.1:1")
+
+
+def test_a_scheduler_that_ends_is_one_message_and_no_file_is_left(
+    scheduler: Process, address: str, kill_amid: Callable[[Process], None]
+) -> None:
+    write_parquet(mixed())
+    kill_amid(scheduler)
+    with pytest.raises(UserError, match=rf"the Dask scheduler at {address} is gone: start it and its workers again"):
+        prepare("mine", address)
+    assert not list(Paths("mine", root=Path("mine")).prepared.iterdir())
