@@ -71,12 +71,12 @@ def address(scheduler: Process) -> str:
         time.sleep(0.05)
 
 
-def join(start: Start, address: str, workers: int, *command: str) -> list[Process]:
-    """Start workers with one core each, and wait until the scheduler knows them."""
+@pytest.fixture(scope="module")
+def workers(start: Start, address: str) -> list[Process]:
+    """Two workers with one core each, which the scheduler knows."""
+    started = [start("pipeline.commands", "worker", address, "--trials-at-once", "1") for _ in range(2)]
     with Client(address, set_as_default=False) as client:
-        known = len(client.scheduler_info(n_workers=-1)["workers"])
-        started = [start(*command) for _ in range(workers)]
-        client.wait_for_workers(known + workers, timeout=60)
+        client.wait_for_workers(2, timeout=60)
     return started
 
 
@@ -110,14 +110,14 @@ def kill_amid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Process], None]:
 
 
 def test_a_worker_that_is_killed_costs_its_parts_and_the_files_are_those_of_one_machine(
-    start: Start, address: str, kill_amid: Callable[[Process], None]
+    workers: list[Process], address: str, kill_amid: Callable[[Process], None]
 ) -> None:
-    first, _ = join(start, address, 2, "pipeline.commands", "worker", address, "--trials-at-once", "1")
     write_parquet(mixed())
-    kill_amid(first)
+    kill_amid(workers[0])
     assert prepare("cluster", address) == prepare("here", None)
 
 
+@pytest.mark.usefixtures("workers")
 def test_a_worker_with_another_file_is_named(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     write_parquet(mixed())
     monkeypatch.setattr(cluster, "_mark", lambda _: cluster.Mark(1, "of another file"))
@@ -130,12 +130,14 @@ def test_a_worker_with_another_file_is_named(address: str, monkeypatch: pytest.M
     assert not list(Paths("mine", root=Path("mine")).prepared.iterdir())
 
 
-def test_a_scheduler_that_does_not_answer_is_one_message() -> None:
+def test_a_scheduler_that_does_not_answer_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.search.workers.connection.CONNECT_TIMEOUT", 0.2)
     write_parquet(mixed())
     with pytest.raises(UserError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 \(preprocess\.scheduler\)"):
         prepare("mine", "tcp://127.0.0.1:1")
 
 
+@pytest.mark.usefixtures("workers")
 def test_a_scheduler_that_ends_is_one_message_and_no_file_is_left(
     scheduler: Process, address: str, kill_amid: Callable[[Process], None]
 ) -> None:
