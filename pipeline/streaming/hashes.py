@@ -82,9 +82,9 @@ def processes(workers: int) -> ProcessPoolExecutor:
 
 
 def hash_group(columns: Columns, group: int) -> np.ndarray:
-    texts = [field.name for field in pq.read_schema(columns.path) if pa.types.is_string(field.type)]
-    file = pq.ParquetFile(columns.path, read_dictionary=texts)
-    return hash_rows(file.read_row_group(group, columns=list(columns.names)), columns.names, columns.seed)
+    names = list(columns.names)
+    file = pq.ParquetFile(columns.path, read_dictionary=names)  # texts by their different values; numbers stay numbers
+    return hash_rows(file.read_row_group(group, columns=names), names, columns.seed)
 
 
 def _begin() -> None:
