@@ -121,7 +121,7 @@ scheduler: $(READY)  ## a Dask scheduler for search.scheduler and preprocess.sch
 	@python -m distributed.cli.dask_scheduler --host $(call quoted,HOST,127.0.0.1) --port 8786 --no-dashboard
 
 .PHONY: worker
-worker: $(READY)  ## train trials and hash rows for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]
+worker: $(READY)  ## train trials and preprocess rows for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]
 	$(RUN) worker $(call needed,SCHEDULER,tcp://host:8786) $(call option,--trials-at-once,TRIALS_AT_ONCE)
 
 .PHONY: serve

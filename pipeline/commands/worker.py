@@ -1,4 +1,4 @@
-"""worker: a Dask worker that trains trials and hashes rows with this very code; started again where it dies."""
+"""worker: a Dask worker that trains trials and preprocesses rows with this very code; started again where it dies."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ def worker(
     scheduler: Annotated[str, typer.Argument(help="its address, as tcp://host:8786")],
     trials_at_once: Annotated[int, typer.Option(min=1, help="the cores are shared among them")] = resources.cores(),
 ) -> None:
-    """Train trials and hash rows for a Dask scheduler."""
+    """Train trials and preprocess rows for a Dask scheduler."""
     from models.search.workers import cluster_code
 
     at_once = str(trials_at_once)

@@ -1,6 +1,6 @@
 """Divide the rows of a file into train, validation and test, batch by batch, as `divide` does in memory."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from pipeline.data.partition import (
     repetition_note,
     small_class_note,
 )
-from pipeline.streaming.hashes import Columns, hash_groups
+from pipeline.streaming.hashes import hash_groups
 from pipeline.streaming.shares import Shares
 from pipeline.tables import IS_TEST, TARGET, row_groups
 
@@ -114,7 +114,7 @@ def _write(
     incomplete: set[str] = set()
     with ExitStack() as stack:
         add = {name: stack.enter_context(row_groups(files[name], kept)) for name in PARTS}
-        hashed = stack.enter_context(closing(_hashes(Columns(raw, names, settings.seed), settings.scheduler)))
+        hashed = stack.enter_context(closing(hash_groups(raw, names, settings.seed, settings.scheduler)))
         threads, writing = stack.enter_context(ThreadPoolExecutor(len(PARTS))), list[Future[None]]()
         for group, hashes in enumerate(hashed):
             table = source.read_row_group(group, columns=kept.names)
@@ -136,14 +136,6 @@ def _write(
         parts, {name: pa.concat_tables(tables) for name, tables in samples.items()},
         {name: np.concatenate(found) for name, found in keys.items()}, share, frozenset(incomplete),
     )  # fmt: skip
-
-
-def _hashes(columns: Columns, scheduler: str | None) -> Generator[np.ndarray]:
-    if scheduler is None:
-        return hash_groups(columns)
-    from pipeline.streaming.cluster import hash_on_cluster
-
-    return hash_on_cluster(columns, scheduler)
 
 
 def _wait_for(writing: list[Future[None]]) -> None:

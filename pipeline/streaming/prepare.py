@@ -42,7 +42,7 @@ def prepare(raw: Path, files: Mapping[str, Path], params: Params) -> Prepared:
         divided, notes = divide_file(raw, files, source, params.preprocess, classes)
     notes += split_hints(_Columns(raw), source)
     rows = dict(zip(files, divided.rows, strict=True))
-    train = FileRows(files["train"], divided.samples["train"])
+    train = FileRows(files["train"], divided.samples["train"], params.preprocess.scheduler)
     schema = infer_schema(params.dataset, source, train, raw_md5.result(), params.bins_for(rows["train"]), notes)
     names = tuple(f.name for f in schema.features if not getattr(f, "missing", True) and f.name in divided.incomplete)
     return Prepared(schema.model_copy(update={"missing_elsewhere": names}), rows, divided.smaller_samples())

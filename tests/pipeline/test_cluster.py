@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,6 @@ from contracts.errors import UserError
 from pipeline.paths import Paths
 from pipeline.stages import fetch, preprocess
 from pipeline.streaming import cluster
-from pipeline.streaming.hashes import Columns
 from tests.pipeline.streamed import ROWS, STREAMED, mixed, settings, write_parquet
 
 
@@ -28,7 +27,7 @@ def free_port() -> int:
 
 ROOT = Path(__file__).parents[2]
 FILES = ("train.parquet", "validation.parquet", "test.parquet", "schema.json")
-GROUPS, PORT = 48, free_port()
+PORT = free_port()
 Process = subprocess.Popen[bytes]
 Start = Callable[..., Process]
 
@@ -73,10 +72,10 @@ def address(scheduler: Process) -> str:
 
 @pytest.fixture(scope="module")
 def workers(start: Start, address: str) -> list[Process]:
-    """Two workers with one core each, which the scheduler knows."""
-    started = [start("pipeline.commands", "worker", address, "--trials-at-once", "1") for _ in range(2)]
+    """Three workers with one core each, which the scheduler knows."""
+    started = [start("pipeline.commands", "worker", address, "--trials-at-once", "1") for _ in range(3)]
     with Client(address, set_as_default=False) as client:
-        client.wait_for_workers(2, timeout=60)
+        client.wait_for_workers(3, timeout=60)
     return started
 
 
@@ -91,30 +90,31 @@ def prepare(name: str, scheduler: str | None) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def kill_amid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Process], None]:
-    """What makes a process be killed when a quarter of the hashes is there."""
-    whole = cluster.hash_on_cluster
-    monkeypatch.setattr("pipeline.tables.BATCH", ROWS // GROUPS)
+def kill_amid(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """What makes a process be killed when a quarter of the rows, or of the columns, is done."""
+    whole = cluster.on_cluster
+    monkeypatch.setattr("pipeline.tables.BATCH", ROWS // 48)
 
-    def kill_later(process: Process) -> None:
-        def killing(columns: Columns, scheduler: str) -> Iterator:
-            for number, hashes in enumerate(whole(columns, scheduler)):
-                if number == GROUPS // 4:
-                    kill(process)
-                yield hashes
-            assert number == GROUPS - 1
+    def kill_later(**of_tasks: Process) -> None:
+        def killing(address: str, path: Path, function: Callable, pieces: Sequence, tasks: str) -> Iterator:
+            for number, result in enumerate(whole(address, path, function, pieces, tasks)):
+                if number == len(pieces) // 4:
+                    kill(of_tasks.pop(tasks))
+                yield result
+            assert number == len(pieces) - 1
 
-        monkeypatch.setattr(cluster, "hash_on_cluster", killing)
+        monkeypatch.setattr(cluster, "on_cluster", killing)
 
     return kill_later
 
 
 def test_a_worker_that_is_killed_costs_its_parts_and_the_files_are_those_of_one_machine(
-    workers: list[Process], address: str, kill_amid: Callable[[Process], None]
+    workers: list[Process], address: str, kill_amid: Callable[..., None]
 ) -> None:
     write_parquet(mixed())
-    kill_amid(workers[0])
+    kill_amid(rows=workers[0], columns=workers[1])
     assert prepare("cluster", address) == prepare("here", None)
+    assert [worker.poll() for worker in workers] == [-signal.SIGKILL, -signal.SIGKILL, None]
 
 
 @pytest.mark.usefixtures("workers")
@@ -139,10 +139,10 @@ def test_a_scheduler_that_does_not_answer_is_one_message(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("workers")
 def test_a_scheduler_that_ends_is_one_message_and_no_file_is_left(
-    scheduler: Process, address: str, kill_amid: Callable[[Process], None]
+    scheduler: Process, address: str, kill_amid: Callable[..., None]
 ) -> None:
     write_parquet(mixed())
-    kill_amid(scheduler)
+    kill_amid(rows=scheduler)
     with pytest.raises(UserError, match=rf"the Dask scheduler at {address} is gone: start it and its workers again"):
         prepare("mine", address)
     assert not list(Paths("mine", root=Path("mine")).prepared.iterdir())

@@ -10,7 +10,7 @@ import models
 from contracts.files import md5
 
 CODE = ("contracts", "models", "pipeline/data", "pipeline/streaming")
-PACKAGES = ("tensorflow", "keras", "numpy", "pyarrow", "pydantic", "distributed")
+PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "pyarrow", "pydantic", "distributed")
 SHOWN = 5  # differences in a message
 
 
