@@ -119,11 +119,11 @@ dashboard: $(READY)  ## Optuna's dashboard over the studies, on 127.0.0.1 [DASHB
 	$(RUN) dashboard --port $(call quoted,DASHBOARD_PORT,8080)
 
 .PHONY: scheduler
-scheduler: $(READY)  ## a Dask scheduler for search.scheduler, on 127.0.0.1; whoever reaches it can run code [HOST=…]
+scheduler: $(READY)  ## a Dask scheduler for search.scheduler and preprocess.scheduler, on 127.0.0.1; whoever reaches it can run code [HOST=…]
 	@python -m distributed.cli.dask_scheduler --host $(call quoted,HOST,127.0.0.1) --port 8786 --no-dashboard
 
 .PHONY: worker
-worker: $(READY)  ## train trials and predict parts for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]
+worker: $(READY)  ## train trials, preprocess rows and predict parts for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]
 	$(RUN) worker $(call needed,SCHEDULER,tcp://host:8786) $(call option,--trials-at-once,TRIALS_AT_ONCE)
 
 .PHONY: serve

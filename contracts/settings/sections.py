@@ -7,7 +7,7 @@ import importlib.util
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from contracts.settings.gates import Gates
 from contracts.settings.pruners import Pruner
@@ -35,6 +35,15 @@ Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]  # w
 Workers = Annotated[int, Field(ge=1, le=256)]
 
 
+def _check_address(address: str) -> str:
+    if not re.fullmatch(r"(tcp|tls)://[^\s:/]+:\d{1,5}", address):
+        raise ValueError(f"null or the address of a Dask scheduler, as tcp://host:8786, received {address!r}")
+    return address
+
+
+Scheduler = Annotated[str, AfterValidator(_check_address)]
+
+
 class Fetch(Section):
     """fetch downloads or reads a dataset as one table."""
 
@@ -50,6 +59,7 @@ class Preprocess(Section):
     validation_fraction: Fraction
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     bins: Literal["auto"] | Annotated[int, Field(ge=0, le=256)]
+    scheduler: Scheduler | None = None
 
     @model_validator(mode="after")
     def leaves_rows_to_train_on(self) -> "Preprocess":
@@ -83,7 +93,7 @@ class Search(Section):
     n_trials: PositiveInt | None
     timeout: Seconds | None
     workers: Literal["auto"] | Workers
-    scheduler: str | None
+    scheduler: Scheduler | None
     trial_timeout: Seconds | None
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     metric: Literal["auto"] | MetricName
@@ -98,13 +108,6 @@ class Search(Section):
     validation_rows: Annotated[int, Field(ge=1, le=1_000_000_000)] = 200_000
     warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)]
     space: SearchSpace
-
-    @field_validator("scheduler")
-    @classmethod
-    def is_an_address(cls, address: str | None) -> str | None:
-        if address is not None and not re.fullmatch(r"(tcp|tls)://[^\s:/]+:\d{1,5}", address):
-            raise ValueError(f"null or the address of a Dask scheduler, as tcp://host:8786, received {address!r}")
-        return address
 
     @model_validator(mode="after")
     def ends(self) -> "Search":

@@ -1,4 +1,4 @@
-"""worker: a Dask worker of this very code for trials and parts, until it is ended; started again where it dies."""
+"""worker: a Dask worker of this very code for trials, rows and parts, until it is ended; started again where it dies."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ def worker(
     scheduler: Annotated[str, typer.Argument(help="its address, as tcp://host:8786")],
     trials_at_once: Annotated[int, typer.Option(min=1, help="the cores are shared among them")] = resources.cores(),
 ) -> None:
-    """Train trials and predict parts for the users of a Dask scheduler."""
+    """Train trials, preprocess rows and predict parts for the users of a Dask scheduler."""
     from models.search.workers import cluster_code
     from serving.batch import cluster
 

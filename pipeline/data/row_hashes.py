@@ -2,12 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-
-KEPT = 0.8  # share of the rows with a text that no other row of theirs has, up to which the hashes of texts are kept
 
 
 def hash_rows(table: pa.Table, names: Iterable[str], seed: int = 0) -> np.ndarray:
@@ -15,15 +13,13 @@ def hash_rows(table: pa.Table, names: Iterable[str], seed: int = 0) -> np.ndarra
 
     The order of the columns does not count, nor how a number is written: 1 is 1.0.
     """
-    words = np.stack([_words(table[name]) for name in sorted(names)], axis=1).astype("<u8")
-    salt = seed.to_bytes(8, "little")
-    content, width = words.tobytes(), 8 * words.shape[1]
-    salted, digests = hashlib.blake2b(digest_size=16, salt=salt), []
-    for start in range(0, len(content), width):  # a copy takes half of the time of a new hash with a salt
-        row = salted.copy()
-        row.update(content[start : start + width])
-        digests.append(row.digest())
-    return np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2)
+    columns = sorted(names)
+    words = np.empty((len(table), len(columns)), "<u8")
+    for position, name in enumerate(columns):
+        words[:, position] = _words(table[name])
+    content, width = words.tobytes(), 8 * len(columns)
+    rows = (content[start : start + width] for start in range(0, len(content), width))
+    return np.frombuffer(_digests(rows, digest_size=16, salt=seed.to_bytes(8, "little")), "<u8").reshape(-1, 2)
 
 
 def is_numeric(kind: pa.DataType) -> bool:
@@ -49,15 +45,20 @@ def _words(column: pa.ChunkedArray) -> np.ndarray:
         digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in pixels)
         # In most arrays rounded to floats: the pictures of earlier versions were divided so, and stay where they are.
         return np.array([int.from_bytes(digest, "little") for digest in digests])
-    encoded = whole.dictionary_encode()
-    texts = [str(value) for value in encoded.dictionary.to_pylist()]
-    if len(texts) < KEPT * len(column):  # texts that repeat do so in the next batch of rows, too
-        words = [_word(text) for text in texts]
+    encoded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+    values = encoded.dictionary
+    if pa.types.is_string(values.type):
+        texts = values.cast(pa.binary()).to_pylist()
     else:
-        words = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts]
-    return np.frombuffer(b"".join([*words, bytes(8)]), "<u8")[encoded.indices.fill_null(len(texts)).to_numpy()]
+        texts = [str(value).encode() for value in values.to_pylist()]
+    words = np.frombuffer(_digests(texts, digest_size=8) + bytes(8), "<u8")
+    return words[encoded.indices.fill_null(len(texts)).to_numpy()]
 
 
-@lru_cache(maxsize=2**18)
-def _word(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=8).digest()
+def _digests(contents: Iterable[bytes], **form: Any) -> bytes:
+    empty, digests = hashlib.blake2b(**form), []
+    for content in contents:  # a copy takes half of the time of a new hash
+        hashed = empty.copy()
+        hashed.update(content)
+        digests.append(hashed.digest())
+    return b"".join(digests)

@@ -1,7 +1,7 @@
 """Infer a schema, with the constants that the graph needs, from the train split alone."""
 
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, Protocol
 
 import pandas as pd
@@ -47,6 +47,9 @@ class TrainRows(Protocol):
     def each(self, examine: Callable[[Any], Any], columns: Iterable[Any]) -> Iterable[Any]:
         """`map`, perhaps of several columns at once."""
 
+    def each_elsewhere(self, examine: Callable[[Any], Any], columns: Iterable[Any]) -> Iterable[Any]:
+        """The same, perhaps by other machines, without the sample."""
+
 
 class Table:
     """Train rows in memory."""
@@ -70,6 +73,8 @@ class Table:
 
     def each(self, examine: Callable[[Any], Any], columns: Iterable[Any]) -> Iterable[Any]:
         return map(examine, columns)
+
+    each_elsewhere = each
 
 
 def infer_schema(
@@ -106,7 +111,7 @@ def infer_schema(
         _check_weights(rows, names, source.weight)
         names.remove(source.weight)
     _refuse_unknown(names, source)
-    examined = list(rows.each(lambda name: _examine(rows, name, source), names))
+    examined = list(rows.each_elsewhere(partial(_examine, rows, source), names))
     dropped = tuple(found for found in examined if isinstance(found, DroppedColumn))
     features = tuple(found for found in examined if not isinstance(found, DroppedColumn))
     if source.weight is not None:
@@ -139,7 +144,7 @@ def _refuse_unknown(names: list[str], source: Source) -> None:
         raise UserError("\n  ".join(problems))
 
 
-def _examine(rows: TrainRows, name: str, source: Source) -> Feature | DroppedColumn:
+def _examine(rows: TrainRows, source: Source, name: str) -> Feature | DroppedColumn:
     """What a column is. That of a file is found; the settings have the last word."""
     role, split = source.columns.get(name), source.splits_by
     if role is None and split.column == name and split.by != "time":

@@ -22,8 +22,17 @@ HEAD = 1000  # first rows among which one without missing values is looked for
 class FileRows:
     """Train rows in a file, for `infer_schema`: every constant of a column is that of all its values."""
 
-    def __init__(self, path: Path, sample: pa.Table) -> None:
-        self.path, self.sample, self.schema = path, sample, pq.read_schema(path)
+    def __init__(self, path: Path, sample: pa.Table, scheduler: str | None = None) -> None:
+        """
+        Args:
+            scheduler: of a Dask cluster, whose workers examine the columns; None for this machine.
+        """
+        self.path, self.sample, self.scheduler = path.resolve(), sample, scheduler
+        self.schema = pq.read_schema(path)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """It goes to a worker without the sample, which is large."""
+        return FileRows, (self.path, self.schema.empty_table())
 
     @cached_property
     def target(self) -> pa.Table:
@@ -49,3 +58,10 @@ class FileRows:
     def each(self, examine: Callable[[Any], Any], columns: Iterable[Any]) -> Iterable[Any]:
         with ThreadPoolExecutor(cores()) as threads:
             return list(threads.map(examine, columns))
+
+    def each_elsewhere(self, examine: Callable[[Any], Any], columns: Iterable[Any]) -> Iterable[Any]:
+        if self.scheduler is None:
+            return self.each(examine, columns)
+        from pipeline.streaming.cluster import on_cluster
+
+        return on_cluster(self.scheduler, self.path, examine, columns, "columns")

@@ -1,7 +1,8 @@
 """Divide the rows of a file into train, validation and test, batch by batch, as `divide` does in memory."""
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,16 +74,16 @@ def divide_file(
     if rule.by == "hash":
         declared = pq.read_table(raw, columns=[IS_TEST])[IS_TEST].to_numpy() if IS_TEST in names else None
         shares = Shares(settings, declared, classes)
-        divided = _write(raw, files, settings.seed, shares.place)
+        divided = _write(raw, files, settings, shares.place)
         while shares.changed():
-            divided = _write(raw, files, settings.seed, shares.place)
+            divided = _write(raw, files, settings, shares.place)
         notes = [small_class_note(name) for name in shares.for_train]
     else:
         known = pq.read_schema(raw).empty_table() if rule.column not in names else None  # which a message lists
         columns = [name for name in names if name in (rule.column, IS_TEST)]
         table = pq.read_table(raw, columns=columns) if known is None else known
         part, notes = assign(table, source, settings, None)
-        divided = _write(raw, files, settings.seed, lambda start, hashes: part[start : start + len(hashes)])
+        divided = _write(raw, files, settings, lambda start, hashes: part[start : start + len(hashes)])
     check_parts(divided.rows, rule)
     if classes is not None:
         codes = classes.indices.to_numpy()
@@ -95,7 +96,9 @@ def divide_file(
     return divided, tuple(notes)
 
 
-def _write(raw: Path, files: Mapping[str, Path], seed: int, place: Callable[[int, np.ndarray], np.ndarray]) -> Divided:
+def _write(
+    raw: Path, files: Mapping[str, Path], settings: Preprocess, place: Callable[[int, np.ndarray], np.ndarray]
+) -> Divided:
     """Write the parts, with the rows in their order.
 
     Args:
@@ -111,7 +114,9 @@ def _write(raw: Path, files: Mapping[str, Path], seed: int, place: Callable[[int
     incomplete: set[str] = set()
     with ExitStack() as stack:
         add = {name: stack.enter_context(row_groups(files[name], kept)) for name in PARTS}
-        for group, hashes in enumerate(hash_groups(raw, names, seed)):
+        hashed = stack.enter_context(closing(hash_groups(raw, names, settings.seed, settings.scheduler)))
+        threads, writing = stack.enter_context(ThreadPoolExecutor(len(PARTS))), list[Future[None]]()
+        for group, hashes in enumerate(hashed):
             table = source.read_row_group(group, columns=kept.names)
             part = place(start, hashes)
             parts[start : start + len(part)] = part
@@ -119,16 +124,23 @@ def _write(raw: Path, files: Mapping[str, Path], seed: int, place: Callable[[int
             # Of the second hash the half that decides on no part.
             key = hashes[:, 0] ^ (hashes[:, 1] << np.uint64(32) | hashes[:, 1] >> np.uint64(32))
             sampled = key / 2.0**64 < share
+            incomplete |= {name for name in set(names) - incomplete if _has_gap(table[name])}
+            _wait_for(writing)
             for number, name in enumerate(PARTS):
-                add[name](table.take(np.flatnonzero(part == number)))
+                writing.append(threads.submit(add[name], table.take(np.flatnonzero(part == number))))
                 rows = np.flatnonzero((part == number) & sampled)
                 samples[name].append(table.take(rows))
                 keys[name].append(key[rows])
-            incomplete |= {name for name in set(names) - incomplete if _has_gap(table[name])}
+        _wait_for(writing)
     return Divided(
         parts, {name: pa.concat_tables(tables) for name, tables in samples.items()},
         {name: np.concatenate(found) for name, found in keys.items()}, share, frozenset(incomplete),
     )  # fmt: skip
+
+
+def _wait_for(writing: list[Future[None]]) -> None:
+    while writing:
+        writing.pop().result()
 
 
 def _has_gap(column: pa.ChunkedArray) -> bool:

@@ -1,6 +1,7 @@
 """A raw table as prepared files and a schema, without ever holding the table."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,11 +37,13 @@ def prepare(raw: Path, files: Mapping[str, Path], params: Params) -> Prepared:
     has_classes = task in ("multiclass", "binary")
     classes = target[TARGET].cast(pa.string()).combine_chunks().dictionary_encode() if has_classes else None
     del target
-    divided, notes = divide_file(raw, files, source, params.preprocess, classes)
+    with ThreadPoolExecutor(1) as thread:
+        raw_md5 = thread.submit(md5, raw)  # meanwhile
+        divided, notes = divide_file(raw, files, source, params.preprocess, classes)
     notes += split_hints(_Columns(raw), source)
     rows = dict(zip(files, divided.rows, strict=True))
-    train = FileRows(files["train"], divided.samples["train"])
-    schema = infer_schema(params.dataset, source, train, md5(raw), params.bins_for(rows["train"]), notes)
+    train = FileRows(files["train"], divided.samples["train"], params.preprocess.scheduler)
+    schema = infer_schema(params.dataset, source, train, raw_md5.result(), params.bins_for(rows["train"]), notes)
     names = tuple(f.name for f in schema.features if not getattr(f, "missing", True) and f.name in divided.incomplete)
     return Prepared(schema.model_copy(update={"missing_elsewhere": names}), rows, divided.smaller_samples())
 

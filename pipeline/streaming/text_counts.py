@@ -52,6 +52,8 @@ class Counts:
     def _note_hashes(self, table: pa.Table) -> None:
         assert self.lowest is not None
         hashes = pd.util.hash_array(table["text"].to_numpy(zero_copy_only=False), categorize=False)
+        if len(self.lowest) == HASHES:
+            hashes = hashes[hashes < self.lowest[-1]]  # few, and sorting all takes long
         self.lowest = np.unique(np.concatenate([self.lowest, hashes]))[:HASHES]
 
     @property

@@ -19,6 +19,8 @@ from tests.contracts.settings_problems import problems, put
         ("search.trial_timeout", 0, "expected greater than 0, received 0"),
         ("search.scheduler", "host:8786", "expected null or the address of a Dask scheduler, as tcp://host:8786, "
          "received 'host:8786'"),
+        ("preprocess.scheduler", "tcp://host", "expected null or the address of a Dask scheduler, as tcp://host:8786, "
+         "received 'tcp://host'"),
         ("search.metric", "acuracy", "expected one of auto, log_loss, accuracy, roc_auc, "
          "pr_auc, brier, f1, macro_f1, balanced_accuracy, rmse, mae, r2, rmsle, mape, "
          "received 'acuracy'; did you mean 'accuracy'?"),

@@ -1,3 +1,3 @@
 """Processes that train: on this machine (`pool`, `process`), or on the workers of a Dask cluster (`cluster`,
-`cluster_task`, `cluster_code`). Both start jobs and yield `events`; neither knows studies or Optuna.
+`cluster_task`, `connection`, `cluster_code`). Both start jobs and yield `events`; neither knows studies or Optuna.
 """

@@ -1,29 +1,24 @@
 """Trials on a Dask cluster, behind the same methods as those of a `Pool` on this machine."""
 
 import contextlib
-import logging
 import queue
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import dask
-from distributed import Client, Future, Queue
+from distributed import Future, Queue
 from distributed.client import FutureCancelledError
 
-from contracts.errors import UserError
 from contracts.files import write_atomically
 from models.search.trial import TrialTask
-from models.search.workers import cluster_code, cluster_task
+from models.search.workers import cluster_task
+from models.search.workers.connection import CONNECT_TIMEOUT, POLL_SECONDS, Connection
 from models.search.workers.events import Event, Failed, Progress
 from models.training.data import Data
 
-CONNECT_TIMEOUT = 5  # seconds in which a scheduler has to answer
 FETCH_TIMEOUT = 60  # seconds in which a worker has to hand a trained network over
-POLL_SECONDS = 1.0  # between two looks at which workers there are
 
 
 @dataclass
@@ -40,70 +35,23 @@ class Cluster:
 
     As many trials run as the workers with the same code have room for. Dask runs the trial of a worker that died on
     another one.
-
-    Raises:
-        UserError: when no scheduler answers at the address, when it lacks this project, or when all of its workers have
-            other code.
     """
 
     def __init__(self, address: str) -> None:
-        self.address = address
-        for chatty in ("distributed", "tornado"):
-            logging.getLogger(chatty).setLevel(logging.CRITICAL)
-        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})  # rows are meant to be large
-        try:
-            self.client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise UserError(
-                f"no Dask scheduler answers at {address} (search.scheduler): start one with `make scheduler` on that "
-                f"host, or set search.scheduler: null to search on this machine ({error})"
-            ) from None
-        try:
-            self.client.run_on_scheduler(cluster_code.resource)
-        except Exception as error:
-            self.client.close()
-            raise UserError(
-                f"the Dask scheduler at {address} cannot import this project: start it with `make scheduler` in a "
-                f"checkout of the same commit ({error})"
-            ) from None
-        self._resource = cluster_code.resource()
+        self.connection = Connection(address, "search.scheduler", "trials")
+        self.client, self._resource = self.connection.client, self.connection.resource
         self._topic = f"trials-{uuid.uuid4().hex}"
         self._rows: dict[Data, Future] = {}
         self._running: dict[str, _Running] = {}
         self._messages: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
-        self._refused: set[str] = set()
-        self._looked, self._room, self._waits = -POLL_SECONDS, 0, False
         self.client.subscribe_topic(self._topic, lambda event: self._messages.put(event[1]))
-        if not self.room() and self._refused:
-            self.client.close()
-            raise UserError(f"no worker at {address} can train these trials, see above")
 
     def __len__(self) -> int:
         return len(self._running)
 
     def room(self) -> int:
         """How many trials the workers that are there now, and have the same code, train at the same time."""
-        if time.monotonic() - self._looked >= POLL_SECONDS:
-            self._room, self._looked = self._look_at_workers(), time.monotonic()
-        return self._room
-
-    def _look_at_workers(self) -> int:
-        try:
-            workers = self.client.scheduler_info()["workers"]
-        except (OSError, RuntimeError):
-            raise self._lost() from None
-        make_worker = f"make worker SCHEDULER={self.address}"
-        offers = {worker: int(about["resources"].get(self._resource, 0)) for worker, about in workers.items()}
-        for worker in [worker for worker, offer in offers.items() if not offer and worker not in self._refused]:
-            theirs = self.client.run(cluster_code.versions, workers=[worker], on_error="return")[worker]
-            why = cluster_code.why_refused(theirs, make_worker)
-            print(f"  the worker at {worker} gets no trials: {why}", flush=True)
-            self._refused.add(worker)
-        room = sum(offers.values())
-        if not room and not self._waits:
-            print(f"  no worker at {self.address} yet: waiting for a `{make_worker}`", flush=True)
-        self._waits = not room
-        return room
+        return self.connection.room()
 
     def start(self, job: Any, function: str, task: TrialTask, save_to: Path, limit: float | None = None) -> None:
         """Run a function of `models.search.train_trial` on some worker; its network is saved here when it is done.
@@ -126,7 +74,7 @@ class Cluster:
     def events(self, seconds: float | None = None) -> Iterator[Event]:
         """Wait until something happens, but at most a second, because a worker may have joined; yield what happened."""
         if self.client.status not in ("running", "connecting"):
-            raise self._lost()
+            raise self.connection.lost()
         patience = POLL_SECONDS if seconds is None else max(0.0, min(POLL_SECONDS, seconds))
         try:
             label, *report = self._messages.get(timeout=patience)
@@ -153,7 +101,7 @@ class Cluster:
             running.future.add_done_callback(lambda _: self._messages.put((label,)))
             return
         except FutureCancelledError:
-            raise self._lost() from None
+            raise self.connection.lost() from None
         except Exception as error:
             event, network = Failed(None, f"{type(error).__name__}: {error}"), None
         del self._running[label]
@@ -187,12 +135,6 @@ class Cluster:
         self.close()
         with contextlib.suppress(Exception):
             self.client.close(timeout=CONNECT_TIMEOUT)
-
-    def _lost(self) -> UserError:
-        return UserError(
-            f"the Dask scheduler at {self.address} is gone: start it and its workers again, and the same command "
-            "goes on; what is finished is kept"
-        )
 
 
 def _files_of(data: Data) -> dict[str, bytes]:

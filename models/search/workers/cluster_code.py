@@ -1,4 +1,4 @@
-"""The code and the packages that decide how a trial is trained: a worker of a cluster must have the same."""
+"""The code and the packages that decide how a trial is trained and a row is hashed: a worker must have the same."""
 
 import hashlib
 import sys
@@ -9,14 +9,15 @@ from distributed.versions import get_package_info
 import models
 from contracts.files import md5
 
-PACKAGES = ("tensorflow", "keras", "numpy", "pydantic", "distributed")
+CODE = ("contracts", "models", "pipeline/data", "pipeline/streaming")
+PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "pyarrow", "pydantic", "distributed")
 SHOWN = 5  # differences in a message
 
 
 def versions() -> dict[str, str | None]:
     """Our files by their MD5, Python and packages by their version."""
     root = Path(models.__file__).parent.parent
-    files = sorted([*root.glob("models/**/*.py"), *root.glob("contracts/**/*.py")])
+    files = sorted(path for folder in CODE for path in (root / folder).rglob("*.py"))
     packages = get_package_info(PACKAGES) | {"python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     return {str(path.relative_to(root)): md5(path) for path in files} | packages
 
@@ -27,7 +28,7 @@ def resource() -> str:
 
 
 def why_refused(theirs: dict[str, str | None] | Exception, make_worker: str) -> str:
-    """What keeps a worker with these versions from training, and what to do."""
+    """What keeps a worker with these versions from tasks, and what to do."""
     if isinstance(theirs, Exception):
         return f"it cannot import this project ({theirs}); start it with `{make_worker}`"
     ours = versions()

@@ -1,0 +1,56 @@
+"""Processes that work on the pieces of a file, with results in the order of the pieces."""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
+from threading import Thread
+from typing import TypeVar
+
+import pyarrow as pa
+
+AHEAD = 2  # pieces whose results are there before they are asked for, for each process
+
+Piece = TypeVar("Piece")
+Waiting = TypeVar("Waiting")
+Result = TypeVar("Result")
+
+
+def in_order(
+    pieces: Iterable[Piece],
+    submit: Callable[[Piece], Waiting],
+    result: Callable[[Waiting], Result],
+    room: Callable[[], int],
+) -> Iterator[Result]:
+    """The results of tasks in the order of the pieces, with a few tasks ahead of those that are taken.
+
+    Args:
+        room: how many tasks run at the same time, now.
+    """
+    waiting: deque[Waiting] = deque()
+    left = iter(pieces)
+    while True:
+        waiting.extend(map(submit, islice(left, max(0, max(1, AHEAD * room()) - len(waiting)))))
+        if not waiting:
+            return
+        yield result(waiting.popleft())
+
+
+def processes(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_begin)
+
+
+def _begin() -> None:
+    """A process computes with one thread, and ends with its parent, however that ends."""
+    Thread(target=_end_with_parent, daemon=True).start()
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
