@@ -1,4 +1,4 @@
-"""worker: a Dask worker of this very code for trials, rows and parts, until it is ended; started again where it dies."""
+"""worker: a Dask worker of this very code, which trains, preprocesses and predicts; started again where it dies."""
 
 import os
 import sys

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
@@ -31,7 +32,7 @@ from serving.validation.validator import EncodedRows, InputValidator
 CHUNK_ROWS = 10_000  # rows of text in memory
 BATCH_ROWS = 65_536  # rows of Parquet in memory
 PREDICTED_ROWS = 8192  # at once: what the layers of a network make of more is no longer near the processor
-TEXTS = (".csv", ".tsv", ".txt")
+TEXTS = (".csv", ".tsv", ".txt", ".jsonl")
 WRITERS: dict[str, Any] = {
     ".csv": pyarrow.csv.CSVWriter,
     ".parquet": partial(pyarrow.parquet.ParquetWriter, use_dictionary=["label"]),  # probabilities do not repeat
@@ -96,7 +97,8 @@ def predict_rows(predictor: Predictor, source: Path, target: Path, notes: dict[s
     A reader may see them before they are complete.
     """
     validator = InputValidator(predictor.schema, CHUNK_ROWS)
-    chunks = _parquet_chunks if source.suffix == ".parquet" else _csv_chunks
+    is_json = source.name.removesuffix(".gz").endswith(".jsonl")
+    chunks = _parquet_chunks if source.suffix == ".parquet" else _json_chunks if is_json else _csv_chunks
     columns = _columns(predictor.schema)
     n_rows = n_warnings = 0
     with WRITERS[target.suffix](target, columns.with_metadata(notes) if notes else columns) as writer:
@@ -139,6 +141,22 @@ def _csv_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
                 validate_lines(validator, [header], form)
         except (csv.Error, UnicodeDecodeError, EOFError, zlib.error) as error:
             raise Problem(400, f"{path}: after line {lines.line_num if lines else 0}: {error}") from None
+
+
+def _json_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
+    number = lines_before = 0
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+        try:
+            while lines := list(islice(file, CHUNK_ROWS)):
+                rows = {}
+                for number, line in enumerate(lines, lines_before + 1):
+                    if line.strip():
+                        rows[number] = orjson.loads(line)
+                lines_before += len(lines)
+                places = [f"line {number}" for number in rows]
+                yield validator.validate_rows(list(rows.values()), places.__getitem__)
+        except (orjson.JSONDecodeError, EOFError, zlib.error) as error:
+            raise Problem(400, f"{path}: line {number}: {error}") from None
 
 
 def _encoding(schema: Schema, path: Path) -> str:

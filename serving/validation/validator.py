@@ -1,7 +1,7 @@
 """The input of a request, checked against the schema and encoded."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -97,9 +97,17 @@ class InputValidator:
         self.check_row_count(len(instances))
         if self.schema.image is not None:
             return EncodedRows(image_rows(self.schema.image, instances, path))
+        return self.validate_rows(instances, lambda row: f"{path}[{row}]")
+
+    def validate_rows(self, rows: list[Any], place: Callable[[int], str]) -> EncodedRows:
+        """Rows by feature name, or in the schema's order.
+
+        Args:
+            place: where a row is, by its number from 0.
+        """
         errors: list[FieldError] = []
-        table = [self._row_values(row, f"{path}[{number}]", errors) for number, row in enumerate(instances)]
-        return self.validate_table(table, _path_below(path), errors)
+        table = [self._row_values(row, place(number), errors) for number, row in enumerate(rows)]
+        return self.validate_table(table, lambda row, name: f"{place(row)}[{name!r}]", errors)
 
     def validate_table(self, table: Sequence[Sequence[Any]], path_of: PathOf, errors: list[FieldError]) -> EncodedRows:
         """Rows in the schema's order.

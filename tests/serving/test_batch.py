@@ -1,7 +1,9 @@
 """Predictions for files."""
 
 import gzip
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +88,30 @@ def test_a_file_that_is_not_a_table_of_the_features_is_refused(
 ) -> None:
     (tmp_path / "rows.csv").write_bytes(text.encode("latin-1"))
     assert refusal(capsys, bundle, tmp_path / "rows.csv", tmp_path / "out.csv").startswith("predict-file: ")
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz"])
+def test_json_lines_are_predicted_like_the_same_csv(bundle: Path, tmp_path: Path, ending: str) -> None:
+    (tmp_path / "rows.csv").write_text("age,fare paid,port,deck\n22,7.25,Queenstown,A\n,1007.5,Malaga,\n")
+    first = {"port": "Queenstown", "age": 22, "fare paid": 7.25, "deck": "A"}
+    rows = [first, {"age": None, "fare paid": 1007.5, "port": "Malaga", "deck": None}]
+    content = "\n\n".join(map(json.dumps, rows)).encode()
+    (tmp_path / f"rows{ending}").write_bytes(gzip.compress(content) if ending.endswith(".gz") else content)
+    counts = [predict_file(bundle, tmp_path / f"rows{e}", tmp_path / f"out{e}.parquet") for e in (".csv", ending)]
+    assert counts[0] == counts[1]
+    assert pd.read_parquet(tmp_path / "out.csv.parquet").equals(pd.read_parquet(tmp_path / f"out{ending}.parquet"))
+
+
+def test_a_line_that_is_no_row_is_named(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = json.dumps({"port": "Queenstown", "age": 22, "fare paid": 7.25, "deck": "A"})
+    for line, message in (
+        ("{", r"rows.jsonl: line 3: "),
+        ("[1]", r"line 3: expected a value for each of the 4 features, received 1 values"),
+        (row.replace("22", '"old"'), r"line 3\['age'\]: expected a number"),
+    ):
+        (tmp_path / "rows.jsonl").write_text(f"{row}\n\n{line}\n")
+        refused = refusal(capsys, bundle, tmp_path / "rows.jsonl", tmp_path / "out.csv")
+        assert re.search(message, refused), refused
 
 
 def test_a_model_of_images_is_refused(bundles: Path, capsys: pytest.CaptureFixture[str]) -> None:
