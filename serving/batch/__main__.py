@@ -1,6 +1,6 @@
 """`python -m serving.batch BUNDLE IN OUT`: predictions for a file of any size, or for a folder of them.
 
-IN is CSV or JSON lines, also in gzip, or Parquet, with the features as columns: the file that the model learned from, for example.
+IN is CSV or JSON lines, also in gzip, or Parquet, with the features as columns: what the model learned from is one.
 OUT is Parquet or CSV with one row per row of IN. Both are streamed, so memory does not grow with the file. If a row is
 invalid, nothing is left at OUT. Where IN is a folder, OUT is one: `serving/batch/parts.py`, on a Dask cluster
 `serving/batch/cluster.py`.
