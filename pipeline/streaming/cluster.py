@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from distributed.scheduler import KilledWorker
 
 from contracts.errors import UserError
 from models.search.workers.connection import CONNECT_TIMEOUT, POLL_SECONDS, Connection
-from pipeline.streaming.processes import in_order, processes
+from pipeline.streaming.processes import ENDED, in_order, processes
 
 SETTING = "preprocess.scheduler"
 TAIL = 2**16  # bytes at the end of a Parquet file, with the statistics of its columns
@@ -89,11 +90,15 @@ def run_on_worker(path: Path, mark: Mark, function: Callable[[Any], Any], piece:
             f"{worker.address}: {received}: start the workers in this folder of a shared file system, or set "
             f"{SETTING}: null to use this machine"
         )
-    with _lock:
-        if not _pools:
-            _pools.append(processes(worker.state.nthreads))
-        result = _pools[0].submit(function, piece)
-    return result.result()
+    try:
+        with _lock:
+            if not _pools:
+                _pools.append(processes(worker.state.nthreads))
+            result = _pools[0].submit(function, piece)
+        return result.result()
+    except BrokenProcessPool:
+        end_processes()
+        raise UserError(f"{SETTING}: at {worker.address}, {ENDED}") from None
 
 
 def end_processes() -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from contracts.errors import UserError
 from pipeline.data.row_hashes import hash_rows
 from pipeline.resources import cores
-from pipeline.streaming.processes import in_order, processes
+from pipeline.streaming.processes import ENDED, in_order, processes
 
 ROWS_FOR_PROCESSES = 500_000  # processes take a second to start
 
@@ -36,10 +36,7 @@ def hash_groups(path: Path, names: list[str], seed: int, scheduler: str | None =
             try:
                 yield from in_order(groups, partial(pool.submit, function), Future.result, lambda: workers)
             except BrokenProcessPool:
-                raise UserError(
-                    "a process that hashes rows was ended from outside, as the system does where memory runs out: "
-                    "end other programs, and run again"
-                ) from None
+                raise UserError(ENDED) from None
             finally:
                 pool.shutdown(cancel_futures=True)
 

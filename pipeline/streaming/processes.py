@@ -12,6 +12,10 @@ from typing import TypeVar
 import pyarrow as pa
 
 AHEAD = 2  # pieces whose results are there before they are asked for, for each process
+ENDED = (
+    "a process that reads rows was ended from outside, as the system does where memory runs out: "
+    "end other programs there, and run again"
+)
 
 Piece = TypeVar("Piece")
 Waiting = TypeVar("Waiting")

@@ -1,7 +1,11 @@
 """A table that is streamed becomes the same files as one that is read as a whole."""
 
+import os
 import re
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +135,20 @@ def test_the_rows_of_a_class_are_train_rows_where_it_would_have_none() -> None:
     whole, streamed = run_both(preprocess=without)
     assert_same(whole, streamed)
     assert "alone" in pq.read_table(streamed.prepared / "train.parquet")[TARGET].to_pylist()
+
+
+@pytest.mark.usefixtures("no_report")
+def test_a_process_that_is_ended_is_one_message_and_no_file_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.streaming.hashes.ROWS_FOR_PROCESSES", 0)
+    monkeypatch.setattr("pipeline.streaming.hashes.cores", lambda: 2)
+    ending = partial(ProcessPoolExecutor, mp_context=get_context("spawn"), initializer=os._exit, initargs=(1,))
+    monkeypatch.setattr("pipeline.streaming.hashes.processes", ending)
+    write_parquet(mixed())
+    paths = Paths("mine")
+    fetch.run(settings(STREAMED), paths)
+    with pytest.raises(UserError, match="a process that reads rows was ended from outside"):
+        preprocess.run(settings(STREAMED), paths)
+    assert not list(paths.prepared.iterdir())
 
 
 @pytest.mark.usefixtures("no_report")
