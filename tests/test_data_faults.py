@@ -109,7 +109,12 @@ def test_after_a_kill_at_any_moment_the_next_run_gives_the_same_files(tmp_path: 
         step = min(killed, key=lambda name: killed[name])
         shutil.rmtree(data.folder / data.outputs[step])
         process = data.start(step)
-        time.sleep(chance.uniform(0.2, 0.95) * seconds[step])
+        if killed[step] % 2:
+            time.sleep(chance.uniform(0.2, 0.95) * seconds[step])
+        else:  # while it writes
+            while process.poll() is None and not list((data.folder / data.outputs[step]).rglob("*.parquet")):
+                time.sleep(0.005)
+            time.sleep(chance.uniform(0, 0.005) * seconds[step])
         process.kill()
         process.communicate()
         killed[step] += process.returncode == -9  # else it was faster than the first time
