@@ -11,6 +11,7 @@ import typer
 
 from contracts.bundle import BundleDamaged, open_bundle
 from contracts.errors import UserError
+from contracts.files import read_object, write_atomically
 from contracts.settings.load import load_params
 from pipeline.dvc_cli import run_dvc, working_copy
 from pipeline.paths import Paths
@@ -56,8 +57,7 @@ def _serve(dataset: str, version: str | None, note: str, force: bool, example: s
     present = registry.champion(client, dataset)
     if version is None or version not in registry.versions(client, dataset):
         raise UserError(f"{registry.expected_version(client, dataset, version)}: {example}")
-    if not paths.selection.exists():
-        raise UserError(f"{paths.selection} is missing: run `make repro DATASETS={dataset}` first")
+    selection = read_object(paths.selection, "version")  # before anything moves
     with working_copy():
         with tempfile.TemporaryDirectory() as scratch:
             bundle = registry.download_bundle(dataset, version, Path(scratch))
@@ -66,7 +66,6 @@ def _serve(dataset: str, version: str | None, note: str, force: bool, example: s
                 approval.approve(client, dataset, version, present, note, force)
             shutil.rmtree(paths.bundle, ignore_errors=True)
             shutil.copytree(bundle, paths.bundle)
-        selection = json.loads(paths.selection.read_text())
         ((_, record), *_) = approval.approvals(client, dataset, version)[::-1]
         selection |= {
             "winner": f"version {version}",
@@ -75,7 +74,8 @@ def _serve(dataset: str, version: str | None, note: str, force: bool, example: s
             "is_new": False,
             "reason": f"approved by {record}",
         }
-        paths.selection.write_text(json.dumps(selection, indent=2) + "\n", encoding="utf-8")
+        with write_atomically(paths.selection) as unfinished:
+            unfinished.write_text(json.dumps(selection, indent=2) + "\n", encoding="utf-8")
         before = f"before: {present}" if present else "there was none before"
         print(f"Version {version} of {dataset} is the champion ({before}), approved by {record}", flush=True)
         # DVC is told that this is what `select` leaves now, and to run no stage before it, which would undo it.
@@ -130,9 +130,11 @@ def retrain(
             manifest, _ = open_bundle(bundle)
         except BundleDamaged as error:
             raise UserError(f"{error}; run `make repro DATASETS={dataset}` first") from None
-        if manifest.train_md5 != md5(paths.prepared / "train.parquet"):
+        rows = paths.prepared / "train.parquet"
+        if not rows.exists() or manifest.train_md5 != md5(rows):
+            received = "others" if rows.exists() else "none"
             raise UserError(
-                f"the winner was trained on other rows than {paths.prepared / 'train.parquet'} holds: "
+                f"expected the rows that the winner was trained on in {rows}, received {received}: "
                 f"run `make repro DATASETS={dataset}` first"
             )
         metric = BY_NAME[manifest.metric]

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts.errors import UserError, printable
-from contracts.files import md5
+from contracts.files import md5, read_object
 from contracts.settings.editing import Scalar, set_keys
 from contracts.settings.load import Search, load_datasets, load_params
 from pipeline.dvc_cli import run_dvc, working_copy
@@ -155,7 +155,7 @@ def _show(datasets: list[str]) -> None:
     console.print(table)
     for dataset in datasets:
         if (selection := Paths(dataset).selection).exists():
-            found = json.loads(selection.read_text())
+            found = read_object(selection)
             for line in (*found.get("held_back", ()), *filter(None, [found.get("trees")])):
                 console.print(printable(f"{dataset}: {line}"), markup=False)
     first = datasets[0]
@@ -191,7 +191,7 @@ def _row(paths: Paths) -> list[str]:
 
 
 def _selection(paths: Paths) -> dict[str, Any]:
-    return json.loads(paths.selection.read_text()) if paths.selection.exists() else {}
+    return read_object(paths.selection) if paths.selection.exists() else {}
 
 
 def _search(path: Path) -> list[str]:

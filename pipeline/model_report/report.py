@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from contracts.bundle import Manifest
 from contracts.encoding import decide
-from contracts.files import write_atomically
+from contracts.files import read_object, write_atomically
 from contracts.metrics import BY_NAME, Metric, task_metrics
 from contracts.schema import Schema
 from pipeline.data.splits import read_part
@@ -97,7 +97,7 @@ def _facts(
         "schema": schema, "task": TASKS.get(schema.task, f"classification in {len(schema.classes)} classes"),
         "target": _named(schema.target.name), "manifest": manifest, "known": known,
         "confidence": measured.confidence, "reads": measured.reads,
-        "selection": json.loads(paths.selection.read_text(encoding="utf-8")),
+        "selection": read_object(paths.selection),
         "rows": {part: _n_rows(paths, part) for part in ("train", "validation")} | {"test": len(y)},
         "figures": [_row(metric, measured, known) for metric in metrics if metric.name in measured.figures["test"]],
         "warnings": _read_json(paths.prepared / "warnings.json"),

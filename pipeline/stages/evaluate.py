@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from contracts.bundle import Manifest
-from contracts.files import md5
+from contracts.files import md5, read_object
 from contracts.metrics import bootstrap_intervals, task_metrics
 from contracts.settings.load import Params
 from contracts.thresholds import metric_input
@@ -107,7 +107,7 @@ def _split(params: Params, paths: Paths, test_md5: str) -> dict[str, str | int]:
 def _known(params: Params, paths: Paths, manifest: Manifest, test_md5: str) -> Known:
     """What the registry and other runs know of the version that is served, and of those before it."""
     client, experiment = runs.connect(params.dataset)
-    selection = json.loads(paths.selection.read_text(encoding="utf-8"))
+    selection = read_object(paths.selection, "version", "champion_before")
     version, last = selection["version"], (selection["champion_before"] or {}).get("name", "").removeprefix("version ")
     return Known(
         lineage.of_version(client, params.dataset, version, params.model_dump(mode="json", by_alias=True)),

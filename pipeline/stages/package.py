@@ -14,7 +14,7 @@ import numpy as np
 
 from contracts.bundle import check_bundle
 from contracts.errors import UserError
-from contracts.files import copy_modules
+from contracts.files import copy_modules, read_object
 from contracts.settings.load import Params
 from pipeline.paths import Paths
 from pipeline.tracking import provenance
@@ -36,7 +36,7 @@ TOLERANCE = 1e-5  # of the answer of the packaged service to the sample, relativ
 def run(params: Params, paths: Paths) -> None:
     """Write `<dataset>.bento`, which does not need TensorFlow, MLflow or DVC."""
     manifest = check_bundle(paths.bundle)
-    version = json.loads(paths.selection.read_text())["version"]
+    version = read_object(paths.selection, "version")["version"]
     with tempfile.TemporaryDirectory() as folder:
         context = Path(folder)
         copy_modules(CODE, context)

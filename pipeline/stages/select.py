@@ -13,6 +13,7 @@ import numpy as np
 
 from contracts.bundle import BundleDamaged, Manifest, open_bundle
 from contracts.errors import UserError
+from contracts.files import write_atomically
 from contracts.schema import Schema
 from contracts.settings.load import Params
 from pipeline.data.row_ids import read_row_ids
@@ -81,7 +82,8 @@ def run(params: Params, paths: Paths) -> None:
                 trees = boosting_ahead_of(contest, winner)
     report = selection.report(decision) | {"version": version if served else None, "challenger": challenger}
     report["trees"] = trees
-    paths.selection.write_text(json.dumps(_nan_as_null(report), indent=2) + "\n", encoding="utf-8")
+    with write_atomically(paths.selection) as unfinished:
+        unfinished.write_text(json.dumps(_nan_as_null(report), indent=2) + "\n", encoding="utf-8")
     if trees:
         print(f"  {params.dataset}: {trees}")
     _tell(params.dataset, decision, served, version, challenger)

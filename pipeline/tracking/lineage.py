@@ -48,7 +48,6 @@ def of_version(client: MlflowClient, dataset: str, version: str, settings_now: M
     contract = hashes.pop("contract", None)
     run = manifest.mlflow_run_id
     figures = client.get_run(run).data.metrics if runs.run_exists(client, run) else {}
-    record = [" ".join(entry) for entry in approval.approvals(client, dataset, version)]
     hyperparameters = _hyperparameters(manifest)
     versions = ", ".join(f"{name} {number}" for name, number in manifest.versions.items())
     record = [" ".join(entry) for entry in approval.approvals(client, dataset, version)]

@@ -11,10 +11,12 @@ import pytest
 from contracts.bundle import open_bundle, seal
 from contracts.errors import UserError
 from contracts.settings.load import load_params
+from pipeline.commands import registry as commands
 from pipeline.environment import prepare_environment
 from pipeline.paths import Paths
-from pipeline.stages import evaluate, fetch, preprocess, select
+from pipeline.stages import evaluate, fetch, package, preprocess, select
 from pipeline.tracking import approval, lineage, registry, runs
+from tests.settings_files import copy_settings
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -184,3 +186,44 @@ def test_every_reading_of_the_test_rows_is_counted(second: Work, capsys) -> None
     assert digest is not None
     assert approval.test_reads(second.client, "iris", digest) == 2
     assert approval.test_reads(second.client, "iris", "other rows") == 0
+
+
+@pytest.fixture
+def in_project(second: Work, monkeypatch: pytest.MonkeyPatch) -> Work:
+    copy_settings(second.paths.root)
+    monkeypatch.chdir(second.paths.root)
+    return second
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100_000, "\xff", "{}"])
+def test_a_damaged_selection_stops_every_reader_with_one_message_and_moves_nothing(in_project: Work, text: str) -> None:
+    selection, before = in_project.paths.selection, in_project.champion()
+    whole = selection.read_bytes()
+    selection.write_text(text, encoding="latin-1")
+    try:
+        for read in (
+            lambda: commands.approve("iris", "2", note="why"),
+            lambda: commands.promote("iris", "2"),
+            lambda: package.run(in_project.params, in_project.paths),
+        ):
+            with pytest.raises(UserError, match=r"selection\.json is damaged: expected a JSON object"):
+                read()
+        assert in_project.champion() == before
+        assert selection.read_text(encoding="latin-1") == text
+    finally:
+        selection.write_bytes(whole)
+
+
+def test_a_selection_that_is_not_there_is_told(in_project: Work) -> None:
+    moved = in_project.paths.selection.rename(in_project.paths.selection.with_suffix(".away"))
+    try:
+        with pytest.raises(UserError, match=r"selection\.json: No such file or directory; run `make repro`"):
+            commands.approve("iris", "2", note="why")
+    finally:
+        moved.rename(in_project.paths.selection)
+
+
+def test_a_winner_whose_rows_are_gone_is_not_trained_again(in_project: Work) -> None:
+    (in_project.paths.prepared / "train.parquet").unlink()
+    with pytest.raises(UserError, match="received none: run `make repro DATASETS=iris` first"):
+        commands.retrain("iris", None)
