@@ -35,7 +35,7 @@ def measure(bundle: Path) -> list[str]:
     kernel = shap.KernelExplainer(predict, background, silent=True)
     for row in background[:ROWS]:
         started = time.perf_counter()
-        found = explain(predict, row, background, feature_of)
+        found = explain(predict, row, background, feature_of, predictor.work)
         ours.append(time.perf_counter() - started)
         started = time.perf_counter()
         other = kernel.shap_values(row[None], silent=True, nsamples=COALITIONS, l1_reg=False)[0]

@@ -14,7 +14,8 @@ import numpy as np
 
 from contracts.schema import Schema, columns_of
 
-PREDICTIONS = 8192  # for one explanation, in one call of the model; more where the features are many
+PREDICTIONS = 8192  # for one explanation at most, in one call of the model; more where the features are many
+WORK = 2.5e9  # multiplications for the predictions of one explanation
 TILES = 7  # of an image, on its longer side; smaller ones alone change nothing
 
 
@@ -28,8 +29,9 @@ class Contributions(NamedTuple):
 
 
 def explain(
-    predict: Callable[[np.ndarray], np.ndarray], row: np.ndarray, background: np.ndarray, feature_of: np.ndarray
-) -> Contributions:
+    predict: Callable[[np.ndarray], np.ndarray], row: np.ndarray, background: np.ndarray, feature_of: np.ndarray,
+    work: float = 0.0,
+) -> Contributions:  # fmt: skip
     """Explain one row.
 
     Args:
@@ -37,11 +39,13 @@ def explain(
         row: shape (width,).
         background: shape (n_background, width).
         feature_of: the feature that each column belongs to, shape (width,).
+        work: multiplications for one prediction: a large network has fewer predictions, so that none takes long.
     """
     n = int(feature_of.max()) + 1
-    if 2**n * len(background) <= PREDICTIONS:
+    most = min(PREDICTIONS, int(WORK / max(work, 1)))
+    if 2**n * len(background) <= most:
         return _exact(predict, row, background, feature_of, n)
-    pairs = max(1, PREDICTIONS // (2 * len(background) * (n + 1)))
+    pairs = max(1, most // (2 * len(background) * (n + 1)))
     generator = np.random.default_rng(0)  # the same question has the same answer
     orders = generator.permuted(np.tile(np.arange(n), (pairs * len(background), 1)), axis=1)
     orders = np.concatenate([orders, orders[:, ::-1]])

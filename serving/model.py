@@ -95,7 +95,7 @@ class ServedModel:
                 explained.append({self.outputs[i]: {"occlusion": falls[:, :, i].tolist()} for i in shown})
                 continue
             assert background is not None
-            found = explain(predict, row, background, features_of_columns(self.schema))
+            found = explain(predict, row, background, features_of_columns(self.schema), self._predictor.work)
             if not np.isfinite(found.values).all():
                 raise Problem(400, f"row {number} is too far from training to be explained")
             names = [feature.name for feature in self.schema.features]

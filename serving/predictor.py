@@ -18,7 +18,8 @@ BULK_ROWS = 256  # from this number of rows on, a second thread is worth waking
 
 
 class Predictor:
-    """A bundle, verified and loaded. `background` has encoded train rows, None where the bundle has none.
+    """A bundle, verified and loaded. `background` has encoded train rows, None where the bundle has none; `work` is
+    about how many multiplications a row takes.
 
     Args:
         bulk_threads: cores for a prediction of BULK_ROWS rows or more, 0 for all; fewer rows are fastest on one core.
@@ -38,6 +39,9 @@ class Predictor:
         if bulk_threads != 1:
             self._bulk_session = _session(folder, bulk_threads)
         self.background = _background(folder, self.schema) if BACKGROUND in self.manifest.files else None
+        # A weight is used once for a row, and by each member of an ensemble that shares it.
+        members = self.manifest.hyperparameters.get("members") or 1
+        self.work = (folder / "model.onnx").stat().st_size / 4 * members
         self._input = self._session.get_inputs()[0].name
 
     def predict(self, rows: np.ndarray) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Comparison: whether a candidate is better than the champion beyond noise, on rows that neither was trained on."""
 
+import math
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -19,12 +20,20 @@ class Comparison:
         low: the lower end of the interval of the gain.
         high: its upper end.
         p_value: the probability that the best of as many equally good trials gains as much.
+        rows: on which they are compared.
     """
 
     gain: float
     low: float
     high: float
     p_value: float
+    rows: int
+
+    @property
+    def rows_needed(self) -> int:
+        """About as many rows would give an interval that excludes 0, if the gain stayed as it is; 0 where none is."""
+        width = (self.high - self.low) / 2
+        return math.ceil(self.rows * (width / self.gain) ** 2) if self.gain > 0 else 0
 
 
 def compare(
@@ -69,7 +78,7 @@ def compare(
     tail = (1 - confidence) / 2
     low, high = np.nanquantile(resampled, [tail, 1 - tail])
     p_value = 1 - (1 - _p_of_exported(observed, by_chance)) ** max(1.0, n_trials / len(candidates))
-    return Comparison(observed, float(low), float(high), p_value)
+    return Comparison(observed, float(low), float(high), p_value, len(y))
 
 
 def _p_of_exported(observed: float, by_chance: np.ndarray) -> float:

@@ -22,6 +22,7 @@ class Exclusion(Enum):
 
 
 SERVABLE = (Exclusion.TRAINED_ON, Exclusion.UNKNOWN_ROWS)  # such a champion answers the present requests
+MOST_NEEDED = 1_000_000  # rows that a message asks for
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,11 @@ def decide(
         return decision(
             champion, f"the champion stays: {best.name} has {figures}, less than select.minimum_gain better"
         )
-    return decision(champion, f"the champion stays: {best.name} has {figures}, which may be chance ({evidence})")
+    reason = f"the champion stays: {best.name} has {figures}, which may be chance ({evidence})"
+    if comparison.rows_needed > comparison.rows:
+        reason += f"; {comparison.rows:,} rows are too few to tell"
+        reason += f", about {comparison.rows_needed:,} could" if comparison.rows_needed < MOST_NEEDED else ""
+    return decision(champion, reason)
 
 
 def report(decision: Decision) -> dict[str, Any]:

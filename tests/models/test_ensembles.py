@@ -177,7 +177,7 @@ def search(settings: Path) -> Paths:
 
 
 def compared(p_value: float):
-    return lambda *_, **__: Comparison(gain=1.0, low=0.5, high=1.5, p_value=p_value)
+    return lambda *_, **__: Comparison(gain=1.0, low=0.5, high=1.5, p_value=p_value, rows=30)
 
 
 def test_an_ensemble_is_a_candidate_where_it_is_better_and_goes_the_way_of_every_other(

@@ -1,5 +1,6 @@
 """Which bundle becomes the champion, and why."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,9 @@ ACCURACY, RMSE = BY_NAME["accuracy"], BY_NAME["rmse"]
 RULE = Select(
     minimum_gain=0.0, confidence=0.95, tolerance=0.01, incomparable="replace", threshold=0.5, approval="automatic"
 )
-CERTAIN = Comparison(gain=0.1, low=0.05, high=0.15, p_value=0.001)
-CHANCE = Comparison(gain=0.002, low=-0.1, high=0.1, p_value=0.4)
-EQUAL = Comparison(gain=0.0, low=-0.001, high=0.001, p_value=1.0)
+CERTAIN = Comparison(gain=0.1, low=0.05, high=0.15, p_value=0.001, rows=200)
+CHANCE = Comparison(gain=0.002, low=-0.1, high=0.1, p_value=0.4, rows=24)
+EQUAL = Comparison(gain=0.0, low=-0.001, high=0.001, p_value=1.0, rows=200)
 
 
 def contender(name: str, value: float, size: int = 100, exclusion: Exclusion | None = None, detail="") -> Contender:
@@ -49,8 +50,15 @@ def test_a_gain_beyond_noise_makes_a_champion_and_a_gain_by_chance_does_not() ->
     assert (stays.winner.name, stays.is_new) == ("version 3", False)
     assert stays.reason == (
         "the champion stays: one has accuracy 0.91 against the champion's 0.9, which may be chance "
-        "(gain 0.002, 95% interval -0.1 to 0.1, p 0.4)"
+        "(gain 0.002, 95% interval -0.1 to 0.1, p 0.4); 24 rows are too few to tell, about 60,000 could"
     )
+
+
+def test_of_more_rows_than_anybody_has_only_the_lack_is_told() -> None:
+    stays = against(contender("version 3", 0.9), replace(CHANCE, gain=1e-6))
+    assert stays.reason.endswith("; 24 rows are too few to tell")
+    assert replace(CHANCE, gain=0.2).rows_needed == 6
+    assert EQUAL.rows_needed == 0
 
 
 def test_a_gain_beyond_noise_must_also_be_the_gain_that_is_asked_for() -> None:
@@ -108,6 +116,6 @@ def test_the_report_names_every_contender_with_its_value() -> None:
     assert [row["value"] for row in written["candidates"]] == [0.8, 0.9]
     assert [row["excluded"] for row in written["candidates"]] == [None, None]
     assert written["champion_before"]["name"] == "version 3"
-    assert written["comparison"] == {"gain": 0.1, "low": 0.05, "high": 0.15, "p_value": 0.001}
+    assert written["comparison"] == {"gain": 0.1, "low": 0.05, "high": 0.15, "p_value": 0.001, "rows": 200}
     assert written["baseline"] == 0.5
     assert written["winner"] == "one"

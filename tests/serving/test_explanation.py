@@ -80,6 +80,22 @@ def test_many_features_are_sampled_and_add_up_too() -> None:
     np.testing.assert_allclose(found.values[1::2, 0], predict_pairs(row) - of_first, atol=0.1)
 
 
+@pytest.mark.parametrize("features", [6, 12])
+def test_a_large_network_has_fewer_predictions(features: int) -> None:
+    random = np.random.default_rng(0)
+    row, background = random.normal(size=features), random.normal(size=(8, features))
+    counts = {1e3: 0, 1e7: 0}
+    for work in counts:
+
+        def predict(rows: np.ndarray, work: float = work) -> np.ndarray:
+            counts[work] += len(rows)
+            return rows.sum(axis=1, keepdims=True) ** 2
+
+        found = explain(predict, row, background, np.arange(features), work)
+        assert found.mean[0] + found.values.sum() == pytest.approx(row.sum() ** 2, rel=1e-4)
+    assert counts[1e7] <= 250 < counts[1e3] <= 8192
+
+
 def predict_pairs(row: np.ndarray) -> np.ndarray:
     return row[::2] * row[1::2]
 
