@@ -33,10 +33,10 @@ class Counts(RequestMetrics):
     """Keeps what is to be counted, for the process that answers /metrics."""
 
     def __init__(self) -> None:
-        self.kept: list[tuple[int, list[int], Mapping[str, int]]] = []
+        self.kept: list[tuple[int, list[int], dict[str, int]]] = []
 
     def count_predictions(self, n_rows: int, classes: list[int], warnings: Mapping[str, int]) -> None:
-        self.kept.append((n_rows, classes, warnings))
+        self.kept.append((n_rows, classes, dict(warnings)))
 
 
 def main(file: int) -> None:
