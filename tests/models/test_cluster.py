@@ -160,7 +160,7 @@ def test_a_worker_that_was_not_started_by_make_worker_is_refused(capsys: pytest.
 def test_a_worker_with_other_code_or_packages_is_refused_by_their_names(
     capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
-    for package in ("contracts", "models", "pipeline"):
+    for package in ("contracts", "models", "pipeline", "serving"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "models/training/fit.py").open("a") as file:
         file.write("# edited")
