@@ -1,15 +1,11 @@
-"""Atomic writes, records that stages leave, hashes, and copies of modules."""
+"""Atomic writes, hashes, and copies of modules."""
 
 import contextlib
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from contracts.errors import UserError
 
 
 def unfinished_path(path: Path) -> Path:
@@ -29,24 +25,6 @@ def write_atomically(path: Path) -> Iterator[Path]:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
-
-
-def read_object(path: Path, *keys: str) -> dict[str, Any]:
-    """The JSON object that an earlier stage has left in a file.
-
-    Raises:
-        UserError: the file is missing or damaged, or lacks one of the keys.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}; run `make repro` for its dataset first") from None
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or not set(keys) <= set(found):
-        expected = f"a JSON object with {', '.join(keys)}" if keys else "a JSON object"
-        raise UserError(f"{path} is damaged: expected {expected}; `make repro` for its dataset writes it anew")
-    return found
 
 
 def md5(path: Path) -> str:

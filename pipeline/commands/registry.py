@@ -11,7 +11,8 @@ import typer
 
 from contracts.bundle import BundleDamaged, open_bundle
 from contracts.errors import UserError
-from contracts.files import read_object, write_atomically
+from contracts.files import write_atomically
+from contracts.records import read_object
 from contracts.settings.load import load_params
 from pipeline.dvc_cli import run_dvc, working_copy
 from pipeline.paths import Paths

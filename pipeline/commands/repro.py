@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts.errors import UserError, printable
-from contracts.files import md5, read_object
+from contracts.files import md5
+from contracts.records import read_object
 from contracts.settings.editing import Scalar, set_keys
 from contracts.settings.load import Search, load_datasets, load_params
 from pipeline.dvc_cli import run_dvc, working_copy

@@ -17,8 +17,9 @@ from markupsafe import Markup
 
 from contracts.bundle import Manifest
 from contracts.encoding import decide
-from contracts.files import read_object, write_atomically
+from contracts.files import write_atomically
 from contracts.metrics import BY_NAME, Metric, task_metrics
+from contracts.records import read_object
 from contracts.schema import Schema
 from pipeline.data.splits import read_part
 from pipeline.data_report.charts import LINES

@@ -6,8 +6,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from contracts.bundle import Manifest
-from contracts.files import md5, read_object
+from contracts.files import md5
 from contracts.metrics import bootstrap_intervals, task_metrics
+from contracts.records import read_object
 from contracts.settings.load import Params
 from contracts.thresholds import metric_input
 from pipeline.data.splits import encode_rows, encoded_columns, iter_rows, read_rows, sample_of

@@ -14,7 +14,8 @@ import numpy as np
 
 from contracts.bundle import check_bundle
 from contracts.errors import UserError
-from contracts.files import copy_modules, read_object
+from contracts.files import copy_modules
+from contracts.records import read_object
 from contracts.settings.load import Params
 from pipeline.paths import Paths
 from pipeline.tracking import provenance
