@@ -57,4 +57,4 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if 0 < number < 1 else None
+    return number if 0 < number < 1 and "_" not in text else None  # which Python allows between digits

@@ -79,6 +79,7 @@ def test_csv_rows_get_sets_too(tickets: httpx.Client) -> None:
         ("confidence=0", "query confidence: expected a number above 0 and below 1, as 0.9, received something else"),
         ("confidence=1", "above 0 and below 1"),
         ("confidence=-0.5", "above 0 and below 1"),
+        ("confidence=0.9_9", "above 0 and below 1"),
         ("confidence=nan", "above 0 and below 1"),
         ("confidence=inf", "above 0 and below 1"),
         ("confidence=90%25", "above 0 and below 1"),
