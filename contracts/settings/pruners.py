@@ -1,7 +1,7 @@
 """The pruners by name, each with the numbers it needs."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -65,8 +65,6 @@ def _by_name(value: Any) -> Any:
     return value if isinstance(value, Mapping | Section) else {"type": value}
 
 
-KINDS = (Plain, Median, Halving, Patient, Threshold, Wilcoxon)
-PRUNERS = tuple(name for kind in KINDS for name in get_args(kind.model_fields["type"].annotation))
 Pruner = Annotated[
     Annotated[Plain | Median | Halving | Patient | Threshold | Wilcoxon, Field(discriminator="type")],
     BeforeValidator(_by_name),

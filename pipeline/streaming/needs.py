@@ -9,7 +9,6 @@ from pipeline.resources import check_room
 
 OF_NUMBER, OF_TEXT = 60, 250  # bytes a value, at the peak of a run as a whole
 OF_TRAIN_ROW = 80  # bytes, of the two columns that are looked at together
-PROCESS = 2**28  # bytes
 
 
 def needs_as_whole(raw: Path) -> int:

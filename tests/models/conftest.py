@@ -67,6 +67,11 @@ def data_of():
 
 
 @pytest.fixture(scope="module")
+def flowers(data_of):
+    return data_of("multiclass")
+
+
+@pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     """Two classes that one feature tells apart."""
     folder = tmp_path_factory.mktemp("data")

@@ -32,7 +32,7 @@ from pipeline.stages import evaluate, fetch, preprocess, select
 from serving.predictor import Predictor
 from tests.models.instant import iris, plan_of
 from tests.models.test_calibration import as_calibrated
-from tests.models.test_objectives import ROOT, SPACE
+from tests.models.wine import ROOT, SPACE
 from tests.settings_files import copy_settings, override
 
 RMSE = BY_NAME["rmse"]

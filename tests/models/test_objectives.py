@@ -1,10 +1,8 @@
 """What a trial is judged by: folds, further seeds and a second objective, from the data to the bundles."""
 
 import csv
-import json
 import sqlite3
 import statistics
-from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -14,28 +12,19 @@ import pytest
 
 from contracts.bundle import open_bundle
 from contracts.errors import UserError
-from contracts.schema import load_schema
-from contracts.settings.load import Params, load_params
+from contracts.settings.load import Params
 from models.search.finalists import describe_finalist, rank_by_mean, values_of_seeds
 from models.search.ranking import best_trials, pareto_front
-from models.search.trial import TrialTask
-from models.search.workers.events import Done, Progress
 from models.search.workers.pool import Pool
-from models.training.data import Data
-from pipeline.data.folds import write_folds
 from pipeline.data.training_data import write_training_data
 from pipeline.evaluation.contest import open_contest
 from pipeline.paths import Paths
 from pipeline.search.plan import make_plan, present_study
 from pipeline.search.train import search_and_export
-from pipeline.stages import fetch, preprocess, select
+from pipeline.stages import select
 from pipeline.tracking import runs
 from tests.models.instant import plan_of
-from tests.settings_files import copy_settings, override
-
-ROOT = Path(__file__).parents[2]
-SPACE = {"depth": 1, "width": {"type": "int", "low": 8, "high": 32}, "dropout": 0.0, "optimizer": "adam",
-         "learning_rate": 0.02, "batch_size": 32}  # fmt: skip
+from tests.models.wine import prepare_wine, short_search
 
 
 @pytest.fixture(scope="module")
@@ -46,24 +35,12 @@ def pool():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Wine, prepared."""
-    made = tmp_path_factory.mktemp("wine")
-    for stage in (fetch, preprocess):
-        stage.run(load_params(ROOT / "params.yaml", "wine"), Paths("wine", made))
-    return made
+    return prepare_wine(tmp_path_factory.mktemp("wine"))
 
 
 @pytest.fixture
 def load(tmp_path):
-    """Params of wine with some settings of the search changed."""
-
-    def changed(**search) -> Params:
-        path = copy_settings(tmp_path)
-        settings = {"n_trials": 3, "keep": 2, "workers": 2, "space": SPACE}
-        override(path, "wine", search=settings | search, train={"epochs": 4, "patience": 4})
-        return load_params(path, "wine")
-
-    return changed
+    return lambda **search: short_search(tmp_path, **search)
 
 
 @pytest.fixture
@@ -81,75 +58,6 @@ def searched(pool, folder, monkeypatch, tmp_path):
         return optuna.load_study(study_name=name, storage=storage), client, paths
 
     return search
-
-
-def fold(params: Params, folder: Path, data: Data) -> None:
-    train = Paths("wine", folder).prepared / "train.parquet"
-    write_folds(data, train, params.source, params.bins_for(0), params.search.folds, params.search.seed)
-
-
-def test_each_train_row_is_held_out_once_and_constants_are_those_of_the_others(folder, load, tmp_path) -> None:
-    data = write_training_data(Paths("wine", folder), tmp_path)
-    fold(load(folds=3), folder, data)
-    whole, parts = data.split("train"), [data.fold(number) for number in range(3)]
-    assert np.sum([np.load(part.held_out) for part in parts], axis=0).tolist() == [1] * len(whole.target)
-    for part in parts:
-        train, held_out = part.split("train"), part.split("validation")
-        assert len(train.target) + len(held_out.target) == len(whole.target)
-        shares = [np.bincount(split.target) / len(split.target) for split in (held_out, whole)]
-        np.testing.assert_allclose(*shares, atol=0.05)
-        first = load_schema(part.schema).features[0]
-        assert first.mean == pytest.approx(train.features[:, 0].mean(), rel=1e-5)
-        assert first.mean != load_schema(data.schema).features[0].mean
-
-
-def followed(pool: Pool, function: str, task: TrialTask, save_to: Path) -> tuple[list[tuple[int, float]], Done]:
-    """What a job reports, always told to go on, and its end."""
-    pool.start("job", function, task, save_to)
-    reports: list[tuple[int, float]] = []
-    while True:
-        for event in pool.events():
-            if not isinstance(event, Progress):
-                assert isinstance(event, Done)
-                return reports, event
-            reports.append((event.epoch, event.value))
-            pool.answer(event, go_on=True)
-
-
-@pytest.mark.parametrize("reports_mean", [True, False])
-def test_a_trial_of_folds_reports_each_and_is_worth_their_mean(pool, folder, load, tmp_path, reports_mean) -> None:
-    params, data = load(folds=3), write_training_data(Paths("wine", folder), tmp_path)
-    fold(params, folder, data)
-    task = replace(
-        plan_of(params).trial_task(data, dict(params.search.space) | {"width": 8}, 1), reports_mean=reports_mean
-    )
-    reports, end = followed(pool, task.function, task, tmp_path / "model.keras")
-    values = end.result.values_of_folds
-    assert len(set(values)) == 3
-    assert end.result.value == pytest.approx(statistics.fmean(values))
-    told = [statistics.fmean(values[: n + 1]) if reports_mean else values[n] for n in range(3)]
-    assert reports == [(n, pytest.approx(value)) for n, value in enumerate(told)]
-    assert not (tmp_path / "model.keras").exists()
-
-
-def test_a_trial_of_folds_goes_on_after_the_last_whole_fold(pool, folder, load, tmp_path) -> None:
-    params, data = load(folds=3), write_training_data(Paths("wine", folder), tmp_path)
-    fold(params, folder, data)
-    task = plan_of(params).trial_task(data, dict(params.search.space) | {"width": 8}, 1)
-    _, undisturbed = followed(pool, "train_folds", task, tmp_path / "model.keras")
-    task = replace(task, checkpoint=tmp_path / "checkpoint")
-    pool.start("job", "train_folds", task, tmp_path / "model.keras")
-    while not (reports := [event for event in pool.events() if isinstance(event, Progress)]):
-        pass
-    assert pool.close() == ["job"], "its process is killed while it waits for the answer"
-    kept = tmp_path / "checkpoint_folds.json"
-    assert [value for value, _ in json.loads(kept.read_text())] == [reports[0].value]
-    assert reports[0].value == undisturbed.result.values_of_folds[0]
-    kept.write_text(json.dumps([(0.125, 2)]))  # what is told below comes from here, not from training
-    told, end = followed(pool, "train_folds", task, tmp_path / "model.keras")
-    assert told[0] == (0, 0.125)
-    assert end.result.values_of_folds == (0.125, *undisturbed.result.values_of_folds[1:])
-    assert not kept.exists()
 
 
 def test_folds_and_further_seeds_decide_the_order_of_the_bundles(searched, load) -> None:

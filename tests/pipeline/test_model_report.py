@@ -18,7 +18,7 @@ from contracts.metrics import BY_NAME, task_metrics
 from contracts.schema import Schema
 from pipeline.data_report.columns import read_columns
 from pipeline.model_report.card import card_mark
-from pipeline.model_report.importance import partial_dependence, permutation_importance
+from pipeline.model_report.importance import permutation_importance
 from pipeline.model_report.report import Known, Measured, write_report
 from pipeline.model_report.slices import groups_of, worst
 from pipeline.paths import Paths
@@ -202,34 +202,6 @@ def test_chance_marks_no_group(write) -> None:
     found = worst(BY_NAME["rmse"], y, predictions, masks)
     assert found
     assert not any(group.is_worse for group in found)
-
-
-def test_the_features_that_a_model_uses_stand_out_with_their_curves(tmp_path: Path) -> None:
-    """A linear model: the importance follows the weights, and a curve is a line with the weight as slope."""
-    weights = np.array([0.1, 2.0, 0.5])
-    rows = np.random.default_rng(0).normal(5, 3, (400, 3)).astype(np.float32)
-
-    def predict(encoded: np.ndarray) -> np.ndarray:
-        return encoded @ weights
-
-    found = permutation_importance(PRICES, predict, BY_NAME["rmse"], rows, predict(rows), 0)
-    assert sorted(found, key=lambda entry: -entry.value) == [found[1], found[2], found[0]]
-    assert [entry.name for entry in found] == ["a", "b", "c"]
-    for entry in found:
-        assert entry.low < entry.value < entry.high
-    # Two independent values differ by √2 standard deviations.
-    assert found[1].value == pytest.approx(2.0 * 3 * np.sqrt(2), rel=0.1)
-    curve = partial_dependence(PRICES, predict, rows, "b")
-    assert curve is not None
-    np.testing.assert_allclose(np.diff(curve.y[:, 0]) / np.diff(curve.x), 2.0, rtol=1e-3)
-
-
-def test_a_feature_that_a_model_ignores_has_no_importance() -> None:
-    rows = np.random.default_rng(0).normal(5, 3, (200, 3)).astype(np.float32)
-    y = rows[:, 0].copy()
-    found = permutation_importance(PRICES, lambda encoded: encoded[:, 0], BY_NAME["rmse"], rows, y, 0)
-    assert found[0].name == "a"
-    assert [(entry.value, entry.high) for entry in found[1:]] == [(0, 0), (0, 0)]
 
 
 def test_the_tiles_that_a_model_looks_at_stand_out_in_the_picture(write) -> None:

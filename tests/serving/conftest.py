@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from apps import LiveApp, client_of, listen, make_model, make_test_app
 from bento_servers import BentoServer, is_up, launch, package, stop, wait_until
+from browser import open_browser
 from bundles import PRICES, SCHEMAS, TICKETS, TILES, make_bundle
+from selenium import webdriver
 
 from contracts.schema import Schema
 
@@ -57,6 +59,12 @@ def live(bundles: Path) -> Iterator[dict[str, LiveApp]]:
             schema.dataset: stack.enter_context(listen(make_test_app(make_model(schema, bundles / schema.dataset))))
             for schema in SCHEMAS
         }
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with open_browser(tmp_path_factory.mktemp("downloads")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")
