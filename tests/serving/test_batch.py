@@ -102,7 +102,11 @@ def test_json_lines_are_predicted_like_the_same_csv(bundle: Path, tmp_path: Path
     assert pd.read_parquet(tmp_path / "out.csv.parquet").equals(pd.read_parquet(tmp_path / f"out{ending}.parquet"))
 
 
-def test_a_line_that_is_no_row_is_named(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("at_once", [1, 100])
+def test_a_line_that_is_no_row_is_named(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("serving.batch.file.CHUNK_ROWS", at_once)
     row = json.dumps({"port": "Queenstown", "age": 22, "fare paid": 7.25, "deck": "A"})
     for line, message in (
         ("{", r"rows.jsonl: line 3: "),
