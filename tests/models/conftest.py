@@ -1,6 +1,8 @@
 """Small data of every kind, and TensorFlow imported once, quietly."""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
@@ -14,11 +16,31 @@ from contracts.encoding import encode, encode_target
 from contracts.schema import ClassTarget, NumericFeature, Schema
 from contracts.settings.load import Image, Source
 from contracts.spec import Spec
+from models.search.workers.pool import Pool
 from models.training.data import Data, Split
 from pipeline.data.schema_inference import infer_schema
 from pipeline.tables import IMAGE, TARGET, images_to_column
+from tests.models.wine import prepare_wine, short_search
 
 ROWS = 96
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    with Pool() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Wine, prepared."""
+    return prepare_wine(tmp_path_factory.mktemp("wine"))
+
+
+@pytest.fixture
+def load(tmp_path: Path):
+    """Params of a short search on wine."""
+    return lambda **search: short_search(tmp_path, **search)
 
 
 @pytest.fixture(scope="session")

@@ -18,23 +18,6 @@ from pipeline.data.folds import write_folds
 from pipeline.data.training_data import write_training_data
 from pipeline.paths import Paths
 from tests.models.instant import plan_of
-from tests.models.wine import prepare_wine, short_search
-
-
-@pytest.fixture(scope="module")
-def pool():
-    with Pool() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return prepare_wine(tmp_path_factory.mktemp("wine"))
-
-
-@pytest.fixture
-def load(tmp_path):
-    return lambda **search: short_search(tmp_path, **search)
 
 
 def fold(params: Params, folder: Path, data: Data) -> None:

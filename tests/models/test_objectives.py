@@ -3,7 +3,6 @@
 import csv
 import sqlite3
 import statistics
-from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -15,7 +14,6 @@ from contracts.errors import UserError
 from contracts.settings.load import Params
 from models.search.finalists import describe_finalist, rank_by_mean, values_of_seeds
 from models.search.ranking import best_trials, pareto_front
-from models.search.workers.pool import Pool
 from pipeline.data.training_data import write_training_data
 from pipeline.evaluation.contest import open_contest
 from pipeline.paths import Paths
@@ -24,23 +22,6 @@ from pipeline.search.train import search_and_export
 from pipeline.stages import select
 from pipeline.tracking import runs
 from tests.models.instant import plan_of
-from tests.models.wine import prepare_wine, short_search
-
-
-@pytest.fixture(scope="module")
-def pool():
-    with Pool() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return prepare_wine(tmp_path_factory.mktemp("wine"))
-
-
-@pytest.fixture
-def load(tmp_path):
-    return lambda **search: short_search(tmp_path, **search)
 
 
 @pytest.fixture
