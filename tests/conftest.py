@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import requests
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.pipeline.titanic import titanic_like
+from tests.ports import free_port
 from tests.project_files import contents, of_dataset, stages_in_lock
 from tests.settings_files import change_yaml
 
@@ -130,9 +130,7 @@ class Project:
     @contextlib.contextmanager
     def serve(self, dataset: str) -> Iterator[str]:
         """The address of a real `bentoml serve` of a dataset's Bento, started as `make serve` does."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         server = subprocess.Popen(
             [*COMMANDS, "serve", dataset, "--port", str(port)],
             cwd=self.folder, env=self.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

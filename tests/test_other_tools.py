@@ -3,17 +3,20 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import requests
 
 from contracts.encoding import encode
 from contracts.schema import load_schema
+from tests.conftest import COMMANDS
+from tests.ports import free_port
+from tests.stage_process import Process
 
 
 def test_the_exported_formats_give_back_the_network(project, tmp_path) -> None:
@@ -46,9 +49,7 @@ def test_nothing_is_exported_over_other_files(project, tmp_path) -> None:
 
 
 def test_tensorboard_shows_the_curves_of_every_finished_trial(project) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     board = subprocess.Popen(
         [sys.executable, "-m", "pipeline.commands", "tensorboard", "iris", "--port", str(port)],
         cwd=project.folder, env=project.environment(), stdout=subprocess.DEVNULL, start_new_session=True,
@@ -75,6 +76,26 @@ def test_tensorboard_shows_the_curves_of_every_finished_trial(project) -> None:
     finally:
         os.killpg(board.pid, signal.SIGINT)
         board.wait(20)
+
+
+def test_the_ui_shows_the_runs_with_few_processes(project) -> None:
+    port = str(free_port())
+    ui = Process(project, "ui.log", *COMMANDS, "ui", "--port", port)
+    try:
+        ui.wait_for(f"MLflow's UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
+        names: list[str] = []
+        for _ in range(240):
+            with contextlib.suppress(requests.RequestException):
+                api = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/search"
+                found = requests.get(api, {"max_results": 10}, timeout=5).json()
+                names = [experiment["name"] for experiment in found["experiments"]]
+                break
+            time.sleep(0.5)
+        assert "iris" in names
+        assert len(psutil.Process(ui.process.pid).children(recursive=True)) <= 2
+    finally:
+        os.killpg(ui.process.pid, signal.SIGTERM)
+        ui.process.wait(20)
 
 
 def test_tensorboard_without_trials_says_what_makes_some(project) -> None:

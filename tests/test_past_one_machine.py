@@ -3,7 +3,6 @@ and for the runs, an MLflow server. One worker is killed in the middle, another 
 """
 
 import re
-import socket
 import sys
 from collections import Counter
 from contextlib import ExitStack
@@ -15,15 +14,10 @@ import requests
 from contracts.bundle import open_bundle
 from pipeline import resources
 from tests.conftest import Project
+from tests.ports import free_port
 from tests.stage_process import STAGE, Process, Stores
 
 TRIALS = 6
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def make_scheduler(project: Project, port: int) -> tuple[str, ...]:
@@ -64,6 +58,7 @@ def test_no_trial_is_lost_and_none_counts_twice_where_workers_come_and_go(
             "mlflow", sys.executable, "-m", "mlflow", "server", "--port", str(ports["mlflow"]), "--workers", "1",
             "--backend-store-uri", postgresql.get_uri("mlflow"),
             "--artifacts-destination", str(prepared.folder.parent / "artifacts"),
+            MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
         )  # fmt: skip
         start("scheduler", *make_scheduler(prepared, ports["scheduler"]))
         worker = (sys.executable, "-m", "pipeline.commands", "worker", scheduler, "--trials-at-once", "1")

@@ -5,8 +5,7 @@ docs/decisions/0032-calibration.md
 import keras
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import log_softmax, logit, logsumexp
-from scipy.stats import t as student
+from scipy.special import log_softmax, logit, logsumexp, stdtrit
 
 from contracts.bundle import Calibration
 from models.network.average import Average
@@ -88,7 +87,7 @@ def _calibrated(logits: np.ndarray, weights: np.ndarray, y: np.ndarray) -> tuple
         after[held_out] = _losses(logits[held_out], weights, y[held_out], *fitted)
     gain = before - after
     if np.sum(gain < 0) >= LEAST_WORSE:
-        noise = student.ppf(CONFIDENCE, len(y) - 1) * gain.std(ddof=1) / np.sqrt(len(y))
+        noise = stdtrit(len(y) - 1, CONFIDENCE) * gain.std(ddof=1) / np.sqrt(len(y))
         if gain.mean() > noise:
             return _fit(logits, weights, y), float(before.mean()), float(after.mean())
     return UNCHANGED, float(before.mean()), float(before.mean())

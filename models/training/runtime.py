@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 
 
@@ -19,8 +20,24 @@ def _silenced() -> Iterator[None]:
         os.close(null)
 
 
+@contextlib.contextmanager
+def _hidden(*packages: str) -> Iterator[None]:
+    """Packages that Keras imports where they are installed, for functions that no training calls.
+
+    Without them a process starts in 5.4 instead of 7.5 seconds of computing, and takes 150 MB less.
+    """
+    absent = [package for package in packages if package not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: there is none
+    try:
+        yield
+    finally:
+        for package in absent:
+            del sys.modules[package]
+
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-with _silenced():
+with _silenced(), _hidden("matplotlib", "pandas", "sklearn"):
+    import keras  # noqa: F401
     import tensorflow as tf
 
 

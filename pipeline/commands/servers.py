@@ -45,8 +45,9 @@ def ui(port: Port = 5000) -> None:
     command += ["--default-artifact-root", (var() / "mlflow-artifacts").as_uri()]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--uvicorn-opts", "--log-level warning"]
-    # Without the warnings of the server's own libraries.
-    raise typer.Exit(subprocess.run(command, env={**os.environ, "PYTHONWARNINGS": "ignore"}, check=False).returncode)
+    # Without the warnings of the server's own libraries, and without eight processes for jobs of generative AI.
+    quiet = {"PYTHONWARNINGS": "ignore", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    raise typer.Exit(subprocess.run(command, env={**quiet, **os.environ}, check=False).returncode)
 
 
 @app.command()

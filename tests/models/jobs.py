@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 OnEpoch = Callable[[int, float], None]
+IMPORTED_BY = os.getpid()
 
 
 def report(values: list[float], on_epoch: OnEpoch) -> list[float]:
@@ -21,6 +22,10 @@ def report_pid_and_sleep(seconds: float, on_epoch: OnEpoch) -> None:
 
 def pid(on_epoch: OnEpoch) -> int:
     return os.getpid()
+
+
+def imported_by(on_epoch: OnEpoch) -> tuple[int, int]:
+    return IMPORTED_BY, os.getpid()
 
 
 def fail(message: str, on_epoch: OnEpoch) -> None:

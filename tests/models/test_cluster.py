@@ -1,7 +1,6 @@
 """Trials as tasks of a Dask cluster: a scheduler and a worker in this process, each trial in a process of its own."""
 
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,15 +19,10 @@ from models.search.workers.events import Done, Failed, Progress, Stopped
 from models.training.data import Data
 from tests.models.test_pool import follow
 from tests.models.test_search import a_task, plan, search
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 2
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def workers(**resources: int) -> LocalCluster:

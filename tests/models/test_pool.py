@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from multiprocessing import forkserver
@@ -116,6 +117,28 @@ def test_the_next_job_runs_in_the_process_that_waits_for_it_unless_that_was_kill
     assert isinstance(follow(ahead)[1], Done)
     ahead.start("next", "pid")
     assert (ahead.result() == waits) is not killed
+
+
+def test_jobs_share_one_import_of_their_module_also_in_a_folder_without_it(tmp_path: Path) -> None:
+    code = f"""
+        import os, sys
+        sys.path[0] = {str(ROOT)!r}
+        from models.search.workers.pool import Pool
+        with Pool({JOBS!r}) as pool:
+            for _ in range(2):
+                pool.start(None, "imported_by")
+                print(*pool.result())
+        print(*sorted(os.environ))
+        """
+    (tmp_path / "models").mkdir()  # which hides the project's where a process looks in its folder first
+    (tmp_path / "models/__init__.py").touch()
+    environment = {"PATH": os.environ["PATH"]}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    (server, first), (again, second), variables = (line.split() for line in done.stdout.splitlines())
+    assert server == again
+    assert len({server, first, second}) == 3
+    assert not {"PYTHONPATH", "PYTHONSAFEPATH"} & set(variables)
 
 
 def test_a_closed_pool_leaves_no_process() -> None:

@@ -17,13 +17,7 @@ from pipeline.paths import Paths
 from pipeline.stages import fetch, preprocess
 from pipeline.streaming import cluster
 from tests.pipeline.streamed import ROWS, STREAMED, mixed, settings, write_parquet
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 FILES = ("train.parquet", "validation.parquet", "test.parquet", "schema.json")

@@ -1,7 +1,6 @@
 """Bentos, packaged by the stage and started by `bentoml serve`."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = """
@@ -45,9 +46,7 @@ def package(folder: Path, *names: str) -> None:
 
 def launch(folder: Path, bento: str, **environment: str) -> BentoServer:
     """Start `bentoml serve`; it may not be ready yet."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = folder / f"{port}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(

@@ -1,7 +1,6 @@
 """A folder of parts, predicted by the workers of a Dask cluster: a real scheduler and workers, as processes."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from request_bodies import GOOD
 from contracts.files import md5
 from serving.batch.__main__ import main
 from serving.batch.parts import COMMIT
+from tests.ports import free_port
 
 PARTS, ROWS = 12, 20_000
 
@@ -39,11 +39,9 @@ def end(process: subprocess.Popen) -> None:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[tuple[str, list[subprocess.Popen]]]:
     """The address of a scheduler, and its two workers, as `make scheduler` and `make worker` start them."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-    host, port = address.removeprefix("tcp://").split(":")
-    scheduler = ("distributed.cli.dask_scheduler", "--host", host, "--port", port, "--no-dashboard")
+    port = str(free_port())
+    address = f"tcp://127.0.0.1:{port}"
+    scheduler = ("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard")
     worker = ("pipeline.commands", "worker", address, "--trials-at-once", "1")
     with ExitStack() as stack:
         processes = []

@@ -7,7 +7,9 @@ import importlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+from collections.abc import Iterator
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,8 +32,28 @@ def start_fork_server(module: str) -> None:
     _context.set_forkserver_preload([module, __name__])
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # an interrupt is the caller's to handle
-    forkserver.ensure_running()
+    with _path_for_children():
+        forkserver.ensure_running()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextlib.contextmanager
+def _path_for_children() -> Iterator[None]:
+    """Processes that start meanwhile look for modules where this one does.
+
+    Python 3.11 gives its fork server a path that the server ignores. Where it then finds no module it says nothing, and
+    each job imports TensorFlow again.
+    """
+    path = {"PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path), "PYTHONSAFEPATH": "1"}
+    before = {name: os.environ.get(name) for name in path}
+    os.environ.update(path)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
 
 
 def fork() -> tuple[Connection, Any]:
