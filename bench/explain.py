@@ -1,12 +1,13 @@
 """Explanations of the service beside shap's KernelExplainer: do they name the same features, and how long do they take.
 
 Reads the bundles of `artifacts/`; explains some of their background rows, for each output. Runs in an environment of
-its own, which has shap. Writes nothing. No result fails it.
+its own, which has shap. Writes bench/results/explain.json after each bundle. No result fails it.
 """
 
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import shap
@@ -14,15 +15,18 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import spearmanr
 
+from bench import results
+from bench.machine import machine
 from serving.explanation import explain, features_of_columns
 from serving.predictor import Predictor
 
+RESULTS = Path("bench/results/explain.json")
 ROWS = 10
 COALITIONS = 2**14  # of KernelExplainer: more than its default, which errs as much as we do; and all features, not ten
 
 
-def measure(bundle: Path) -> list[str]:
-    """A row of the table: columns, rank correlation, and times."""
+def measure(bundle: Path) -> dict[str, Any]:
+    """Features, parameters, rank correlations over rows and outputs, and milliseconds a row."""
     predictor = Predictor(bundle)
     background, schema = predictor.background, predictor.schema
     assert background is not None
@@ -41,21 +45,32 @@ def measure(bundle: Path) -> list[str]:
         other = kernel.shap_values(row[None], silent=True, nsamples=COALITIONS, l1_reg=False)[0]
         theirs.append(time.perf_counter() - started)
         correlations += [spearmanr(found.values[:, i], other[:, i]).statistic for i in range(outputs)]
-    milliseconds = [1000 * np.median(times) for times in (ours, theirs)]
-    return [
-        schema.dataset, str(len(schema.features)), f"{np.mean(correlations):.3f}", f"{np.min(correlations):.3f}",
-        f"{milliseconds[0]:.1f}", f"{max(ours) * 1000:.1f}", f"{milliseconds[1]:.0f}",
-    ]  # fmt: skip
+    return {
+        "features": len(schema.features),
+        "parameters": predictor.manifest.n_parameters,
+        "rank_correlation": round(float(np.mean(correlations)), 4),
+        "rank_correlation_least": round(float(np.min(correlations)), 4),
+        "ms": round(1000 * float(np.median(ours)), 1),
+        "ms_most": round(1000 * max(ours), 1),
+        "shap_ms": round(1000 * float(np.median(theirs))),
+    }
 
 
 def main(bundles: list[Path]) -> None:
-    table = Table(title=f"{ROWS} rows of each dataset, every output")
-    for column in ("dataset", "features", "rank correlation", "its least", "ms a row", "its most", "shap, ms a row"):
-        table.add_column(column, justify="left" if column == "dataset" else "right")
+    report = results.read(RESULTS)
+    about = {"machine": machine("shap", "numpy", "onnxruntime"), "rows": ROWS, "coalitions": COALITIONS}
+    report = {**about, "datasets": report.get("datasets", {})}
     for bundle in bundles:
         if (bundle / "background.npy").exists():
-            table.add_row(*measure(bundle))
-    Console(width=110).print(table)
+            report["datasets"][bundle.parent.name] = measure(bundle)
+            results.write(RESULTS, report)
+    table = Table("dataset", title=f"{ROWS} rows of each dataset, every output, beside shap's KernelExplainer")
+    columns = list(next(iter(report["datasets"].values()), {}))
+    for column in columns:
+        table.add_column(column.replace("_", " "), justify="right")
+    for dataset, figures in report["datasets"].items():
+        table.add_row(dataset, *(f"{figures[column]:,}" for column in columns))
+    Console(width=130).print(table)
 
 
 if __name__ == "__main__":
