@@ -23,6 +23,7 @@ from serving.predictor import Predictor
 RESULTS = Path("bench/results/explain.json")
 ROWS = 10
 COALITIONS = 2**14  # of KernelExplainer: more than its default, which errs as much as we do; and all features, not ten
+AT_ONCE = 8192  # rows of a prediction
 
 
 def measure(bundle: Path) -> dict[str, Any]:
@@ -33,7 +34,8 @@ def measure(bundle: Path) -> dict[str, Any]:
     feature_of, outputs = features_of_columns(schema), len(schema.outputs)
 
     def predict(rows: np.ndarray) -> np.ndarray:
-        return predictor.predict(np.asarray(rows, np.float32)).reshape(len(rows), outputs)
+        parts = np.array_split(np.asarray(rows, np.float32), -(-len(rows) // AT_ONCE))  # all at once need many GB
+        return np.concatenate([predictor.predict(part).reshape(len(part), outputs) for part in parts])
 
     correlations, ours, theirs = [], [], []
     kernel = shap.KernelExplainer(predict, background, silent=True)

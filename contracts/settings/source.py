@@ -104,10 +104,10 @@ class Source(Section):
         """The columns to predict; none for pictures by class and for readers that name it themselves."""
         return self.target if isinstance(self.target, tuple) else () if self.target is None else (self.target,)
 
-    @property
-    def orders(self) -> dict[str, tuple[str, ...]]:
-        """The values of each ordered category, as texts."""
-        return {name: tuple(map(str, role)) for name, role in self.columns.items() if isinstance(role, tuple)}
+    def order_of(self, column: str) -> tuple[str, ...] | None:
+        """The values of an ordered category, as texts; None for every other column."""
+        role = self.columns.get(column)
+        return tuple(map(str, role)) if isinstance(role, tuple) else None
 
     @property
     def splits_by(self) -> Split:
@@ -116,7 +116,8 @@ class Source(Section):
 
     @model_validator(mode="after")
     def has_what_its_source_needs(self) -> "Source":
-        if repeated := [name for name, order in self.orders.items() if len(set(order)) < len(order)]:
+        orders = {name: order for name in self.columns if (order := self.order_of(name)) is not None}
+        if repeated := [name for name, order in orders.items() if len(set(order)) < len(order)]:
             raise ValueError(f"each value of an ordered category once, received one twice for {repeated[0]}")
         if len(set(self.targets)) < len(self.targets):
             raise ValueError(f"each column of target once, received {', '.join(self.targets)}")

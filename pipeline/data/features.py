@@ -23,7 +23,7 @@ def infer_feature(column: pd.Series | Texts, source: Source, form: str = "") -> 
         form: in which the source writes dates.
     """
     name = str(column.name)
-    if isinstance(column, Texts) or (name not in source.orders and is_text(column)):
+    if isinstance(column, Texts) or (source.order_of(name) is None and is_text(column)):
         return _infer_category(column if isinstance(column, Texts) else texts_of(column), source)
     present = column.dropna()
     if present.empty:
@@ -34,7 +34,7 @@ def infer_feature(column: pd.Series | Texts, source: Source, form: str = "") -> 
         names = [f"{name} {part}" for part in ("days", "month", "weekday")]
         numbers = [infer_feature(pd.Series(part, name=n), source) for n, part in zip(names, parts, strict=True)]
         return DateFeature(name=name, format=form, missing=missing, parts=tuple(numbers))  # type: ignore[arg-type]
-    if (order := source.orders.get(name)) is not None:
+    if (order := source.order_of(name)) is not None:
         rank = infer_feature(_ranks(column, order), source.model_copy(update={"columns": {}}))
         assert isinstance(rank, NumericFeature)
         return CategoricalFeature(name=name, categories=order, missing=missing, rank=rank)

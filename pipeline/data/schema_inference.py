@@ -152,7 +152,7 @@ def _examine(rows: TrainRows, source: Source, name: str) -> Feature | DroppedCol
         return DroppedColumn(name=name, role=role_of_split, reason="the rows are split by it")
     if role == "drop":
         return DroppedColumn(name=name, role="dropped", reason="the settings say so")
-    column = rows.column(name, ordered=name in source.orders)
+    column = rows.column(name, ordered=source.order_of(name) is not None)
     if role is None and source.is_file and (left_out := role_of(column)) is not None:
         return left_out
     return infer_feature(column, source, date_format(rows.schema, name))

@@ -42,10 +42,10 @@ def check_columns(table: pa.Table, source: Source, no_numbers: Mapping[str, np.n
             problems += _problem(name, expected, column, values > FLOAT32_MAX, first_row)
         elif source.columns.get(name) == "number" and name in no_numbers:
             problems += _problem(name, "numbers", column, no_numbers[name], first_row)
-        elif name in source.orders:
-            allowed = pc.is_in(column, value_set=pa.array(source.orders[name], pa.string()))
+        elif (order := source.order_of(name)) is not None:
+            allowed = pc.is_in(column, value_set=pa.array(order, pa.string()))
             wrong = pc.and_(pc.is_valid(column), pc.invert(allowed)).to_numpy()
-            problems += _problem(name, ", ".join(source.orders[name]), column, wrong, first_row)
+            problems += _problem(name, ", ".join(order), column, wrong, first_row)
     if problems:
         advice = "the data has values that cannot be learned from: correct them, or list them in data.missing"
         raise UserError("\n  ".join([advice, *problems]))

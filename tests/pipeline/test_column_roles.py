@@ -41,7 +41,7 @@ def test_an_ordered_category_is_a_number_for_the_network_and_a_text_for_everybod
     assert [warning.path for warning in warnings] == ["$[2]['size']"]
     assert kinds == {"unknown_category": 1}
     numbers = Source(source="rows.csv", target="y", columns={"size": (1, 2, 3)})
-    assert numbers.orders == {"size": ("1", "2", "3")}
+    assert numbers.order_of("size") == ("1", "2", "3")
 
 
 def test_rare_categories_share_the_code_of_unknown_ones() -> None:
