@@ -135,9 +135,10 @@ def test_without_a_target_the_columns_are_shown_and_one_is_proposed(folder: Path
     assert (folder / "catalog/mine.yaml").read_text().splitlines()[1:] == [
         "data:", "  source: rows.csv", "  target: Survived", "search:", "  space: auto", "  folds: 5"
     ]  # fmt: skip
-    (folder / "many.csv").write_text("\n".join([lines[0], *lines[1:] * 34]) + "\n")
-    add("more", "many.csv", "Survived")
-    assert (folder / "catalog/more.yaml").read_text().endswith("search:\n  space: auto\n")
+    for name, times, written in (("more", 34, ""), ("most", 334, "  n_trials: 4\n")):
+        (folder / "many.csv").write_text("\n".join([lines[0], *lines[1:] * times]) + "\n")
+        add(name, "many.csv", "Survived")
+        assert (folder / f"catalog/{name}.yaml").read_text().endswith(f"search:\n  space: auto\n{written}")
 
 
 def test_several_columns_and_several_labels_in_one_text_are_targets(folder: Path) -> None:
