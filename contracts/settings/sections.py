@@ -106,6 +106,7 @@ class Search(Section):
     finalist_seeds: Annotated[int, Field(ge=0, le=100)]
     ensemble: Annotated[int, Field(ge=1, le=32)] = 1
     validation_rows: Annotated[int, Field(ge=1, le=1_000_000_000)] = 200_000
+    rows: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)]
     space: SearchSpace
 

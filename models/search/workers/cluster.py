@@ -60,7 +60,8 @@ class Cluster:
             limit: seconds after which the trial is ended, and has failed.
         """
         if task.data not in self._rows:  # a task too, so that Dask makes them again where the worker that has them dies
-            self._rows[task.data] = self.client.submit(dict, _files_of(task.data), pure=False)
+            # In the place of those of an earlier round, which nobody needs any more.
+            self._rows = {task.data: self.client.submit(dict, _files_of(task.data), pure=False)}
         if task.checkpoint is not None:
             task.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         rows, label = self._rows[task.data], f"trial-{uuid.uuid4().hex}"
@@ -139,5 +140,6 @@ class Cluster:
 
 def _files_of(data: Data) -> dict[str, bytes]:
     """What travels to a worker, by name."""
-    files = [*data.folder.glob("*.npy"), *data.folder.glob("fold_*.json")]
+    files = [path for path in data.folder.glob("*.npy") if path.name.partition(".")[0] in (data.train, "validation")]
+    files += data.folder.glob("fold_*")
     return {"schema.json": data.schema.read_bytes()} | {path.name: path.read_bytes() for path in files}
