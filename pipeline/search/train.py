@@ -123,7 +123,9 @@ def _rank(
         figures = f"{plan.metric.name} {result.value:.4f} in {result.seconds:.1f} s"
         progress.say(f"trial {trial.number} on {n_rows:,} train rows: {figures}")
 
-    ranked = train_on_more_rows(study, ranked, plan, data, trainer, files, on_trained)
+    if len(plan.fidelities) > 1:
+        ranked = train_on_more_rows(study, ranked, plan, data, trainer, files, on_trained)
+        progress.best = ranked[0].values[0]
     if plan.search.finalist_seeds:
         finalists, others = ranked[: plan.search.keep], ranked[plan.search.keep :]
         train_with_more_seeds(study, finalists, plan, data, trainer, files)

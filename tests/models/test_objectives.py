@@ -100,6 +100,7 @@ def test_trials_train_on_a_sample_and_what_is_selected_on_all_rows(searched, loa
     assert manifest.validation == {"log_loss": again.value}, "the training on all rows"
     assert manifest.best_epoch == again.best_epoch
     assert again.value != trial.value
+    assert f"5/5 trials · best log_loss {again.value:.4f}" in said
     run = trial.user_attrs["mlflow_run_id"]
     assert client.get_run(run).data.metrics["train_rows"] == 113
     reached = {m.step: m.value for m in client.get_metric_history(run, "rows.val_log_loss")}
