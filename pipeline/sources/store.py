@@ -1,6 +1,7 @@
 """Files of this machine in a store that other machines reach, each under the SHA-256 of its content."""
 
 import contextlib
+import hashlib
 import os
 import shutil
 import tempfile
@@ -36,17 +37,21 @@ class Store:
         """Copy to the store what it lacks. What is returned travels to another machine.
 
         Returns:
-            a name for the content of all files, and what writes them to a folder, from a folder for each content.
+            a name for the files and their content, and what writes them to a folder, from a folder for each content.
 
         Raises:
             UserError: with the reasons, where the store does not take a file.
         """
         digests = {name: sha256(file) for name, file in files.items()}
         for name, file in files.items():
-            if failures := self._ask(partial(_put, file, digests[name])):
+            try:
+                failures = self._ask(partial(_put, file, digests[name]))
+            except OSError as error:  # a full or read-only disk
+                failures = [str(error)]
+            if failures:
                 expected = f"{SETTING}: expected a store that takes {name}, received {self.address}"
                 raise UserError("\n  ".join([expected, *failures]))
-        return "-".join(digest[:12] for digest in sorted(digests.values())), partial(self._get, digests)
+        return hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest(), partial(self._get, digests)
 
     def _get(self, digests: Mapping[str, str], folder: Path, contents: Path) -> None:
         for name, digest in digests.items():

@@ -84,6 +84,19 @@ def test_only_the_rows_that_a_trial_trains_on_travel(cluster: Cluster, data: Dat
     assert isinstance(follow(cluster)[1], Done)
 
 
+def full_disk(folder: Path, contents: Path) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_worker_that_cannot_have_the_rows_ends_the_search_and_fails_no_trial(
+    scheduler: str, data: Data, tmp_path: Path
+) -> None:
+    with Cluster(scheduler, put=lambda files: ("rows", full_disk)) as cluster:
+        cluster.start("job", "train", a_task(data), tmp_path / "model.keras")
+        with pytest.raises(UserError, match=r"no rows for a trial at the worker .+: \[Errno 28\] No space left"):
+            follow(cluster)
+
+
 def test_a_trial_that_is_told_to_stop_stops(cluster: Cluster, data: Data, tmp_path: Path) -> None:
     cluster.start("job", "train", a_task(data), tmp_path / "model.keras")
     reports, end = follow(cluster, go_on=False)

@@ -126,7 +126,7 @@ def test_a_shared_folder_is_a_store_too(data: Data, tmp_path: Path) -> None:
     (content,) = (tmp_path / "shared").iterdir()
     assert content.name == sha256(data.schema)
     written = content.stat().st_mtime_ns
-    assert store.put(files)[0] == name
+    assert store.put(files)[0] == name != store.put({"c": data.schema})[0]
     assert content.stat().st_mtime_ns == written, "what is there is not copied again"
     content.write_bytes(b"torn")
     store.put(files)
@@ -136,6 +136,9 @@ def test_a_shared_folder_is_a_store_too(data: Data, tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in (tmp_path / "folder").iterdir()} == dict.fromkeys(
         files, data.schema.read_bytes()
     )
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"search\.storage: expected a store that takes a, received .+/file/rows\n  .+"):
+        Store(str(tmp_path / "file/rows"), 5, 1).put(files)
     content.unlink()
     (tmp_path / "other").mkdir()
     (tmp_path / "nothing").mkdir()

@@ -90,14 +90,14 @@ def _unpack(rows: dict[str, bytes] | WriteRows, name: str, data: Data) -> Data:
             with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
                 unfinished = Path(scratch) / name
                 unfinished.mkdir()
-                if isinstance(rows, dict):
-                    for file, content in rows.items():
-                        (unfinished / file).write_bytes(content)
-                else:
-                    try:
+                try:
+                    if callable(rows):
                         rows(unfinished, folder.parent)
-                    except UserError as error:
-                        raise UserError(f"at the worker {worker.address}: {error}") from None
+                    else:
+                        for file, content in rows.items():
+                            (unfinished / file).write_bytes(content)
+                except (UserError, OSError) as error:  # of this worker, and of no trial
+                    raise UserError(f"no rows for a trial at the worker {worker.address}: {error}") from None
                 unfinished.rename(folder)
     return replace(data, folder=folder, schema=folder / "schema.json")
 
