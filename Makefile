@@ -53,6 +53,8 @@ lock:  ## resolve pyproject.toml into requirements.lock again
 	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/quality.in -o bench/peers/quality.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/intervals.in -o bench/peers/intervals.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/data.in -o bench/peers/data.lock
 
 .PHONY: test
 test: $(READY)  ## run all tests, in two processes
@@ -209,8 +211,14 @@ bench-tables: $(READY)  ## own tables beside boosted trees [TABLES=<folder>, els
 	python -m bench.tables $(TABLES)
 
 .PHONY: bench-data
-bench-data: $(READY)  ## streamed fetch, preprocess and predictions of generated tables, beside pandas, time and memory [ROWS="100000 1000000"]
+bench-data: $(READY) var/bench-data/peers/.ready  ## streamed fetch, preprocess and predictions of generated tables, beside pandas, Polars and Dask-ML [ROWS="100000 1000000"]
 	python -m bench.data $(if $(ROWS),--rows $(ROWS))
+
+var/bench-data/peers/.ready: bench/peers/data.lock
+	@mkdir -p $(@D)
+	uv venv --quiet --clear --python .venv/bin/python $(@D)
+	uv pip install --quiet --python $(@D)/bin/python --require-hashes -r bench/peers/data.lock
+	@touch $@
 
 .PHONY: bench-quality
 bench-quality: $(READY) var/bench-quality/peers/.ready  ## a search's first trial beside four libraries of trees, resumable [TABLES=<folder> ONLY="titanic ames"]

@@ -1,4 +1,5 @@
-"""fetch and preprocess of generated tables, streamed, beside pandas and scikit-learn in memory; and predictions.
+"""fetch and preprocess of generated tables, streamed, beside pandas and scikit-learn in memory, Polars as a stream and
+Dask-ML; and predictions.
 
 Each case runs in a process of its own. Its memory is that of the process and its children together, sampled from the
 kernel (proportional set size: what they share counts once).
@@ -23,7 +24,9 @@ from bench.results import read, write
 
 RESULTS = Path("bench/results/data.json")
 ROWS = (100_000, 1_000_000, 3_000_000, 10_000_000)
-SYSTEMS = ("streamed", "pandas", "predict")
+PEERS = ("polars", "dask_ml")
+SYSTEMS = ("streamed", "pandas", *PEERS, "predict")
+PEER = Path("var/bench-data/peers/bin/python")  # made by `make bench-data`
 BUNDLE_ROWS = 100_000  # of the table whose columns the network of the predictions has
 EVERY = 0.2  # seconds between two looks at the memory
 
@@ -60,7 +63,10 @@ def main() -> None:
 def _measured(system: str, table: Path, rows: int, project: Path) -> dict[str, object]:
     """Seconds and rows a second of each step, and the peak of the memory; or how the process ended."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "bench.data_case", system, str(table), str(project)]
+    case = (
+        [str(PEER), "-m", "bench.peers.data_streams"] if system in PEERS else [sys.executable, "-m", "bench.data_case"]
+    )
+    command = [*case, system, str(table), str(project)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak = 0
     while process.poll() is None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from contracts.errors import UserError
 from contracts.settings.load import Fetch, Source
@@ -16,7 +15,7 @@ from pipeline.sources.download import fetch_file
 from pipeline.sources.own_table import read_source
 from pipeline.sources.readers import load_raw
 from tests.conftest import Project
-from tests.faulty_store import FAULTS, FaultyStore
+from tests.faulty_store import FAULTS, FaultyStore, s3_server
 
 CONTENT = b"hours,degree,wage\n" + b"".join(b"%d,%d,%d\n" % (n, n % 3, 10 * n) for n in range(30_000))
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -25,21 +24,11 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 @pytest.fixture(scope="module")
 def store() -> Iterator[dict[str, str]]:
     """A store with `wages.csv` in the bucket `data`; the variables that lead there."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    variables = {
-        "AWS_ENDPOINT_URL": "http://{}:{}".format(*server.get_host_and_port()),
-        "AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests", "AWS_DEFAULT_REGION": "us-east-1",
-    }  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in variables.items():
-            patch.setenv(name, value)
+    with s3_server("data") as variables:
         client = boto3.client("s3")
-        client.create_bucket(Bucket="data")
         client.put_object(Bucket="data", Key="wages.csv", Body=CONTENT)
         client.put_object(Bucket="data", Key="mirror/wages/wages.csv", Body=CONTENT)
         yield variables
-    server.stop()
 
 
 def fetched(folder: Path, *sources: str) -> Path:

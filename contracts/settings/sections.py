@@ -44,6 +44,15 @@ def _check_address(address: str) -> str:
 Scheduler = Annotated[str, AfterValidator(_check_address)]
 
 
+def _check_storage(address: str) -> str:
+    if not re.fullmatch(r"(\w+://[^\s/]|/)\S*", address):
+        raise ValueError(f"null, an address as s3://bucket/folder, or a folder from the root on, received {address!r}")
+    return address.rstrip("/")
+
+
+Storage = Annotated[str, AfterValidator(_check_storage)]
+
+
 class Fetch(Section):
     """fetch downloads or reads a dataset as one table."""
 
@@ -94,6 +103,7 @@ class Search(Section):
     timeout: Seconds | None
     workers: Literal["auto"] | Workers
     scheduler: Scheduler | None
+    storage: Storage | None = None
     trial_timeout: Seconds | None
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     metric: Literal["auto"] | MetricName
@@ -106,6 +116,7 @@ class Search(Section):
     finalist_seeds: Annotated[int, Field(ge=0, le=100)]
     ensemble: Annotated[int, Field(ge=1, le=32)] = 1
     validation_rows: Annotated[int, Field(ge=1, le=1_000_000_000)] = 200_000
+    rows: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)]
     space: SearchSpace
 

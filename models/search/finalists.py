@@ -1,14 +1,17 @@
 """The best trials trained again with other seeds: how much of their lead was luck."""
 
+import errno
 import statistics
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from models.search.plan import Plan
-from models.search.trial import TrialFiles
+from models.search.trial import TrialFiles, TrialTask
 from models.search.workers.events import Done, Failed, Progress
 from models.search.workers.pool import Pool
 from models.training.data import Data
@@ -36,20 +39,40 @@ def train_with_more_seeds(
         for trial in finalists
         for number in range(len(_values(study, trial)) + 1, plan.search.finalist_seeds + 1)
     ]
+
+    def task_of(job: tuple[FrozenTrial, int]) -> tuple[TrialTask, Path]:
+        trial, number = job
+        task = plan.trial_task(data, trial.user_attrs["hyperparameters"], further_seed(trial, number))
+        return task, files.network(trial.number, number)
+
+    for end in train_each(todo, task_of, trainer, plan.limit(plan.n_rows)):
+        trial, _ = end.job
+        _keep(study, trial, end.result.value if isinstance(end, Done) else None)
+
+
+def train_each(
+    jobs: list[Any], task_of: Callable[[Any], tuple[TrialTask, Path]], trainer: "Pool | Cluster", limit: float | None
+) -> Iterator[Done | Failed]:
+    """Train every job to its end, as many at a time as there is room for, and yield how each ended.
+
+    Args:
+        task_of: the task of a job, and the file of its network.
+        limit: seconds after which a training has failed.
+    """
+    todo = list(jobs)
     while todo or len(trainer):
         while todo and len(trainer) < trainer.room():
-            trial, number = job = todo.pop(0)
-            task = plan.trial_task(data, trial.user_attrs["hyperparameters"], further_seed(trial, number))
-            network = files.network(trial.number, number)
-            trainer.start(job, task.function, task, network, limit=plan.search.trial_timeout)
+            job = todo.pop(0)
+            task, network = task_of(job)
+            trainer.start(job, task.function, task, network, limit=limit)
         for event in trainer.events():
             match event:
                 case Progress():
                     trainer.answer(event, go_on=True)
-                case Done((trial, _), result):
-                    _keep(study, trial, result.value)
-                case Failed((trial, _), _):
-                    _keep(study, trial, None)
+                case Failed(_, reason, disk_full=True):
+                    raise OSError(errno.ENOSPC, reason)  # it is trained when there is room again
+                case Done() | Failed():
+                    yield event
 
 
 def further_seed(trial: FrozenTrial, number: int) -> int:

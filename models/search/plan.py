@@ -19,6 +19,7 @@ MOST_COUNTED = 100_000  # configurations that are counted, to know when all have
 STEPS, MOST_STEPS = 128, 10_000  # about so many in an epoch; at most so many in a training
 SMALLEST_BATCH, LARGEST_BATCH = 32, 256
 FEWEST_EPOCHS, MOST_EPOCHS = 50, 200
+FACTOR = 4  # as many rows for a quarter of the trials, so that each round costs about the same
 REPORTS = 20  # a trial reports at most so often: a report costs more than a small epoch
 
 
@@ -30,7 +31,7 @@ class Plan:
     intervals are fitted for each number. `search` has the sampler and the pruner that `auto` stands for.
     `n_configurations` is how many different ones the space has, None where they cannot be counted. `workers` train at
     the same time on this machine, each with so many `threads`. `streams` says why train rows are read from a stream;
-    empty where they are in memory.
+    empty where they are in memory. `n_rows` is the number of train rows.
     """
 
     dataset: str
@@ -46,6 +47,7 @@ class Plan:
     workers: int
     threads: int
     streams: str = ""
+    n_rows: int = 0
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -57,6 +59,21 @@ class Plan:
         """The most epochs of a training."""
         assert self.train.epochs != "auto", "the plan has decided"
         return self.train.epochs
+
+    @property
+    def fidelities(self) -> tuple[int, ...]:
+        """The numbers of train rows, of which every trial trains on the first and the best on all others, too."""
+        rows = [self.search.rows or self.n_rows]
+        if rows[0] >= self.n_rows:
+            return (self.n_rows,)
+        while rows[-1] * FACTOR**2 <= self.n_rows:
+            rows.append(rows[-1] * FACTOR)
+        return (*rows, self.n_rows)
+
+    def limit(self, n_rows: int) -> float | None:
+        """Seconds after which a training on so many rows is ended; a trial's limit grows with its rows."""
+        timeout = self.search.trial_timeout
+        return timeout and timeout * n_rows / self.fidelities[0] if n_rows else timeout
 
     def seed_of(self, trial: int) -> int:
         """A seed of its own for every trial, the same whenever it is trained again."""
@@ -107,6 +124,7 @@ def plan_search(
         n_configurations=n_configurations,
         workers=workers,
         threads=max(1, cores // workers),
+        n_rows=n_rows,
     )
 
 

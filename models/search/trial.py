@@ -66,8 +66,9 @@ class TrialFiles:
     def history(self, trial: int) -> Path:
         return self.folder / str(trial) / "history.csv"
 
-    def checkpoint(self, trial: int) -> Path:
-        return self.folder / str(trial) / "checkpoint"
+    def checkpoint(self, trial: int, n_rows: int = 0) -> Path:
+        """That of a trial, or of its training again on so many rows."""
+        return self.folder / str(trial) / (f"checkpoint_{n_rows}" if n_rows else "checkpoint")
 
     def keep_only(self, trials: set[int]) -> None:
         """Remove the files of all other trials."""

@@ -24,13 +24,15 @@ class Data:
     """The files of a trial's data: `{train,validation}.{features,target,weight}.npy`, and the schema.
 
     The rows of a fold are train rows, divided by the file `held_out`, int8 of shape (n_rows,): 0 for training, 1 for
-    validation, 2 for neither. `streams` is whether a training reads the train rows in blocks.
+    validation, 2 for neither. `streams` is whether a training reads the train rows in blocks. `train` names the files
+    of the train rows.
     """
 
     folder: Path
     schema: Path
     held_out: Path | None = None
     streams: bool = False
+    train: str = "train"
 
     def save(self, name: str, split: Split) -> None:
         """Write the arrays of the split `train` or `validation`."""
@@ -65,5 +67,9 @@ class Data:
         schema, held_out = self.folder / f"fold_{number}.json", self.folder / f"fold_{number}.npy"
         return replace(self, schema=schema, held_out=held_out)
 
+    def sample(self, n_rows: int) -> "Data":
+        """The data with so many train rows, in files of their own."""
+        return replace(self, train=f"train_{n_rows}")
+
     def _file(self, name: str, part: str) -> Path:
-        return self.folder / f"{name}.{part}.npy"
+        return self.folder / f"{self.train if name == 'train' else name}.{part}.npy"

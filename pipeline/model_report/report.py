@@ -222,7 +222,16 @@ def _search(path: Path) -> dict[str, Any]:
         for t in ended
     )
     states = [trial.get("state", "").lower() for trial in trials]
-    return {"trials": len(trials), "pruned": states.count("pruned"), "failed": states.count("fail"), "seconds": seconds}
+    counts = {"trials": len(trials), "pruned": states.count("pruned"), "failed": states.count("fail")}
+    return counts | {"seconds": seconds, "rows": _describe_rows(trials)}
+
+
+def _describe_rows(trials: list[dict[str, str]]) -> str:
+    """On how many train rows the trials were trained, where `search.rows` gave them a sample; empty without."""
+    most = [int(trial["most_train_rows"]) for trial in trials if trial.get("most_train_rows")]
+    again = [n_rows for n_rows in sorted(set(most)) if n_rows > int(trials[0]["train_rows"])]
+    on = ", ".join(f"{n_rows:,} ({sum(rows >= n_rows for rows in most)})" for n_rows in again)
+    return on and f"Trials trained on {int(trials[0]['train_rows']):,} train rows, the best of them again on {on}. "
 
 
 def _named(target: str) -> str:

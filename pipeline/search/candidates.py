@@ -13,6 +13,7 @@ from contracts.errors import UserError
 from contracts.files import write_atomically
 from contracts.metrics import Metric
 from contracts.schema import load_schema
+from models.search.fidelities import most_rows
 from models.search.plan import Plan
 from models.search.ranking import pareto_front
 from models.search.trial import TrialFiles
@@ -80,11 +81,16 @@ def _write_background(plan: Plan, data: Data, bundle: Path) -> None:
 
 
 def write_trials(plan: Plan, study: optuna.Study, path: Path) -> None:
-    """Write a row per trial; with two objectives their values by name, and whether it is on the Pareto front."""
+    """Write a row per trial; with two objectives their values by name, and whether it is on the Pareto front; with
+    `search.rows` its train rows, the most that the trial was trained on again, and its value there.
+    """
     table = study.trials_dataframe()
     if plan.search.second_objective != "none":
         table = table.rename(columns={"values_0": plan.metric.name, "values_1": plan.search.second_objective})
         table["front"] = table["number"].isin([trial.number for trial in pareto_front(study)])
+    if len(plan.fidelities) > 1:
+        table["train_rows"] = plan.fidelities[0]
+        table["most_train_rows"], table["value_on_most_train_rows"] = zip(*most_rows(study, plan), strict=True)
     table.to_csv(path, index=False)
 
 

@@ -47,6 +47,7 @@ def make_plan(params: Params, paths: Paths) -> Plan:
     streams = f"{n_rows:,} encoded train rows are {choice.reason}" if choice.streams else ""
     if streams and params.search.folds > 1:
         raise UserError(f"search.folds: expected 1 for {schema.dataset}, received {params.search.folds}: {streams}")
+    _check_rows(params.search, n_rows, schema.dataset)
     folds = params.search.folds
     if folds > 1:
         folds, why = possible_folds(paths.prepared / PREPARED["train"], schema, params.source, folds)
@@ -63,10 +64,13 @@ def present_study(params: Params, paths: Paths) -> str:
     """The name of the study that a search with these settings and this prepared data continues."""
     task = load_schema(paths.prepared / "schema.json").task
     n_validation = pq.read_metadata(paths.prepared / PREPARED["validation"]).num_rows
-    return study_name(params, params.metric_for(task), _digests(paths), n_validation)
+    n_train = pq.read_metadata(paths.prepared / PREPARED["train"]).num_rows
+    return study_name(params, params.metric_for(task), _digests(paths), n_validation, n_train)
 
 
-def study_name(params: Params, metric: str, data_md5: Mapping[str, str], n_validation: int = 0) -> str:
+def study_name(
+    params: Params, metric: str, data_md5: Mapping[str, str], n_validation: int = 0, n_train: int = 0
+) -> str:
     """The dataset and a hash of what makes trials comparable: data, schema, space, objective, version of the networks.
 
     The budget is no part of it: more trials continue the same study. Nor is where the rows are.
@@ -81,6 +85,8 @@ def study_name(params: Params, metric: str, data_md5: Mapping[str, str], n_valid
     }
     if n_validation > params.search.validation_rows:
         comparable["validation_rows"] = params.search.validation_rows
+    if n_train > (params.search.rows or n_train):
+        comparable["rows"] = params.search.rows
     digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()
     return f"{params.dataset}-{digest[:10]}"
 
@@ -101,6 +107,19 @@ def _check_settings(params: Params, schema: Schema, validation: Path) -> None:
         problems += _fine_tune_problems(params.train.fine_tune, specs, schema)
     if problems:
         raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *dict.fromkeys(problems)]))
+
+
+def _check_rows(search: Search, n_rows: int, dataset: str) -> None:
+    """Refuse what has another order of its own where trials train on a sample of the train rows."""
+    if search.rows is None or search.rows >= n_rows:
+        return
+    why = f"because search.rows is {search.rows:,} of its {n_rows:,} train rows"
+    if search.folds > 1:
+        raise UserError(f"search.folds: expected 1 for {dataset}, {why}, received {search.folds}")
+    if search.second_objective != "none":
+        raise UserError(
+            f"search.second_objective: expected none for {dataset}, {why}, received {search.second_objective}"
+        )
 
 
 def _check_metric(metric: Metric, schema: Schema, paths: Paths, search: Search) -> None:

@@ -70,6 +70,7 @@ class StudyLog:
 
     def _log_trial(self, trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
         metrics = {"seconds": result.seconds, "n_parameters": float(result.n_parameters)} if result else {}
+        metrics |= {"train_rows": float(self.plan.fidelities[0])} if len(self.plan.fidelities) > 1 else {}
         if result:
             metrics |= {**_spread("restarts", result.values_of_restarts), **_spread("folds", result.values_of_folds)}
             metrics |= {f"fold.{number}": value for number, value in enumerate(result.values_of_folds, 1)}
@@ -113,7 +114,7 @@ class StudyLog:
         metric, second = self.metric, self.plan.search.second_objective
         pictures = {
             "trial_history": lambda: study_plots.trial_history(values, metric),
-            "importance": lambda: study_plots.importance(_importance(self.study), metric),
+            "importance": lambda: study_plots.importance(study_plots.importances(self.study), metric),
             "parallel_coordinates": lambda: study_plots.parallel_coordinates(complete, metric),
             "slices": lambda: study_plots.slices(complete, metric),
         }
@@ -194,6 +195,13 @@ class StudyLog:
             return run
         return ""
 
+    def more_rows(self, trial: FrozenTrial, n_rows: int, result: TrialResult) -> None:
+        """Log what a trial reached on more train rows, with their number as the step."""
+        with self._optional_entry(f"trial {trial.number} on {n_rows:,} train rows"):
+            if runs.run_exists(self.client, run_of(trial)):
+                values = {f"rows.val_{self.metric.name}": result.value, "train_rows": float(n_rows)}
+                runs.log_metrics(self.client, run_of(trial), values, step=n_rows)
+
     def finalists(self, best: list[FrozenTrial]) -> None:
         """Log mean and standard deviation over the seeds of each finalist."""
         for trial in best:
@@ -231,15 +239,3 @@ def _spread(name: str, values: tuple[float, ...]) -> dict[str, float]:
     if len(values) < 2:
         return {}
     return {f"{name}.mean": float(np.mean(values)), f"{name}.spread": float(np.std(values, ddof=1))}
-
-
-def _importance(study: optuna.Study) -> dict[str, float]:
-    """Importances by fANOVA (Hutter et al., 2014); empty where the trials do not differ enough."""
-    try:
-        return optuna.importance.get_param_importances(
-            study,
-            evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0),
-            target=lambda trial: trial.values[0],
-        )
-    except (ValueError, RuntimeError):
-        return {}

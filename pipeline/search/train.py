@@ -8,6 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from contracts.errors import UserError
+from models.search.fidelities import train_on_more_rows
 from models.search.finalists import describe_finalist, rank_by_mean, train_with_more_seeds
 from models.search.plan import Plan
 from models.search.ranking import best_trials
@@ -76,9 +77,14 @@ def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | 
 def _prepare(plan: Plan, paths: Paths, folder: Path) -> Data:
     if plan.streams:
         print(f"  {plan.dataset}: {plan.streams}", flush=True)
-    data = write_training_data(paths, folder, plan.search.validation_rows, plan.search.seed, bool(plan.streams))
+    samples = plan.fidelities[:-1]
+    if samples:
+        share = f"{samples[0]:,} of {plan.n_rows:,} train rows"
+        print(f"  {plan.dataset}: trials train on {share} (search.rows), the best also on more", flush=True)
+    search = plan.search
+    data = write_training_data(paths, folder, search.validation_rows, search.seed, bool(plan.streams), samples)
     if plan.search.folds > 1:
-        write_folds(data, paths.prepared / "train.parquet", plan.source, plan.bins, plan.search.folds, plan.search.seed)
+        write_folds(data, paths.prepared / "train.parquet", plan.source, plan.bins, search.folds, search.seed)
     return data
 
 
@@ -95,7 +101,8 @@ def _run(
 
         if note := sampler_note(plan):
             progress.say(note)
-        run_study(study, plan, data, trainer, files, on_trial)
+        first = data.sample(plan.fidelities[0]) if len(plan.fidelities) > 1 else data
+        run_study(study, plan, first, trainer, files, on_trial)
         if count_tried(study) == plan.n_configurations:
             progress.say(f"all {plan.n_configurations} configurations have been tried: nothing is left to try")
     return progress
@@ -109,6 +116,16 @@ def _rank(
     ranked = best_trials(study, plan.search.tolerance)
     if not ranked:
         raise nothing_trained(plan, study)
+
+    def on_trained(trial: FrozenTrial, n_rows: int, result: TrialResult) -> None:
+        write_history(files.history(trial.number), result.history)
+        log.more_rows(trial, n_rows, result)
+        figures = f"{plan.metric.name} {result.value:.4f} in {result.seconds:.1f} s"
+        progress.say(f"trial {trial.number} on {n_rows:,} train rows: {figures}")
+
+    if len(plan.fidelities) > 1:
+        ranked = train_on_more_rows(study, ranked, plan, data, trainer, files, on_trained)
+        progress.best = ranked[0].values[0]
     if plan.search.finalist_seeds:
         finalists, others = ranked[: plan.search.keep], ranked[plan.search.keep :]
         train_with_more_seeds(study, finalists, plan, data, trainer, files)

@@ -9,6 +9,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,21 +56,36 @@ def fetch_file(
         return target
     failures = []
     for source in sources:
-        for attempt in range(attempts):
-            if attempt:
-                time.sleep(2 ** (attempt - 1))
-            try:
-                _fetch(name, source, sha256, target, timeout, digest)
-                return target
-            except _SourceFailed as failure:
-                failures.append(f"{source}: {failure}")
-                if not failure.is_temporary:
-                    break
+        failed = retry(source, attempts, partial(_fetch, name, source, sha256, target, timeout, digest))
+        if not failed:
+            return target
+        failures += failed
     advice = f"Put the file into {target.parent}, or set DATA_MIRROR to a folder or address that has <dataset>/<file>."
     raise UserError("\n  ".join([f"{name} could not be fetched:", *failures, advice]))
 
 
-class _SourceFailed(Exception):
+def retry(source: str, attempts: int, ask: Callable[[], None]) -> list[str]:
+    """Ask a source until it succeeds or another attempt cannot help; the reasons of all attempts, empty after success.
+
+    The waits double, from one second.
+    """
+    failures = []
+    for attempt in range(attempts):
+        if attempt:
+            time.sleep(2 ** (attempt - 1))
+        try:
+            ask()
+            return []
+        except SourceFailed as failure:
+            failures.append(f"{source}: {failure}")
+            if not failure.is_temporary:
+                break
+    return failures
+
+
+class SourceFailed(Exception):
+    """Why a source failed; `is_temporary` where another attempt may succeed."""
+
     def __init__(self, reason: str, is_temporary: bool) -> None:
         super().__init__(reason)
         self.is_temporary = is_temporary
@@ -80,21 +96,21 @@ def _fetch(name: str, source: str, sha256: str, target: Path, timeout: float, di
         target.parent.mkdir(parents=True, exist_ok=True)
         # On the file system of the target, for the rename; of its own, for another run at the same time.
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as folder:
-            partial = Path(folder) / target.name
-            with _source_errors(source, timeout), _ProgressBar(name) as progress:
+            unfinished = Path(folder) / target.name
+            with source_errors(source, timeout), _ProgressBar(name) as progress:
                 store, path = open_store(source, timeout)
                 if "://" not in source:
                     os.stat(path)  # fsspec says "not found" of whatever it cannot look at
-                store.get_file(path, str(partial), callback=progress)
-            if not partial.is_file():  # fsspec makes a folder of a folder
-                raise _SourceFailed("not found", is_temporary=False)
-            if _digest_or_none(partial, digest) != sha256:
-                start = partial.read_bytes()[:200].lstrip().lower()
+                store.get_file(path, str(unfinished), callback=progress)
+            if not unfinished.is_file():  # fsspec makes a folder of a folder
+                raise SourceFailed("not found", is_temporary=False)
+            if _digest_or_none(unfinished, digest) != sha256:
+                start = unfinished.read_bytes()[:200].lstrip().lower()
                 what = "an HTML page" if start.startswith((b"<!doctype html", b"<html")) else "other content"
-                raise _SourceFailed(f"expected content with sha256 {sha256[:12]}…, received {what}", is_temporary=False)
-            with partial.open("rb") as file:
+                raise SourceFailed(f"expected content with sha256 {sha256[:12]}…, received {what}", is_temporary=False)
+            with unfinished.open("rb") as file:
                 os.fsync(file.fileno())
-            partial.replace(target)
+            unfinished.replace(target)
     except OSError as error:
         raise UserError(f"{name} could not be written to {target.parent}: {error.strerror or error}") from error
 
@@ -121,28 +137,28 @@ def _options(source: str, timeout: float) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _source_errors(source: str, timeout: float) -> Iterator[None]:
+def source_errors(source: str, timeout: float) -> Iterator[None]:
     """Say why a source failed, and whether it may work later. A full disk is no failure of the source."""
     try:
         yield
-    except _SourceFailed:
+    except SourceFailed:
         raise
     except FileNotFoundError:
-        raise _SourceFailed("not found", is_temporary=False) from None
+        raise SourceFailed("not found", is_temporary=False) from None
     except PermissionError as error:
-        raise _SourceFailed(f"permission denied ({error})", is_temporary=False) from None
+        raise SourceFailed(f"permission denied ({error})", is_temporary=False) from None
     except (ImportError, ValueError) as error:  # a missing package, an unknown protocol
-        raise _SourceFailed(f"{error} (packages: `.venv/bin/uv pip install …`)", is_temporary=False) from None
+        raise SourceFailed(f"{error} (packages: `.venv/bin/uv pip install …`)", is_temporary=False) from None
     except TimeoutError:
-        raise _SourceFailed(f"no byte for {timeout:g} s", is_temporary=True) from None
+        raise SourceFailed(f"no byte for {timeout:g} s", is_temporary=True) from None
     except Exception as error:  # each store has its own
         if source.startswith(("http://", "https://")):
             _raise_web_error(error)
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
             raise
         if "://" not in source and isinstance(error, OSError):
-            raise _SourceFailed(f"cannot be read ({error.strerror or error})", is_temporary=False) from None
-        raise _SourceFailed(f"no connection ({type(error).__name__}: {error})", is_temporary=True) from None
+            raise SourceFailed(f"cannot be read ({error.strerror or error})", is_temporary=False) from None
+        raise SourceFailed(f"no connection ({type(error).__name__}: {error})", is_temporary=True) from None
 
 
 def _raise_web_error(error: Exception) -> None:
@@ -150,9 +166,9 @@ def _raise_web_error(error: Exception) -> None:
 
     if isinstance(error, aiohttp.ClientResponseError):
         again = error.status == 429 or error.status >= 500
-        raise _SourceFailed(f"answered {error.status} {error.message}", again) from None
+        raise SourceFailed(f"answered {error.status} {error.message}", again) from None
     if isinstance(error, aiohttp.ClientPayloadError):
-        raise _SourceFailed("the connection ended before the file did", is_temporary=True) from None
+        raise SourceFailed("the connection ended before the file did", is_temporary=True) from None
 
 
 class _ProgressBar(fsspec.Callback):
@@ -167,7 +183,7 @@ class _ProgressBar(fsspec.Callback):
 
     def call(self, *_: Any, **__: Any) -> None:
         if self.value > MOST_BYTES:
-            raise _SourceFailed(f"expected at most {MOST_BYTES // 2**30} GiB, received more", is_temporary=False)
+            raise SourceFailed(f"expected at most {MOST_BYTES // 2**30} GiB, received more", is_temporary=False)
         self.progress.update(self.task, total=self.size, completed=self.value)
 
     def close(self) -> None:

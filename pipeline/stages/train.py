@@ -1,13 +1,26 @@
 """train: search, with every trial tracked, and export the best as candidate bundles."""
 
 import contextlib
+from collections.abc import Callable
 
 from contracts.settings.load import Params
+from contracts.settings.sections import Fetch, Search
 from models.search.workers.pool import Pool
 from models.search.workers.temporary import use_own_folder
 from pipeline.paths import Paths
 from pipeline.search.plan import make_plan
 from pipeline.tracking import databases
+
+
+def _store(search: Search, fetch: Fetch, paths: Paths) -> Callable | None:
+    """What puts rows where workers read them; it has put the schema, so that a store that takes nothing says so now."""
+    if search.storage is None:
+        return None
+    from pipeline.sources.store import Store
+
+    store = Store(search.storage, fetch.timeout, fetch.attempts)
+    store.put({"schema.json": paths.prepared / "schema.json"})
+    return store.put
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -19,7 +32,7 @@ def run(params: Params, paths: Paths) -> None:
         if plan.search.scheduler is not None:  # first, so that nothing starts where it does not answer
             from models.search.workers.cluster import Cluster
 
-            cluster = stack.enter_context(Cluster(plan.search.scheduler))
+            cluster = stack.enter_context(Cluster(plan.search.scheduler, _store(plan.search, params.fetch, paths)))
         pool = stack.enter_context(Pool(workers=plan.workers, ahead=cluster is None))
         # Imported only now, while the pool's own process imports TensorFlow: each takes many seconds.
         from pipeline.search.train import search_and_export

@@ -174,12 +174,14 @@ def learning_curves(client: MlflowClient, experiment: str) -> Iterator[tuple[str
         yield f"{run.data.tags['study']}/{run.info.run_name}", {key: c for key, c in curves.items() if c}
 
 
-def log_metrics(client: MlflowClient, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str] = {}) -> None:
+def log_metrics(
+    client: MlflowClient, run_id: str, metrics: Mapping[str, float], tags: Mapping[str, str] = {}, step: int = 0
+) -> None:
     """Log metrics of a run as a whole, and tags, in one call."""
     now = int(time.time() * 1000)
     client.log_batch(
         run_id,
-        metrics=[Metric(key, value, now, 0) for key, value in metrics.items()],
+        metrics=[Metric(key, value, now, step) for key, value in metrics.items()],
         tags=[RunTag(key, value) for key, value in tags.items()],
     )
 

@@ -16,7 +16,7 @@ from models.search.study import finished_trials
 from models.search.workers import cluster_code
 from models.search.workers.cluster import Cluster
 from models.search.workers.events import Done, Failed, Progress, Stopped
-from models.training.data import Data
+from models.training.data import Data, Split
 from tests.models.test_pool import follow
 from tests.models.test_search import a_task, plan, search
 from tests.ports import free_port
@@ -67,6 +67,28 @@ def test_the_rows_travel_to_the_worker(cluster: Cluster, data: Data, tmp_path: P
         cluster.start(name, "train", a_task(travels), tmp_path / f"{name}.keras")
         assert isinstance(follow(cluster)[1], Done)
         shutil.rmtree(travels.folder, ignore_errors=True)
+
+
+def test_only_the_rows_that_a_trial_trains_on_travel(cluster: Cluster, data: Data, tmp_path: Path) -> None:
+    rows = Data(tmp_path / "rows", tmp_path / "rows" / "schema.json")
+    shutil.copytree(data.folder, rows.folder, ignore=shutil.ignore_patterns("train.*", "trials"))
+    rows.sample(9).save("train", Split(*(None if part is None else part[:9] for part in data.split("train"))))
+    (rows.folder / "train.features.npy").mkdir()  # which cannot be read
+    cluster.start("job", "train", a_task(rows.sample(9)), tmp_path / "model.keras")
+    assert isinstance(follow(cluster)[1], Done)
+
+
+def full_disk(folder: Path, contents: Path) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_worker_that_cannot_have_the_rows_ends_the_search_and_fails_no_trial(
+    scheduler: str, data: Data, tmp_path: Path
+) -> None:
+    with Cluster(scheduler, put=lambda files: ("rows", full_disk)) as cluster:
+        cluster.start("job", "train", a_task(data), tmp_path / "model.keras")
+        with pytest.raises(UserError, match=r"no rows for a trial at the worker .+: \[Errno 28\] No space left"):
+            follow(cluster)
 
 
 def test_a_trial_that_is_told_to_stop_stops(cluster: Cluster, data: Data, tmp_path: Path) -> None:

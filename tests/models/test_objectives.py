@@ -16,6 +16,7 @@ from models.search.finalists import describe_finalist, rank_by_mean, values_of_s
 from models.search.ranking import best_trials, pareto_front
 from pipeline.data.training_data import write_training_data
 from pipeline.evaluation.contest import open_contest
+from pipeline.model_report import report
 from pipeline.paths import Paths
 from pipeline.search.plan import make_plan, present_study
 from pipeline.search.train import search_and_export
@@ -82,6 +83,44 @@ def test_a_streamed_search_samples_its_validation_rows_and_select_takes_the_same
     np.testing.assert_array_equal(contest.validation.rows, trained.split("validation").features)
     select.run(params, paths)
     assert "compared on a sample of 20 validation rows (search.validation_rows)" in capsys.readouterr().out
+
+
+def test_trials_train_on_a_sample_and_what_is_selected_on_all_rows(searched, load, pool, tmp_path, capsys) -> None:
+    params = with_memory(load(n_trials=5, keep=1, rows=7), 1e-6)
+    study, client, paths = searched(params)
+    said = capsys.readouterr().out
+    assert "wine: trials train on 7 of 113 train rows (search.rows), the best also on more" in said
+    assert [said.count(f" on {n} train rows: log_loss ") for n in (28, 113)] == [2, 1]
+    manifest, _ = open_bundle(paths.candidates / "1")
+    trial = study.trials[manifest.trial]
+    data = write_training_data(paths, tmp_path, streams=True)
+    task = make_plan(params, paths).trial_task(data, manifest.hyperparameters, manifest.seed, manifest.threads)
+    pool.start(None, "train", task, tmp_path / "again.keras")
+    again = pool.result()
+    assert manifest.validation == {"log_loss": again.value}, "the training on all rows"
+    assert manifest.best_epoch == again.best_epoch
+    assert again.value != trial.value
+    assert f"5/5 trials · best log_loss {again.value:.4f}" in said
+    run = trial.user_attrs["mlflow_run_id"]
+    assert client.get_run(run).data.metrics["train_rows"] == 113
+    reached = {m.step: m.value for m in client.get_metric_history(run, "rows.val_log_loss")}
+    assert sorted(reached) == [28, 113]
+    assert reached[113] == again.value
+    assert client.get_run(study.user_attrs["mlflow_run_id"]).data.metrics["best.val_log_loss"] == again.value
+    assert report._search(paths.candidates / "trials.csv")["rows"] == (
+        "Trials trained on 7 train rows, the best of them again on 28 (2), 113 (1). "
+    )
+
+
+def test_rows_that_bind_begin_a_study_and_refuse_another_order(folder, load) -> None:
+    paths, study = Paths("wine", folder), present_study(load(), Paths("wine", folder))
+    assert present_study(load(rows=113), paths) == study != present_study(load(rows=112), paths)
+    assert make_plan(load(rows=113, folds=3), paths).search.folds == 3
+    why = r"for wine, because search\.rows is 112 of its 113 train rows, received"
+    with pytest.raises(UserError, match=rf"search\.folds: expected 1 {why} 3"):
+        make_plan(load(rows=112, folds=3), paths)
+    with pytest.raises(UserError, match=rf"search\.second_objective: expected none {why} parameters"):
+        make_plan(load(rows=112, second_objective="parameters"), paths)
 
 
 def test_where_the_rows_are_does_not_begin_a_new_study_and_other_validation_rows_do(folder, load) -> None:

@@ -94,12 +94,17 @@ def test_the_validation_rows_of_a_search_are_a_sample_and_its_train_rows_are_all
     paths = Paths("tiny", tmp_path)
     paths.prepared.mkdir(parents=True)
     schema, _ = prepared(paths.prepared, "regression")
-    data = write_training_data(paths, tmp_path, validation_rows=100, seed=7)
+    data = write_training_data(paths, tmp_path, validation_rows=100, seed=7, samples=(50, 200))
     expected = splits.read_part(paths.prepared / "validation.parquet", schema, 100, 7)
     for ours, theirs in zip(data.split("validation"), expected, strict=False):
         np.testing.assert_array_equal(ours, theirs)
     assert len(data.split("validation").weight) == 100
     assert len(data.split("train").target) == ROWS
+    for n_rows in (50, 200):
+        sample, chosen = data.sample(n_rows), splits.sample_of(ROWS, n_rows, 7)
+        for ours, theirs in zip(sample.split("train"), data.split("train"), strict=True):
+            np.testing.assert_array_equal(ours, theirs[chosen])
+        np.testing.assert_array_equal(sample.split("validation").target, data.split("validation").target)
 
 
 def test_ids_of_rows_are_the_same_in_batches(tmp_path: Path, monkeypatch) -> None:

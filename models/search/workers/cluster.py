@@ -3,7 +3,7 @@
 import contextlib
 import queue
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from distributed import Future, Queue
 from distributed.client import FutureCancelledError
 
+from contracts.errors import UserError
 from contracts.files import write_atomically
 from models.search.trial import TrialTask
 from models.search.workers import cluster_task
@@ -35,13 +36,20 @@ class Cluster:
 
     As many trials run as the workers with the same code have room for. Dask runs the trial of a worker that died on
     another one.
+
+    Args:
+        put: copies files to where all workers reach them, and returns a name for their content and what a worker calls
+            to have them. Without it the scheduler sends them.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(
+        self, address: str, put: Callable[[dict[str, Path]], tuple[str, cluster_task.WriteRows]] | None = None
+    ) -> None:
+        self._put = put
         self.connection = Connection(address, "search.scheduler", "trials")
         self.client, self._resource = self.connection.client, self.connection.resource
         self._topic = f"trials-{uuid.uuid4().hex}"
-        self._rows: dict[Data, Future] = {}
+        self._rows: dict[Data, tuple[str, Future | cluster_task.WriteRows]] = {}
         self._running: dict[str, _Running] = {}
         self._messages: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
         self.client.subscribe_topic(self._topic, lambda event: self._messages.put(event[1]))
@@ -59,17 +67,26 @@ class Cluster:
         Args:
             limit: seconds after which the trial is ended, and has failed.
         """
-        if task.data not in self._rows:  # a task too, so that Dask makes them again where the worker that has them dies
-            self._rows[task.data] = self.client.submit(dict, _files_of(task.data), pure=False)
+        if task.data not in self._rows:  # in the place of those of an earlier round, which nobody needs any more
+            self._rows = {task.data: self._share(_files_of(task.data))}
         if task.checkpoint is not None:
             task.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        rows, label = self._rows[task.data], f"trial-{uuid.uuid4().hex}"
+        (name, rows), label = self._rows[task.data], f"trial-{uuid.uuid4().hex}"
         future = self.client.submit(
-            cluster_task.run, function, task, rows, rows.key, label, self._topic, limit,
+            cluster_task.run, function, task, rows, name, label, self._topic, limit,
             key=label, resources={self._resource: 1}, pure=False,
         )  # fmt: skip
         self._running[label] = _Running(job, future, save_to)
         future.add_done_callback(lambda _: self._messages.put((label,)))
+
+    def _share(self, files: dict[str, Path]) -> tuple[str, Future | cluster_task.WriteRows]:
+        """A name for the files, and what a task gets for them."""
+        if self._put is not None:
+            return self._put(files)
+        contents = {name: path.read_bytes() for name, path in files.items()}
+        # A task too, so that Dask makes them again where the worker that has them dies.
+        future: Future = self.client.submit(dict, contents, pure=False)
+        return str(future.key), future
 
     def events(self, seconds: float | None = None) -> Iterator[Event]:
         """Wait until something happens, but at most a second, because a worker may have joined; yield what happened."""
@@ -102,6 +119,8 @@ class Cluster:
             return
         except FutureCancelledError:
             raise self.connection.lost() from None
+        except UserError:  # the worker does not have the rows
+            raise
         except Exception as error:
             event, network = Failed(None, f"{type(error).__name__}: {error}"), None
         del self._running[label]
@@ -137,7 +156,8 @@ class Cluster:
             self.client.close(timeout=CONNECT_TIMEOUT)
 
 
-def _files_of(data: Data) -> dict[str, bytes]:
-    """What travels to a worker, by name."""
-    files = [*data.folder.glob("*.npy"), *data.folder.glob("fold_*.json")]
-    return {"schema.json": data.schema.read_bytes()} | {path.name: path.read_bytes() for path in files}
+def _files_of(data: Data) -> dict[str, Path]:
+    """What travels to a worker, by its name there."""
+    files = [path for path in data.folder.glob("*.npy") if path.name.partition(".")[0] in (data.train, "validation")]
+    files += data.folder.glob("fold_*")
+    return {"schema.json": data.schema} | {path.name: path for path in files}

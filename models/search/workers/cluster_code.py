@@ -9,7 +9,7 @@ from distributed.versions import get_package_info
 import models
 from contracts.files import md5
 
-CODE = ("contracts", "models", "pipeline/data", "pipeline/streaming")
+CODE = ("contracts", "models", "pipeline/data", "pipeline/sources", "pipeline/streaming")
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "pyarrow", "pydantic", "distributed")
 SHOWN = 5  # differences in a message
 

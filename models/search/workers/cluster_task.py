@@ -1,22 +1,29 @@
 """What runs on a worker of a Dask cluster: a trial as a task, in a process of its own as on one machine.
 
-A task needs no file of the machine that searches: its rows come as an argument, its network goes back as bytes.
+A task needs no file of the machine that searches: its rows come as an argument or from a store, its network goes back
+as bytes.
 """
 
 import contextlib
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from distributed import Client, Queue, get_worker
 
+from contracts.errors import UserError
 from models.search.trial import TrialTask
 from models.search.workers.events import Done, Failed, Progress, Stopped
 from models.search.workers.pool import Pool
 from models.search.workers.temporary import use_own_folder
 from models.training.data import Data
+
+# Writes the files of a trial to a folder, from another one with a file for each content that this worker has.
+WriteRows = Callable[[Path, Path], None]
 
 POLL_SECONDS = 0.5  # between two checks that the search still wants the result
 
@@ -31,12 +38,13 @@ def dask_setup(_: Any) -> None:
 
 
 def run(
-    function: str, task: TrialTask, rows: dict[str, bytes], rows_name: str, label: str, topic: str, limit: float | None
-) -> tuple[Done | Stopped | Failed, bytes | None]:
+    function: str, task: TrialTask, rows: dict[str, bytes] | WriteRows, rows_name: str, label: str, topic: str,
+    limit: float | None,
+) -> tuple[Done | Stopped | Failed, bytes | None]:  # fmt: skip
     """Train one trial in a process of its own.
 
     Args:
-        rows: the files of `task.data`, by name, which take its place.
+        rows: the files of `task.data`, by name, or what writes them; they take its place.
         topic: of the reports: the label, the name of the queue that takes the answer, the epoch, the value.
 
     Returns:
@@ -44,6 +52,7 @@ def run(
 
     Raises:
         Unwanted: when nobody waits for the result any more.
+        UserError: when this worker does not have the rows.
     """
     worker = get_worker()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -69,15 +78,27 @@ def run(
             _check_wanted()
 
 
-def _unpack(rows: dict[str, bytes], name: str, data: Data) -> Data:
+_unpacking = Lock()  # trials of this worker that start together have their rows written once
+
+
+def _unpack(rows: dict[str, bytes] | WriteRows, name: str, data: Data) -> Data:
     """Files of this worker, written once, which all of its trials map into memory."""
-    folder = Path(get_worker().local_directory) / name
-    if not folder.is_dir():
-        unfinished = Path(tempfile.mkdtemp(dir=folder.parent))
-        for file, content in rows.items():
-            (unfinished / file).write_bytes(content)
-        with contextlib.suppress(OSError):  # another trial of this worker has written them meanwhile
-            unfinished.rename(folder)
+    worker = get_worker()
+    folder = Path(worker.local_directory) / name
+    with _unpacking:
+        if not folder.is_dir():
+            with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+                unfinished = Path(scratch) / name
+                unfinished.mkdir()
+                try:
+                    if callable(rows):
+                        rows(unfinished, folder.parent)
+                    else:
+                        for file, content in rows.items():
+                            (unfinished / file).write_bytes(content)
+                except (UserError, OSError) as error:  # of this worker, and of no trial
+                    raise UserError(f"no rows for a trial at the worker {worker.address}: {error}") from None
+                unfinished.rename(folder)
     return replace(data, folder=folder, schema=folder / "schema.json")
 
 
