@@ -46,6 +46,8 @@ function showPrediction(answer) {
     for (const [name, value] of Object.entries(numbers)) {
       place.append(make("p", { className: "result", textContent: short(value) }, make("small", { textContent: ` ${name}` })));
     }
+    const levels = Object.entries(prediction.quantiles ?? {}).map(([level, value]) => `${short(100 * level)} %: ${short(value)}`);
+    if (levels.length) place.append(make("p", { id: "quantiles", textContent: `Quantiles: ${levels.join("; ")}` }));
   } else {
     const labels = prediction.labels ?? [prediction.label];
     const share = "label" in prediction ? ` with ${percent(prediction.probability)}` : "";
