@@ -79,6 +79,7 @@ class EpochTrainer(keras.Model):
                 target, weight = self._deal(y), None if weight is None else self._deal(weight)
             elif len(output.shape) == 3:  # one prediction for each member
                 target = tf.repeat(tf.expand_dims(y, 1), output.shape[1], axis=1)
+                weight = None if weight is None else tf.expand_dims(weight, 1)
             loss = self.loss_of_rows(self.loss_scale(target), self.loss_scale(output), weight)
             if self.output_losses:
                 self.output_losses[name].update_state(loss)
