@@ -28,7 +28,7 @@ class ServedModel:
     """One version of a dataset's model.
 
     Args:
-        expected: the prediction for the schema's sample when the bundle was packaged, shape (n_outputs,).
+        expected: the answer for the schema's sample when the bundle was packaged, shape (n_outputs,).
         max_rows: rows in one request.
         timeout: seconds for the explanations of one request.
     """
@@ -130,7 +130,7 @@ class ServedModel:
 
     def _check_sample(self, expected: list[float]) -> str | None:
         sample = encode(self.schema, {name: [value] for name, value in self.schema.sample.items()})
-        received = self._predictor.predict(sample).reshape(-1)
+        received = answer(self.schema, self._predictor.outputs(sample)).reshape(-1)
         if received.shape == np.shape(expected) and np.allclose(received, expected, TOLERANCE, TOLERANCE):
             return None
         return "its prediction for the schema's sample differs from the one at packaging"
