@@ -146,7 +146,7 @@ def _exclusion(contest: Contest, manifest: Manifest, known: Schema, bundle: Path
         return Exclusion.FEATURES
     if known.classes != schema.classes:
         return Exclusion.CLASSES
-    if contest.metric.of_quantiles and known.levels != schema.levels:
+    if known.levels != schema.levels:
         return Exclusion.QUANTILES
     if manifest.train_md5 == train_md5:
         return None
