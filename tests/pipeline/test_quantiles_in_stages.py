@@ -13,6 +13,7 @@ from contracts.schema import NumericTarget
 from contracts.settings.gates import Gates
 from contracts.settings.load import Source, load_params
 from models.search.workers.pool import Pool
+from pipeline.commands import registry
 from pipeline.data.schema_inference import infer_schema
 from pipeline.evaluation.baselines import baseline_input
 from pipeline.evaluation.gates.problems import gate_problems
@@ -102,6 +103,8 @@ def test_a_search_is_ranked_by_the_loss_and_a_champion_of_other_quantiles_is_rep
     preprocess.run(params, paths)
     select.run(params, paths)
     assert "is possible: its quantiles are not those of the data" in read(paths.selection)["reason"]
+    with pytest.raises(UserError, match=r"expected \[0.05, 0.5, 0.95\], as of the winner, received \[0.1, 0.5, 0.9\]"):
+        registry.retrain("diabetes", "1")
 
 
 def read(path: Path) -> dict:

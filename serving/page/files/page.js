@@ -237,8 +237,9 @@ async function predictFile(file) {
   place.replaceChildren(make("p", { className: "muted", textContent: `Predicting ${file.name} …` }));
   try {
     const answer = await request("predict", { method: "POST", headers: { "content-type": "text/csv" }, body: file });
-    const flat = answer.predictions.map(({ values, labels, probabilities, ...rest }) => ({
+    const flat = answer.predictions.map(({ values, quantiles, labels, probabilities, ...rest }) => ({
       ...rest, ...values, ...(labels && { labels: labels.join(" ") }),
+      ...Object.fromEntries(Object.entries(quantiles ?? {}).map(([level, value]) => [`Q(${level})`, value])),
       ...Object.fromEntries(Object.entries(probabilities ?? {}).map(([name, p]) => [`P(${name})`, p])),
     }));
     const names = flat.length ? Object.keys(flat[0]) : [];
