@@ -9,7 +9,8 @@ CONFIDENCES = (0.9, 0.95)
 
 
 def coverage(schema: Schema, scores: np.ndarray, y: np.ndarray, predictions: np.ndarray) -> dict[str, float]:
-    """For each of `CONFIDENCES` the share of rows that are covered, and the mean width of an interval or size of a set.
+    """For each of `CONFIDENCES` the share of rows that are covered, and the mean width of an interval or size of a set;
+    for each quantile the share of rows that are not above it.
 
     A width is NaN where an interval has no ends; several numbers have no common width.
 
@@ -17,8 +18,9 @@ def coverage(schema: Schema, scores: np.ndarray, y: np.ndarray, predictions: np.
         scores: the bundle's.
         predictions: shape (n_rows, n_outputs), or (n_rows,) for one number; of a model of quantiles these.
     """
-    found = {}
     predictions = predictions.reshape(len(y), -1).astype(np.float64)
+    shares = zip(schema.levels, predictions.T, strict=False)  # none without levels
+    found = {f"below_{level * 100:g}": float(np.mean(y <= quantile)) for level, quantile in shares}
     for confidence in CONFIDENCES:
         name, limits = f"{confidence * 100:g}", thresholds(scores, confidence)
         if schema.task == "regression":

@@ -95,8 +95,11 @@ def test_a_search_is_ranked_by_the_loss_and_a_champion_of_other_quantiles_is_rep
     chosen, figures = read(paths.selection), read(paths.metrics)
     assert (chosen["metric"], Predictor(paths.bundle).schema.levels) == ("quantile_loss", (0.05, 0.5, 0.95))
     assert figures["low"]["quantile_loss"] < figures["test"]["quantile_loss"] < figures["baseline"]["quantile_loss"]
-    assert 0.75 < figures["conformal"]["coverage_90"] <= 1
-    assert "quantile_loss" in paths.report.read_text()
+    conformal, report = figures["conformal"], paths.report.read_text()
+    assert 0.75 < conformal["coverage_90"] <= 1
+    assert conformal["below_5"] < 0.3 < conformal["below_50"] < 0.7 < conformal["below_95"]
+    assert "quantile_loss" in report
+    assert "below at 95 %" in report
 
     override(settings, "diabetes", data=data | {"quantiles": [0.1, 0.5, 0.9]})
     params = load_params(settings, "diabetes")
