@@ -26,7 +26,7 @@ def activate(spec: Spec, schema: Schema, name: str, raw: keras.KerasTensor) -> k
     within the range of the train targets.
     """
     if schema.levels:
-        raw = Quantiles(list(schema.levels), name=f"{name}_quantiles")(raw)
+        raw = Quantiles(list(schema.levels), dtype="float32", name=f"{name}_quantiles")(raw)  # as `raw`
     if not spec.clip_output or schema.task != "regression":
         return _activate(spec, schema, name, raw)
     ends = [(target.minimum or 0.0, target.maximum or 0.0) for target in schema.numbers]

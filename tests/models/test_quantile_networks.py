@@ -102,3 +102,9 @@ def test_the_mean_of_networks_has_the_mean_of_each_quantile(fitted, schema, tmp_
     scores = np.load(tmp_path / "bundle/conformal.npy")
     assert scores.shape == (2000, 1), "of the one pair around the median"
     assert scores[0] < 0 < scores[-1]
+
+
+def test_a_network_trained_in_16_bits_has_quantiles_too(schema, spec_of) -> None:
+    spec, rows = spec_of(precision="mixed_bfloat16"), spread_out(0, 256)
+    outputs = np.asarray(fit(spec, schema, rows, rows, epochs=1, patience=1, **TO_LOSS).network(rows.features))
+    assert (np.diff(outputs, axis=1) > 0).all()
