@@ -18,13 +18,14 @@ def coverage(schema: Schema, scores: np.ndarray, y: np.ndarray, predictions: np.
         scores: the bundle's.
         predictions: shape (n_rows, n_outputs), or (n_rows,) for one number; of a model of quantiles these.
     """
-    predictions = predictions.reshape(len(y), -1).astype(np.float64)
+    predictions = predictions.reshape(len(y), -1)
     shares = zip(schema.levels, predictions.T, strict=False)  # none without levels
     found = {f"below_{level * 100:g}": float(np.mean(y <= quantile)) for level, quantile in shares}
     for confidence in CONFIDENCES:
         name, limits = f"{confidence * 100:g}", thresholds(scores, confidence)
         if schema.task == "regression":
-            (low, high), truth = intervals(schema, predictions, limits, confidence), y.reshape(len(y), -1)
+            low, high = intervals(schema, predictions.astype(np.float64), limits, confidence)
+            truth = y.reshape(len(y), -1)
             found[f"coverage_{name}"] = float(np.mean((low <= truth) & (truth <= high)))
             width = float(np.mean(high - low))
             found[f"width_{name}"] = width if np.isfinite(width) and low.shape[1] == 1 else float("nan")
