@@ -1,8 +1,9 @@
 """Coverage and size of intervals and sets, and the calibration error, over 20 splits of each dataset.
 
 The datasets are the bundled ones and the tables of `$DATA_MIRROR/tables`. One network with early stopping a split, so
-without a search. Beside it MAPIE over scikit-learn's MLP, or its boosted trees where the rows are many. Writes
-bench/results/intervals.json after each dataset; names of datasets as arguments run these alone.
+without a search; of a number also one of quantiles, whose intervals differ between rows. Beside it MAPIE over
+scikit-learn's MLP, or its boosted trees where the rows are many. Writes bench/results/intervals.json after each
+dataset; names of datasets as arguments run these alone.
 """
 
 import json
@@ -27,7 +28,7 @@ from bench.machine import machine
 from bench.tables import folder_of_tables
 from contracts.conformal import conformal_scores, thresholds
 from contracts.metrics import BY_NAME
-from contracts.schema import Schema, load_schema
+from contracts.schema import NumericTarget, Schema, load_schema
 from contracts.settings.load import load_params
 from contracts.spec import Spec
 from models.search.plan import batch_size_for
@@ -47,6 +48,7 @@ BUNDLED = ("diabetes", "iris", "wine", "breast_cancer", "digits", "digit_propert
 MAPIE = Path("var/bench-intervals/bin/python")
 SPLITS, PATIENCE = 20, 20
 SEEN = 300_000  # train rows in all epochs together, between 10 and 200 epochs
+LEVELS = (0.025, 0.05, 0.5, 0.95, 0.975)
 MANY = 5_000  # train rows, from which on scikit-learn's boosted trees are beside the network
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]
 
@@ -77,6 +79,7 @@ def ours(schema: Schema, parts: Parts, seed: int) -> dict[str, float]:
         batch_size=batch_size_for(len(parts["train"][1])),
     )  # fmt: skip
     metric = "rmse" if schema.task == "regression" else "log_loss"
+    metric = "quantile_loss" if schema.levels else metric
     train, validation = Split(*parts["train"]), Split(*parts["validation"])
     epochs = min(200, max(10, SEEN // len(train.target)))
     network = fit(
@@ -97,6 +100,16 @@ def ours(schema: Schema, parts: Parts, seed: int) -> dict[str, float]:
             found[f"log_loss_{name}"] = BY_NAME["log_loss"].compute(y, p)
     predictions = {name: _outputs(schema, member_probabilities(network, rows)) for name, (rows, _) in parts.items()}
     return found | conformal(schema, parts, predictions)
+
+
+def with_quantiles(schema: Schema) -> Schema | None:
+    """The schema of a network that predicts `LEVELS`, whose train values only a baseline needs; None for several
+    numbers and for classes.
+    """
+    if not isinstance(schema.target, NumericTarget):
+        return None
+    target = schema.target.model_copy(update={"quantiles": tuple((level, 0.0) for level in LEVELS)})
+    return schema.model_copy(update={"target": target})
 
 
 def of_scikit_learn(schema: Schema, parts: Parts) -> dict[str, np.ndarray]:
@@ -152,7 +165,7 @@ def show(report: dict[str, Any]) -> None:
     )  # fmt: skip
     table = Table("dataset", "model", *(name.replace("_", " ") for name in columns), title=f"Means of {SPLITS} splits")
     for dataset, figures in report["datasets"].items():
-        for model in ("ours", "mapie"):
+        for model in ("ours", "quantiles", "mapie"):
             values = figures.get(model, {})
             table.add_row(dataset, model, *(f"{values.get(name, nan):.4g}" for name in columns))
     Console(width=170).print(table)
@@ -166,12 +179,15 @@ def main(asked: list[str]) -> None:
     report = results.read(RESULTS)
     report = {"machine": machine(), "splits": SPLITS, "datasets": report.get("datasets", {})}
     for dataset in names:
-        found, predictions = [], []
+        found, of_quantiles, predictions = [], [], []
         for seed in track(range(SPLITS), dataset, transient=True):
             schema, parts = parts_of(dataset, tables.get(dataset), seed)
             found.append(ours(schema, parts, seed))
+            if (other := with_quantiles(schema)) is not None:
+                of_quantiles.append(ours(other, parts, seed))
             predictions.append(of_scikit_learn(schema, parts))
-        report["datasets"][dataset] = {"ours": _means(found), "mapie": _means(mapie(schema, predictions))}
+        figures = {"ours": found, "quantiles": of_quantiles, "mapie": mapie(schema, predictions)}
+        report["datasets"][dataset] = {model: _means(splits) for model, splits in figures.items()}
         results.write(RESULTS, report)
     show(report)
 

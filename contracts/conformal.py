@@ -17,13 +17,17 @@ FILE, BY_ROW_FILE = "conformal.npy", "conformal_by_row.npy"
 
 def row_scores(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     """Scores, float32 of shape (n_rows, n): the distance to each number; 1 - P(true class), with n = 1; or
-    1 - P(label) of each label where it holds, NaN where it does not.
+    1 - P(label) of each label where it holds, NaN where it does not. Of quantiles how far the number is outside each
+    pair of them, below 0 inside (conformalised quantile regression: Romano et al., 2019, arXiv 1905.03222).
 
     Args:
         y: targets, as `contracts.encoding.encode_target` gives them.
-        predictions: shape (n_rows, n_outputs), in the order of `schema.outputs`.
+        predictions: shape (n_rows, n_outputs), in the order of `schema.outputs`; of a model of quantiles these.
     """
-    if schema.task == "regression":
+    if schema.levels:
+        low, high = _pairs(schema)
+        scores = np.maximum(predictions[:, low] - y[:, None], y[:, None] - predictions[:, high])
+    elif schema.task == "regression":
         scores = np.abs(y.reshape(len(y), -1) - predictions)
     elif schema.picks_one:
         scores = 1 - predictions[np.arange(len(y)), y][:, None]
@@ -104,3 +108,31 @@ def prediction_sets(schema: Schema, predictions: np.ndarray, limits: np.ndarray)
     if schema.picks_one:
         sets[np.arange(len(sets)), predictions.argmax(axis=1)] = True
     return sets
+
+
+def intervals(
+    schema: Schema, predictions: np.ndarray, limits: np.ndarray, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The lower and the upper ends of the intervals of numbers, both of shape (n_rows, n).
+
+    Of quantiles those of the pair whose levels are nearest to the confidence, moved by its limit; the median is always
+    within.
+
+    Args:
+        predictions: as `row_scores` takes them.
+        limits: thresholds, one for all rows or one for each.
+    """
+    if not schema.levels:
+        return predictions - limits, predictions + limits
+    levels, (lows, highs) = np.array(schema.levels), _pairs(schema)
+    pair = np.argmin(np.abs(levels[highs] - levels[lows] - confidence))
+    moved, median = np.atleast_2d(limits)[:, [pair]], predictions[:, [schema.levels.index(0.5)]]
+    low, high = predictions[:, [lows[pair]]] - moved, predictions[:, [highs[pair]]] + moved
+    return np.minimum(low, median), np.maximum(high, median)
+
+
+def _pairs(schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+    """The positions of the lower and the upper quantiles of each pair around the median, the outermost first."""
+    below = schema.levels.index(0.5)
+    first = np.arange(min(below, len(schema.levels) - 1 - below))
+    return first, len(schema.levels) - 1 - first

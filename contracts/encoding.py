@@ -38,13 +38,25 @@ def encode(schema: Schema, columns: Mapping[str, Any]) -> np.ndarray:
 
 def predictions_of(schema: Schema, outputs: np.ndarray) -> np.ndarray:
     """The outputs of a network, (n_rows, n_outputs), as metrics take them: class probabilities of shape
-    (n_rows, n_classes), the values of one number of shape (n_rows,), or (n_rows, n_outputs) for labels and several.
+    (n_rows, n_classes), the values of one number or its medians of shape (n_rows,), or (n_rows, n_outputs) for labels
+    and several numbers.
     """
     if isinstance(schema.target, NumericTarget):
-        return outputs[:, 0]
+        return outputs[:, schema.levels.index(0.5) if schema.levels else 0]
     if schema.task == "binary":
         return np.concatenate([1 - outputs, outputs], axis=1)
     return outputs
+
+
+def answer_names(schema: Schema) -> tuple[str, ...]:
+    """The names of the numbers of an answer: those of `schema.outputs`, then `Q(level)` of each quantile."""
+    return (*schema.outputs, *(f"Q({level})" for level in schema.levels))
+
+
+def answer(schema: Schema, outputs: np.ndarray) -> np.ndarray:
+    """The outputs of a network as the numbers of an answer: shape (n_rows, n_names), in the order of `answer_names`."""
+    predictions = predictions_of(schema, outputs).reshape(len(outputs), len(schema.outputs))
+    return np.concatenate([predictions, outputs], axis=1) if schema.levels else predictions
 
 
 def decide(probabilities: np.ndarray, threshold: float | None) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The metrics of each task, their directions, and bootstrap intervals."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ class Metric:
     A metric that is a function `of_mean` of a mean over rows also has `row_values`, which gives (n_rows,).
     A metric `of_decisions` depends on the classes that are predicted, not on their probabilities.
     A metric `of_ratios` judges a prediction by its ratio to the target, not by their difference.
+    A metric `of_quantiles` takes what `contracts.quantiles.with_levels` gives.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Metric:
     of_decisions: bool = False
     needs: str = ""
     of_ratios: bool = False
+    of_quantiles: bool = False
 
     def better(self, value: float, than: float, by: float = 0.0) -> bool:
         """Whether `value` is better than `than` by more than `by`; NaN is never better."""
@@ -83,6 +85,14 @@ def _relative_error(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     return (np.abs(p - y) / sizes).reshape(len(y), -1).mean(axis=1)
 
 
+def _pinball(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """The pinball loss (Koenker and Bassett, 1978), averaged over the levels; NaN for predictions without levels."""
+    if p.ndim < 3:
+        return np.full(len(y), np.nan)
+    above, levels = y[:, None].astype(np.float64) - p[..., 0], p[..., 1]
+    return np.maximum(levels * above, (levels - 1) * above).mean(axis=1)
+
+
 def _r2(y: np.ndarray, p: np.ndarray) -> float:
     """Coefficient of determination, averaged over the targets; NaN where a target is constant."""
     total = np.square(y - y.mean(axis=0, dtype=np.float64)).sum(axis=0)
@@ -107,6 +117,7 @@ REGRESSION = (
     Metric("r2", True, _r2, needs="rows of different targets"),
     _of_rows("rmsle", _squared_log_error, np.sqrt, needs="targets of 0 or more", of_ratios=True),
     _of_rows("mape", _relative_error, needs="targets other than 0", of_ratios=True),
+    replace(_of_rows("quantile_loss", _pinball, needs="data.quantiles"), of_quantiles=True),
 )
 BY_NAME = {metric.name: metric for metric in (*CLASSIFICATION, F1, *REGRESSION)}
 

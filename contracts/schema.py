@@ -1,16 +1,11 @@
-"""The frozen schema of a dataset: its features, their ranges and categories, and its target.
-
-`preprocess` infers it from the train split. The Keras input, the validation of requests, the MLflow signature and the
-OpenAPI examples are derived from it.
+"""The frozen schema of a dataset: its features, their ranges and categories, and its target. `preprocess` infers it
+from the train split; the Keras input, the validation of requests, the MLflow signature and the OpenAPI examples follow.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-
-# The first column of a text file where the header has no name for it: the index that pandas and R write.
-UNNAMED = "unnamed"
 
 
 class _Frozen(BaseModel):
@@ -80,9 +75,8 @@ Feature = Annotated[NumericFeature | CategoricalFeature | DateFeature | ImageFea
 
 
 class ClassTarget(_Frozen):
-    """Two or more classes; class i has the code i. `frequencies` are those of the train split.
-
-    `classes` are texts; `kind` is what they were in the data, and are again in an answer.
+    """Two or more classes, as texts; class i has the code i. `frequencies` are those of the train split, `kind` is what
+    they were in the data, and are again in an answer.
     """
 
     name: str
@@ -107,8 +101,7 @@ class LogScale(_Frozen):
 
 
 class NumericTarget(_Frozen):
-    """A number, with statistics of the train split.
-
+    """A number, with statistics of the train split; `quantiles` has level and value of each that a network predicts.
     `log` is None where a train value is below 0. `skewed` is whether a search tries the logarithm.
     """
 
@@ -119,6 +112,7 @@ class NumericTarget(_Frozen):
     skewed: bool = False
     minimum: float | None = None  # None in schemas of older bundles
     maximum: float | None = None
+    quantiles: tuple[tuple[float, float], ...] = Field(default=(), exclude_if=lambda pairs: not pairs)
 
 
 class LabelsTarget(_Frozen):
@@ -156,6 +150,7 @@ class SplitUsed(_Frozen):
 class TextForm(_Frozen):
     """How the text files of the data are written: what later files of the same kind are read by."""
 
+    UNNAMED: ClassVar[str] = "unnamed"  # the first column where it has no name: the index that pandas and R write
     encoding: str = "utf-8"
     delimiter: str = ","
     decimal: str = "."
@@ -226,6 +221,11 @@ class Schema(_Frozen):
         if isinstance(self.target, NumericTargets):
             return self.target.targets
         return (self.target,) if isinstance(self.target, NumericTarget) else ()
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """The levels of the quantiles that a network predicts, rising; empty where it predicts none."""
+        return tuple(level for target in self.numbers for level, _ in target.quantiles)
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -9,10 +9,14 @@ HALF = 0.5
 MAX_TRIED = 200  # thresholds; more of them fit the noise of the rows
 
 
-def metric_input(metric: Metric, predictions: np.ndarray, threshold: float | None) -> np.ndarray:
-    """What a metric is computed from: the predictions, or, where it depends on the decisions of a threshold, 1 for the
-    class that is predicted and 0 for the other.
+def metric_input(
+    metric: Metric, predictions: np.ndarray, threshold: float | None, quantiles: np.ndarray | None = None
+) -> np.ndarray:
+    """What a metric is computed from: the predictions, or their quantiles with levels, or, where it depends on the
+    decisions of a threshold, 1 for the class that is predicted and 0 for the other.
     """
+    if metric.of_quantiles and quantiles is not None:
+        return quantiles
     if threshold is None or not metric.of_decisions:
         return predictions
     return np.eye(2, dtype=np.float32)[decide(predictions, threshold)]

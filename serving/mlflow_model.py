@@ -5,10 +5,9 @@ from pathlib import Path
 
 import mlflow.models
 import mlflow.pyfunc
-import numpy as np
 import pandas as pd
 
-from contracts.encoding import encode
+from contracts.encoding import answer, answer_names, encode
 from serving.predictor import Predictor
 
 # MLflow warns that type hints are missing, although the model has a signature. A filter does not silence this warning;
@@ -25,9 +24,8 @@ with warnings.catch_warnings(record=True):
             """One column of probabilities per class, or one column per number; one row per input row."""
             schema = self.predictor.schema
             columns = {schema.image.name: model_input} if schema.image else model_input
-            predictions = self.predictor.predict(encode(schema, columns))
-            names = list(schema.outputs)
-            return pd.DataFrame(np.reshape(predictions, (-1, len(names))), columns=names)
+            outputs = self.predictor.outputs(encode(schema, columns))
+            return pd.DataFrame(answer(schema, outputs), columns=list(answer_names(schema)))
 
 
 mlflow.models.set_model(BundleModel())

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from contracts.encoding import decide, encode
+from contracts.encoding import answer, answer_names, decide, encode
 from serving.errors import Problem
 from serving.explanation import explain, features_of_columns, occlusion
 from serving.metrics import RequestMetrics
@@ -28,7 +28,7 @@ class ServedModel:
     """One version of a dataset's model.
 
     Args:
-        expected: the prediction for the schema's sample when the bundle was packaged, shape (n_outputs,).
+        expected: the answer for the schema's sample when the bundle was packaged, shape (n_outputs,).
         max_rows: rows in one request.
         timeout: seconds for the explanations of one request.
     """
@@ -40,7 +40,7 @@ class ServedModel:
         self.schema, self.manifest = predictor.schema, predictor.manifest
         self.name, self.version = self.schema.dataset, version
         self.validator = InputValidator(self.schema, max_rows)
-        self.outputs = self.schema.outputs
+        self.outputs = answer_names(self.schema)
         self.metrics = metrics
         self._predictor, self.timeout = predictor, timeout
         self.bundle, self.expected = predictor.folder, expected
@@ -49,7 +49,7 @@ class ServedModel:
         self.not_ready_reason = self._check_sample(expected)
 
     def predict(self, rows: EncodedRows) -> np.ndarray:
-        """Probabilities or values of shape (n_rows, n_outputs), in the order of `schema.outputs`; float32.
+        """Probabilities or values of shape (n_rows, n_outputs), in the order of `outputs`; float32.
 
         Raises:
             Problem: 503 if the model failed its sample, 400 if a row gives no finite number.
@@ -57,7 +57,7 @@ class ServedModel:
         self.check_ready()
         if len(rows.encoded) == 0:
             return np.empty((0, len(self.outputs)), dtype=np.float32)
-        predictions = self._predictor.predict(rows.encoded).reshape(-1, len(self.outputs))
+        predictions = answer(self.schema, self._predictor.outputs(rows.encoded))
         if not np.isfinite(predictions).all():
             bad = np.flatnonzero(~np.isfinite(predictions).all(axis=1))
             raise Problem(400, f"row {bad[0]} (and {len(bad) - 1} more) is too far from training to give a number")
@@ -84,15 +84,15 @@ class ServedModel:
         def predict(encoded: np.ndarray) -> np.ndarray:
             if time.monotonic() > end:
                 raise Problem(504, f"no explanation within {self.timeout:g} seconds", headers={"Retry-After": "1"})
-            return self._predictor.predict(encoded).reshape(-1, len(self.outputs))
+            return self._predictor.predict(encoded).reshape(-1, len(outputs))
 
-        explained = []
+        explained, outputs = [], self.schema.outputs
         decisions = self.decide(predictions).tolist() if self.schema.picks_one else None
         for number, row in enumerate(rows.encoded):
-            shown = range(len(self.outputs)) if decisions is None else (decisions[number],)
+            shown = range(len(outputs)) if decisions is None else (decisions[number],)
             if image is not None:
                 falls = occlusion(predict, row, image.height, image.width, image.mean or 0.0)
-                explained.append({self.outputs[i]: {"occlusion": falls[:, :, i].tolist()} for i in shown})
+                explained.append({outputs[i]: {"occlusion": falls[:, :, i].tolist()} for i in shown})
                 continue
             assert background is not None
             found = explain(predict, row, background, features_of_columns(self.schema), self._predictor.work)
@@ -101,7 +101,7 @@ class ServedModel:
             names = [feature.name for feature in self.schema.features]
             explained.append(
                 {
-                    self.outputs[i]: {
+                    outputs[i]: {
                         "mean": float(found.mean[i]),
                         "contributions": dict(zip(names, found.values[:, i].tolist(), strict=True)),
                     }
@@ -130,7 +130,7 @@ class ServedModel:
 
     def _check_sample(self, expected: list[float]) -> str | None:
         sample = encode(self.schema, {name: [value] for name, value in self.schema.sample.items()})
-        received = self._predictor.predict(sample).reshape(-1)
+        received = answer(self.schema, self._predictor.outputs(sample)).reshape(-1)
         if received.shape == np.shape(expected) and np.allclose(received, expected, TOLERANCE, TOLERANCE):
             return None
         return "its prediction for the schema's sample differs from the one at packaging"

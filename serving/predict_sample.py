@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from contracts.bundle import BundleDamaged
-from contracts.encoding import encode
+from contracts.encoding import answer, encode
 from serving.predictor import Predictor
 
 
@@ -19,7 +19,7 @@ def main(folder: Path) -> None:
     except BundleDamaged as error:
         sys.exit(str(error))
     rows = encode(predictor.schema, {name: [value] for name, value in predictor.schema.sample.items()})
-    print(json.dumps(predictor.predict(rows).reshape(-1).tolist()))
+    print(json.dumps(answer(predictor.schema, predictor.outputs(rows)).reshape(-1).tolist()))
 
 
 if __name__ == "__main__":

@@ -44,17 +44,22 @@ class Predictor:
         self.work = (folder / "model.onnx").stat().st_size / 4 * members
         self._input = self._session.get_inputs()[0].name
 
-    def predict(self, rows: np.ndarray) -> np.ndarray:
-        """Class probabilities of shape (n_rows, n_classes), or values of shape (n_rows,).
-
-        Multilabel probabilities and several numbers have shape (n_rows, n_outputs), in the order of `schema.outputs`.
+    def outputs(self, rows: np.ndarray) -> np.ndarray:
+        """The outputs of the network, (n_rows, n_outputs): of quantiles each, of two classes the second.
 
         Args:
             rows: float32 of shape (n_rows, schema.input_width), from `contracts.encoding.encode`.
         """
         session = self._session if len(rows) < BULK_ROWS else self._bulk_session
         (outputs,) = session.run(None, {self._input: rows})
-        return predictions_of(self.schema, outputs)
+        return outputs
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """Class probabilities of shape (n_rows, n_classes), or values of shape (n_rows,).
+
+        Multilabel probabilities and several numbers have shape (n_rows, n_outputs), in the order of `schema.outputs`.
+        """
+        return predictions_of(self.schema, self.outputs(rows))
 
 
 def _background(folder: Path, schema: Schema) -> np.ndarray:

@@ -163,7 +163,22 @@ def task_misfits(params: Params, task: Task) -> list[Mistake]:
         mistakes.append(
             Mistake(("select", "threshold"), f"0.5 for {task}, which has no second of two classes", show(threshold))
         )
+    mistakes += _quantile_misfits(params, metric)
     for problem in problems_of_space(params.search.space, task):
         name, _, words = problem.partition(": expected ")
         mistakes.append(Mistake(("search", "space", *name.split(".")), words))
+    return mistakes
+
+
+def _quantile_misfits(params: Params, metric: str) -> list[Mistake]:
+    """What the settings ask of quantiles that nobody predicts, and of those that only the pinball loss trains."""
+    if not params.source.quantiles:
+        missing = metric == "quantile_loss"
+        return [Mistake(("search", "metric"), "data.quantiles for quantile_loss", "none")] if missing else []
+    mistakes, loss = [], params.search.space.get("loss", "auto")
+    if set(getattr(loss, "choices", (loss,))) != {"auto"}:
+        mistakes.append(Mistake(("search", "space", "loss"), "auto for data.quantiles", show(loss)))
+    if metric == "quantile_loss" and params.select.gates.references:
+        what = "false for quantile_loss, because reference models predict no quantiles"
+        mistakes.append(Mistake(("select", "gates", "references"), what, "true"))
     return mistakes

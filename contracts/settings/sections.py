@@ -18,7 +18,7 @@ from contracts.spec import BINNED, required_hyperparameters
 Sampler = Literal["auto", "grid", "random", "tpe", "cmaes", "qmc", "gp", "nsga2"]
 MetricName = Literal[
     "log_loss", "accuracy", "roc_auc", "pr_auc", "brier", "f1", "macro_f1", "balanced_accuracy",
-    "rmse", "mae", "r2", "rmsle", "mape",
+    "rmse", "mae", "r2", "rmsle", "mape", "quantile_loss",
 ]  # fmt: skip
 OF_CLASSES = ("accuracy", "log_loss", "macro_f1", "roc_auc", "pr_auc", "brier", "balanced_accuracy")
 # The names in `contracts.metrics`, which not every stage imports.
@@ -26,7 +26,7 @@ METRICS: dict[Task, tuple[str, ...]] = {
     "multiclass": OF_CLASSES,
     "binary": (*OF_CLASSES, "f1"),
     "multilabel": (*OF_CLASSES, "f1"),
-    "regression": ("rmse", "mae", "r2", "rmsle", "mape"),
+    "regression": ("rmse", "mae", "r2", "rmsle", "mape", "quantile_loss"),
 }
 
 Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
@@ -229,4 +229,6 @@ class Params(Settings):
         """The validation metric that ranks trials, candidates and champion."""
         if self.search.metric != "auto":
             return self.search.metric
+        if self.source.quantiles:
+            return "quantile_loss"
         return "rmse" if task == "regression" else "log_loss"

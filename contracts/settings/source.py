@@ -1,9 +1,10 @@
 """The section `data` of a file in `catalog/`: where a dataset comes from, how it is read and divided."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from contracts.errors import show
 from contracts.settings.space import Section
@@ -24,6 +25,16 @@ SCIKIT_LEARN: dict[str, tuple[Task, ...]] = {
 Order = Annotated[tuple[str | int | float, ...], Field(strict=False, min_length=2)]
 
 Targets = Annotated[tuple[str, ...], Field(strict=False, min_length=2)]
+
+
+def _check_levels(levels: tuple[float, ...]) -> tuple[float, ...]:
+    rise = all(low < high for low, high in pairwise((0.0, *levels, 1.0)))
+    if levels and not (rise and 0.5 in levels[1:-1]):
+        raise ValueError(f"levels that rise between 0 and 1, with 0.5 between others, received {show(list(levels))}")
+    return levels
+
+
+Levels = Annotated[tuple[float, ...], Field(strict=False, max_length=99), AfterValidator(_check_levels)]
 
 
 class Image(Section):
@@ -61,6 +72,9 @@ class Source(Section):
     target: str | Targets | None = None
     """The column to predict, or a list of columns that one network predicts together: numbers, or labels that are true
     or false; needed for a file, a query and csv."""
+    quantiles: Levels = Field(default=())
+    """The levels of the quantiles that are predicted beside the median, for `task: regression`, such as
+    [0.05, 0.5, 0.95]; [] = none."""
     separator: Annotated[str, Field(min_length=1)] | None = None
     """The sign between the labels of a target that holds several in one text, such as `|`; null = one value."""
     columns: dict[str, Literal["number", "category", "drop"] | Order] = Field(default={})
@@ -121,6 +135,9 @@ class Source(Section):
             raise ValueError(f"each value of an ordered category once, received one twice for {repeated[0]}")
         if len(set(self.targets)) < len(self.targets):
             raise ValueError(f"each column of target once, received {', '.join(self.targets)}")
+        if self.quantiles and (self.task != "regression" or len(self.targets) > 1):
+            received = show(self.task) if self.task != "regression" else f"{len(self.targets)} targets"
+            raise ValueError(f"task: regression of one number for quantiles, received {received}")
         if self.weight in self.columns:
             raise ValueError(f"no role under columns for the column of weights, received one for {self.weight}")
         if self.is_file:

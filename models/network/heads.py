@@ -9,21 +9,24 @@ from keras import ops
 from contracts.schema import Schema
 from contracts.spec import LOSSES, OUTPUTS, Spec
 from models.network.layers import Exponential
-from models.network.table_layers import ClipOutput
+from models.network.table_layers import ClipOutput, Quantiles
 
 TINY = float(np.finfo(np.float32).tiny)
 
 
 def n_outputs(schema: Schema) -> int:
     """The number of outputs of the network. A binary one has only the probability of the second class."""
-    return 1 if schema.task == "binary" else len(schema.outputs)
+    return 1 if schema.task == "binary" else len(schema.levels or schema.outputs)
 
 
 def activate(spec: Spec, schema: Schema, name: str, raw: keras.KerasTensor) -> keras.KerasTensor:
     """Probabilities, or values in the unit of the target; the shape (…, n_outputs) stays.
 
-    With `spec.clip_output` the predictions of a trained network lie within the range of the train targets.
+    Every activation keeps the order of quantiles. With `spec.clip_output` the predictions of a trained network lie
+    within the range of the train targets.
     """
+    if schema.levels:
+        raw = Quantiles(list(schema.levels), dtype="float32", name=f"{name}_quantiles")(raw)  # as `raw`
     if not spec.clip_output or schema.task != "regression":
         return _activate(spec, schema, name, raw)
     ends = [(target.minimum or 0.0, target.maximum or 0.0) for target in schema.numbers]
@@ -72,8 +75,22 @@ class SmoothedCrossentropy(keras.losses.Loss):
         return keras.losses.categorical_crossentropy(one_hot, y_pred, label_smoothing=self.label_smoothing)
 
 
+class Pinball(keras.losses.Loss):
+    """The pinball loss (Koenker and Bassett, 1978), averaged over quantiles of shape (…, n_levels)."""
+
+    def __init__(self, levels: tuple[float, ...], **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**kwargs)
+        self.levels = np.array(levels, dtype=np.float32)
+
+    def call(self, y_true, y_pred):  # type: ignore[no-untyped-def]
+        above = y_true - y_pred
+        return ops.mean(ops.maximum(self.levels * above, (self.levels - 1) * above), axis=-1)
+
+
 def loss(spec: Spec, schema: Schema) -> keras.losses.Loss:
     """The loss of a spec, for a regression on the scale of `loss_scale`."""
+    if schema.levels:
+        return Pinball(schema.levels)
     kind = LOSSES[schema.task][0] if spec.loss == "auto" else spec.loss
     match schema.task, kind:
         case "multiclass", _:

@@ -5,6 +5,8 @@ A layer with a learning rate of its own learns v where its weight is start + fac
 depend on the size of a gradient, the weight learns `factor` times as fast.
 """
 
+from statistics import NormalDist
+
 import keras
 import numpy as np
 from keras import ops
@@ -144,3 +146,31 @@ class ClipOutput(keras.layers.Layer):
         if training:
             return values
         return ops.clip(values, np.array(self.minima, "float32"), np.array(self.maxima, "float32"))
+
+
+@serializable
+class Quantiles(keras.layers.Layer):
+    """Quantiles that cannot cross: the median, and from it outwards a softplus for each gap between two neighbours, on
+    the scale of a standard normal distribution, whose quantiles those of zeros are; the shape stays.
+
+    Args:
+        levels: rising, 0.5 among them.
+    """
+
+    def __init__(self, levels: list[float], **kwargs) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**kwargs)
+        self.levels, self.median = levels, levels.index(0.5)
+        normal = np.array([NormalDist().inv_cdf(level) for level in levels])
+        steps = np.zeros((len(levels), len(levels)), "float32")  # of the softplus of a column to each quantile
+        for i, gap in enumerate(np.diff(normal, prepend=normal[0])):
+            if i <= self.median:
+                steps[i - 1, :i] = -gap / np.log(2)
+            else:
+                steps[i, i:] = gap / np.log(2)
+        self.steps = steps
+
+    def call(self, raw):  # type: ignore[no-untyped-def]
+        return raw[..., self.median : self.median + 1] + ops.matmul(ops.softplus(raw), self.steps)
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "levels": self.levels}

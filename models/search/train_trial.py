@@ -12,9 +12,9 @@ import numpy as np
 
 from contracts import conformal
 from contracts.bundle import Calibration
-from contracts.encoding import predictions_of
 from contracts.files import write_atomically
 from contracts.metrics import BY_NAME
+from contracts.quantiles import judged
 from contracts.schema import Schema, load_schema
 from contracts.spec import Spec
 from models.network.average import Average
@@ -140,12 +140,12 @@ def _export(saved: Path, folder: Path, schema: Schema, validation: Split, calibr
     return calibration
 
 
-def predict_validation(saved: list[Path], data: Data, on_epoch: OnEpoch) -> list[np.ndarray]:
-    """The predictions of trained networks for the validation rows, as metrics take them."""
+def predict_validation(saved: list[Path], data: Data, metric: str, on_epoch: OnEpoch) -> list[np.ndarray]:
+    """The predictions of trained networks for the validation rows, as a metric takes them."""
     use_threads(0)
     schema, rows = load_schema(data.schema), data.split("validation").features
     networks = (keras.models.load_model(path, compile=False) for path in saved)
-    return [predictions_of(schema, predict(network, rows)) for network in networks]
+    return [judged(BY_NAME[metric], schema, predict(network, rows)) for network in networks]
 
 
 def average(saved: list[Path], shares: list[float], task: TrialTask, save_to: Path, on_epoch: OnEpoch) -> TrialResult:
@@ -155,11 +155,11 @@ def average(saved: list[Path], shares: list[float], task: TrialTask, save_to: Pa
     networks = [inference_model(keras.models.load_model(path, compile=False)) for path in saved]
     network = Average(networks, shares, name=schema.dataset)
     network.build((None, schema.input_width))
-    predictions = predictions_of(schema, predict(network, validation.features))
+    metric, outputs = BY_NAME[task.monitor], predict(network, validation.features)
     save_to.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(save_to) as unfinished:
         network.save(unfinished)
-    value = BY_NAME[task.monitor].compute(validation.target, predictions)
+    value = metric.compute(validation.target, judged(metric, schema, outputs))
     return _result(task, Fitted(network, {}, 0), started, value, 0)
 
 

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from contracts.encoding import predictions_of
 from contracts.metrics import Metric
+from contracts.quantiles import judged
 from contracts.schema import Schema
 from contracts.spec import Spec
 from models.network import heads
@@ -49,6 +49,7 @@ class EpochTrainer(keras.Model):
         self.data = tuple(_to_tensor(part) for part in labelled(schema, train))
         self.validation = tuple(_to_tensor(part) for part in labelled(schema, validation))
         names = (MAIN, AUXILIARY) if spec.auxiliary_weight else ()
+        self.median = schema.levels.index(0.5) if schema.levels else 0
         self.schema, self.validation_target, self.validation_metric = schema, validation.target, validation_metric
         self.output_losses = {name: keras.metrics.Mean(f"{name}_loss") for name in names}
 
@@ -78,6 +79,7 @@ class EpochTrainer(keras.Model):
                 target, weight = self._deal(y), None if weight is None else self._deal(weight)
             elif len(output.shape) == 3:  # one prediction for each member
                 target = tf.repeat(tf.expand_dims(y, 1), output.shape[1], axis=1)
+                weight = None if weight is None else tf.expand_dims(weight, 1)
             loss = self.loss_of_rows(self.loss_scale(target), self.loss_scale(output), weight)
             if self.output_losses:
                 self.output_losses[name].update_state(loss)
@@ -88,7 +90,10 @@ class EpochTrainer(keras.Model):
         if self._is_dealt(y, _each(y_pred)):
             members = _each(y_pred)
             y, y_pred = tf.reshape(self._deal(y), (-1, *y.shape[1:])), tf.reshape(members, (-1, members.shape[2]))
-        return super().compute_metrics(x, y, _main(y_pred))
+        predictions = _main(y_pred)
+        if self.schema.levels:
+            predictions = predictions[:, self.median : self.median + 1]
+        return super().compute_metrics(x, y, predictions)
 
     def _is_dealt(self, y: tf.Tensor, output: tf.Tensor) -> bool:
         return len(output.shape) == 3 and output.shape[0] != y.shape[0]
@@ -166,7 +171,7 @@ class EpochTrainer(keras.Model):
         features, n = self.validation[0], self.validation_rows
         parts = [features[first : first + n] for first in range(0, len(features), n)]
         outputs = np.concatenate([self.validation_outputs(part) for part in parts])
-        return metric.compute(self.validation_target, predictions_of(self.schema, outputs))
+        return metric.compute(self.validation_target, judged(metric, self.schema, outputs))
 
 
 def _each(outputs: tf.Tensor) -> tf.Tensor:

@@ -128,7 +128,7 @@ def retrain(
                 )
             bundle = registry.download_bundle(dataset, version, Path(scratch))
         try:
-            manifest, _ = open_bundle(bundle)
+            manifest, schema = open_bundle(bundle)
         except BundleDamaged as error:
             raise UserError(f"{error}; run `make repro DATASETS={dataset}` first") from None
         rows = paths.prepared / "train.parquet"
@@ -138,6 +138,9 @@ def retrain(
                 f"expected the rows that the winner was trained on in {rows}, received {received}: "
                 f"run `make repro DATASETS={dataset}` first"
             )
+        if schema.levels != params.source.quantiles:
+            known, asked = list(schema.levels), list(params.source.quantiles)
+            raise UserError(f"data.quantiles: expected {known}, as of the winner, received {asked}")
         metric = BY_NAME[manifest.metric]
         from models.search.workers.pool import Pool
 

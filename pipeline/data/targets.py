@@ -29,7 +29,7 @@ def infer_target(
     if task == "regression":
         if not pd.api.types.is_numeric_dtype(values):
             raise UserError(f"target {name!r}: expected numbers for a regression, received {values.iloc[0]!r}")
-        return _number(name, values)
+        return _number(name, values, source.quantiles)
     counts = values.astype(str).value_counts()
     integers = has_integer_classes(train)
     classes = source.classes or tuple(sorted(counts.index, key=int if integers else None))
@@ -57,20 +57,24 @@ def _several(source: Source, task: Task, values: pd.DataFrame) -> LabelsTarget |
         return LabelsTarget(
             name=name, classes=tuple(map(str, shares)), frequencies=tuple(map(float, shares.values())), multilabel=True
         )
+    if source.quantiles:
+        raise UserError(f"target {name!r}: expected one number for data.quantiles, received {len(values.columns)}")
     return NumericTargets(name=name, targets=tuple(_number(str(column), values[column]) for column in values))
 
 
-def _number(name: str, column: pd.Series) -> NumericTarget:
+def _number(name: str, column: pd.Series, levels: tuple[float, ...] = ()) -> NumericTarget:
     values = column.to_numpy(np.float64)
     mean, std, skewness = _moments(values)
     low, high = float(values.min()), float(values.max())
+    quantiles = tuple(zip(levels, np.quantile(values, levels).tolist(), strict=True))
     if low < 0 or high <= 0:
-        return NumericTarget(name=name, mean=mean, std=std, minimum=low, maximum=high)
+        return NumericTarget(name=name, mean=mean, std=std, minimum=low, maximum=high, quantiles=quantiles)
     offset = 0.0 if low > 0 else float(values[values > 0].min())
     log_mean, log_std, log_skewness = _moments(np.log(values + offset))
     return NumericTarget(
         name=name, mean=mean, std=std, log=LogScale(offset=offset, mean=log_mean, std=log_std),
         skewed=skewness > SKEWED and abs(log_skewness) < skewness, minimum=low, maximum=high,
+        quantiles=quantiles,
     )  # fmt: skip
 
 

@@ -2,7 +2,10 @@
 
 import numpy as np
 
-from contracts.schema import ClassTarget, LabelsTarget, NumericTargets, Schema
+from contracts.metrics import Metric
+from contracts.quantiles import with_levels
+from contracts.schema import ClassTarget, LabelsTarget, NumericTarget, NumericTargets, Schema
+from contracts.thresholds import metric_input
 
 
 def baseline_predictions(schema: Schema, n_rows: int) -> np.ndarray:
@@ -17,3 +20,12 @@ def baseline_predictions(schema: Schema, n_rows: int) -> np.ndarray:
     if isinstance(schema.target, NumericTargets):
         return np.tile(np.array([t.mean for t in schema.target.targets], dtype=np.float32), (n_rows, 1))
     return np.full(n_rows, schema.target.mean, dtype=np.float32)
+
+
+def baseline_input(metric: Metric, schema: Schema, n_rows: int) -> np.ndarray:
+    """The baseline as a metric takes it; its quantiles are those of the train targets."""
+    target, quantiles = schema.target, None
+    if isinstance(target, NumericTarget):
+        values = np.array([value for _, value in target.quantiles], dtype=np.float32)
+        quantiles = with_levels(schema, np.tile(values, (n_rows, 1)))
+    return metric_input(metric, baseline_predictions(schema, n_rows), None, quantiles)

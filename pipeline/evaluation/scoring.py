@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from contracts.bundle import seal
+from contracts.encoding import predictions_of
 from contracts.metrics import BY_NAME, Metric
+from contracts.quantiles import with_levels
 from contracts.thresholds import HALF, best_threshold, metric_input
 from pipeline.evaluation.selection import Contender
 from serving.predictor import Predictor
@@ -34,13 +36,15 @@ def score(
         BundleDamaged: with the name of the file.
     """
     predictor = Predictor(bundle)
-    predictions = predictor.predict(rows)
+    outputs, schema = predictor.outputs(rows), predictor.schema
+    predictions = predictions_of(schema, outputs)
     chosen = _threshold(threshold, y, predictions)
     if chosen != predictor.manifest.threshold:
         bundle = Path(shutil.copytree(bundle, scratch / name))
         seal(bundle, predictor.manifest.model_copy(update={"threshold": chosen}))
         predictor = Predictor(bundle)
-    manifest, judged = predictor.manifest, metric_input(metric, predictions, chosen)
+    manifest = predictor.manifest
+    judged = metric_input(metric, predictions, chosen, with_levels(schema, outputs))
     value = metric.compute(y, judged)
     return Scored(Contender(name, bundle, value, manifest.n_parameters, manifest.trial), predictor, predictions, judged)
 

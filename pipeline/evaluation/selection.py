@@ -16,12 +16,14 @@ class Exclusion(Enum):
 
     FEATURES = "its features are not those of the data"
     CLASSES = "its classes are not those of the data"
+    QUANTILES = "its quantiles are not those of the data"
     TRAINED_ON = "it was trained on rows that are validation rows now"
     UNKNOWN_ROWS = "its version does not say which rows it was trained on, and they were other rows"
     UNREADABLE = "its bundle cannot be read"
 
 
-SERVABLE = (Exclusion.TRAINED_ON, Exclusion.UNKNOWN_ROWS)  # such a champion answers the present requests
+# Such a champion answers the present requests.
+SERVABLE = (Exclusion.TRAINED_ON, Exclusion.UNKNOWN_ROWS, Exclusion.QUANTILES)
 MOST_NEEDED = 1_000_000  # rows that a message asks for
 
 

@@ -145,7 +145,8 @@ def _row(metric: Metric, measured: Measured, known: Known) -> dict[str, Any]:
 def _metric_of_rows(manifest: Manifest) -> Metric:
     """The metric of groups and features: the one that chose the model if it is a mean over rows."""
     metric = BY_NAME[manifest.metric]
-    if metric.row_values is not None and not (metric.of_decisions and manifest.threshold is not None):
+    decides = metric.of_decisions and manifest.threshold is not None
+    if metric.row_values is not None and not (decides or metric.of_quantiles):
         return metric
     return BY_NAME["rmse" if manifest.task == "regression" else "log_loss"]
 

@@ -41,7 +41,7 @@ def add_ensemble(
     networks = _networks(plan, [first, *(trial for trial in ranked if trial is not first)], files)
     if len(networks) < 2:
         return bundles, "no ensemble: it needs the networks of two trials"
-    pool.start(None, "predict_validation", [path for path, _ in networks], data)
+    pool.start(None, "predict_validation", [path for path, _ in networks], data, plan.metric.name)
     predictions, y = pool.result(), np.asarray(data.split("validation").target)
     comparison, most = _compare(plan, y, predictions), plan.search.ensemble
     least = plan.search.tolerance * abs(first.values[0]) if plan.search.second_objective != "none" else 0.0

@@ -22,7 +22,7 @@ from models.network.compatibility import schema_problems
 from models.search.plan import Plan, plan_search
 from pipeline.data.folds import possible_folds
 from pipeline.data.splits import read_part
-from pipeline.evaluation.baselines import baseline_predictions
+from pipeline.evaluation.baselines import baseline_input
 from pipeline.evaluation.gates.problems import gate_problems
 from pipeline.paths import Paths
 from pipeline.resources import choose, cores
@@ -127,7 +127,7 @@ def _check_metric(metric: Metric, schema: Schema, paths: Paths, search: Search) 
     if not metric.needs:
         return
     _, y = read_part(paths.prepared / PREPARED["validation"], schema, search.validation_rows, search.seed)
-    if not np.isnan(metric.compute(y, baseline_predictions(schema, len(y)))):
+    if not np.isnan(metric.compute(y, baseline_input(metric, schema, len(y)))):
         return
     if schema.picks_one:
         counts = np.bincount(y, minlength=len(schema.classes))

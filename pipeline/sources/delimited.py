@@ -13,7 +13,7 @@ from typing import TextIO
 import pyarrow as pa
 
 from contracts.errors import UserError
-from contracts.schema import UNNAMED
+from contracts.schema import TextForm
 
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 200  # rows that decide on the delimiter
@@ -161,7 +161,7 @@ def read_records(name: str, text: TextIO, delimiter: str, keep: Callable[[list[s
 def names_of(header: list[str]) -> list[str]:
     """The names of the columns; a first one without a name is the index that pandas and R write."""
     names = [field.strip() for field in header]
-    return [names[0] or UNNAMED, *names[1:]] if names else names
+    return [names[0] or TextForm.UNNAMED, *names[1:]] if names else names
 
 
 def check_header(name: str, header: list[str]) -> None:

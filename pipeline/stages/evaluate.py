@@ -6,14 +6,16 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from contracts.bundle import Manifest
+from contracts.encoding import predictions_of
 from contracts.files import md5
 from contracts.metrics import bootstrap_intervals, task_metrics
+from contracts.quantiles import with_levels
 from contracts.records import read_object
 from contracts.settings.load import Params
 from contracts.thresholds import metric_input
 from pipeline.data.splits import encode_rows, encoded_columns, iter_rows, read_rows, sample_of
 from pipeline.evaluation import plots
-from pipeline.evaluation.baselines import baseline_predictions
+from pipeline.evaluation.baselines import baseline_input
 from pipeline.evaluation.calibration import calibration_error, calibration_interval
 from pipeline.evaluation.coverage import coverage
 from pipeline.model_report.report import SAMPLE_ROWS, Known, Measured, write_report
@@ -34,15 +36,15 @@ def run(params: Params, paths: Paths) -> None:
         client, experiment = runs.connect(params.dataset)
         reads = count_test_read(client, params.dataset, test_md5)
     encoded = (encode_rows(rows, schema) for rows in iter_rows(test_file, columns=encoded_columns(schema)))
-    predictions, y = map(np.concatenate, zip(*((predictor.predict(rows), y) for rows, y in encoded), strict=True))
+    outputs, y = map(np.concatenate, zip(*((predictor.outputs(rows), y) for rows, y in encoded), strict=True))
+    predictions, quantiles = predictions_of(schema, outputs), with_levels(schema, outputs)
     settings = params.evaluate
-    predicted_baseline = baseline_predictions(schema, len(y))
-    defined = [m for m in task_metrics(schema.task) if not np.isnan(m.compute(y, predicted_baseline))]
-    inputs = {metric: metric_input(metric, predictions, manifest.threshold) for metric in defined}
+    baseline = {m.name: m.compute(y, baseline_input(m, schema, len(y))) for m in task_metrics(schema.task)}
+    defined = [m for m in task_metrics(schema.task) if not np.isnan(baseline[m.name])]
+    inputs = {metric: metric_input(metric, predictions, manifest.threshold, quantiles) for metric in defined}
     test = {metric.name: metric.compute(y, predicted) for metric, predicted in inputs.items()}
     sampled = (settings.bootstrap_samples, settings.confidence, params.preprocess.seed)
     intervals = bootstrap_intervals(inputs, y, *sampled)
-    baseline = {metric.name: metric.compute(y, predicted_baseline) for metric in defined}
     report = {
         "test": test,
         "low": {name: low for name, (low, _) in intervals.items()},
@@ -53,7 +55,7 @@ def run(params: Params, paths: Paths) -> None:
         ends = calibration_interval(y, predictions, *sampled)
         report["calibration"] = {"error": calibration_error(y, predictions), "low": ends[0], "high": ends[1]}
     if predictor.conformal_scores is not None:
-        report["conformal"] = coverage(schema, predictor.conformal_scores, y, predictions)
+        report["conformal"] = coverage(schema, predictor.conformal_scores, y, outputs if schema.levels else predictions)
     # JSON has no NaN, which is the value of a metric that these rows do not define.
     report = {part: {name: v for name, v in values.items() if v == v} for part, values in report.items()}
     paths.metrics.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ from contracts.schema import Schema
 from contracts.settings.load import Params
 from pipeline.data.row_ids import read_row_ids
 from pipeline.evaluation import selection
-from pipeline.evaluation.baselines import baseline_predictions
+from pipeline.evaluation.baselines import baseline_input
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.evaluation.contest import Contest, boosting_ahead_of, open_contest, score_bundle, score_candidates
 from pipeline.evaluation.scoring import Scored
@@ -53,7 +53,7 @@ def run(params: Params, paths: Paths) -> None:
         schema, metric, y = contest.schema, contest.metric, contest.validation.y
         if contest.is_sample:
             print(f"  {params.dataset}: compared on a sample of {len(y):,} validation rows (search.validation_rows)")
-        baseline = metric.compute(y, baseline_predictions(schema, len(y)))
+        baseline = metric.compute(y, baseline_input(metric, schema, len(y)))
         client, _ = runs.connect(params.dataset)
         candidates = score_candidates(contest)
         _log_gates(client, candidates)
@@ -146,6 +146,8 @@ def _exclusion(contest: Contest, manifest: Manifest, known: Schema, bundle: Path
         return Exclusion.FEATURES
     if known.classes != schema.classes:
         return Exclusion.CLASSES
+    if known.levels != schema.levels:
+        return Exclusion.QUANTILES
     if manifest.train_md5 == train_md5:
         return None
     trained_on = registry.trained_on(bundle)

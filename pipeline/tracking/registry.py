@@ -17,6 +17,7 @@ from mlflow.types import ColSpec, TensorSpec
 from mlflow.types import Schema as MlflowSchema
 
 from contracts.bundle import MANIFEST, open_bundle
+from contracts.encoding import answer_names
 from contracts.files import copy_modules, sha256
 from contracts.schema import NumericFeature, Schema
 from pipeline.tracking import provenance, runs
@@ -143,7 +144,7 @@ def _signature(schema: Schema) -> ModelSignature:
         kinds = {f.name: "double" if isinstance(f, NumericFeature) else "string" for f in schema.features}
         # Every column is required; MLflow accepts missing values in it.
         inputs = MlflowSchema([ColSpec(kind, name, required=True) for name, kind in kinds.items()])
-    return ModelSignature(inputs, MlflowSchema([ColSpec("float", name) for name in schema.outputs]))
+    return ModelSignature(inputs, MlflowSchema([ColSpec("float", name) for name in answer_names(schema)]))
 
 
 def _example(schema: Schema) -> Any:

@@ -21,7 +21,7 @@ import pyarrow.parquet
 
 from contracts.ahead import ahead
 from contracts.arrow import repeated
-from contracts.encoding import decide
+from contracts.encoding import answer, answer_names, decide
 from contracts.files import unfinished_path, write_atomically
 from contracts.schema import CategoricalFeature, DateFeature, Feature, NumericFeature, Schema
 from serving.errors import Problem
@@ -110,16 +110,16 @@ def predict_rows(predictor: Predictor, source: Path, target: Path, notes: dict[s
 
 def _columns(schema: Schema) -> pa.Schema:
     label = [("label", pa.array(schema.labels).type)] if schema.picks_one else []
-    names = [f"P({name})" for name in schema.classes] or schema.outputs
+    names = [f"P({name})" for name in schema.classes] or answer_names(schema)
     return pa.schema([*label, *((name, pa.float32()) for name in names)])
 
 
 def _table(predictor: Predictor, rows: np.ndarray) -> pa.Table:
     schema, n = predictor.schema, PREDICTED_ROWS
     predictions = np.concatenate(
-        [predictor.predict(rows[first : first + n]) for first in range(0, max(1, len(rows)), n)]
+        [answer(schema, predictor.outputs(rows[first : first + n])) for first in range(0, max(1, len(rows)), n)]
     )
-    columns: list[Any] = [np.ascontiguousarray(column) for column in predictions.reshape(-1, len(schema.outputs)).T]
+    columns: list[Any] = [np.ascontiguousarray(column) for column in predictions.T]
     if schema.picks_one:
         columns.insert(0, pa.array(schema.labels).take(pa.array(decide(predictions, predictor.manifest.threshold))))
     return pa.table(columns, schema=_columns(schema))

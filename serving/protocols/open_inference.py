@@ -149,7 +149,16 @@ def _requested_outputs(model: ServedModel, document: dict[str, Any]) -> dict[str
 def output_names(model: ServedModel) -> tuple[str, ...]:
     if model.schema.picks_one:
         return ("label", "probabilities")
+    if model.schema.levels:
+        return ("value", "quantiles")
     return ("probabilities",) if model.schema.classes else ("value",)
+
+
+def width(model: ServedModel, name: str) -> int:
+    """The number of columns of an output."""
+    if name == "quantiles":
+        return len(model.schema.levels)
+    return 1 if name == "label" else len(model.schema.outputs)
 
 
 def label_type(model: ServedModel) -> str:
@@ -168,7 +177,9 @@ def _response(
             values = [model.schema.labels[code] for code in model.decide(predictions).tolist()]
             if label_type(model) != "BYTES":
                 values = np.array(values)
-        shape = [len(predictions), 1 if name == "label" else len(model.outputs)]
+        elif model.schema.levels:
+            values = np.ascontiguousarray(predictions[:, :1] if name == "value" else predictions[:, 1:])
+        shape = [len(predictions), width(model, name)]
         entry, content = write_tensor(name, values, shape, binary)
         outputs.append(entry)
         contents.append(content)
@@ -203,7 +214,7 @@ def model_metadata(model: ServedModel) -> dict[str, Any]:
         {
             "name": name,
             "datatype": label_type(model) if name == "label" else "FP32",
-            "shape": [-1, 1 if name == "label" else len(model.outputs)],
+            "shape": [-1, width(model, name)],
         }
         for name in output_names(model)
     ]

@@ -11,14 +11,18 @@ LABEL_THRESHOLD = 0.5  # a multilabel model predicts the labels with at least th
 
 
 def prediction_objects(schema: Schema, predictions: np.ndarray, threshold: float | None = None) -> list[dict[str, Any]]:
-    """One object per row: `value`, `values` by name, or a `label` or `labels` with `probabilities`.
+    """One object per row: `value`, of some models with `quantiles` by level, `values` by name, or a `label` or `labels`
+    with `probabilities`.
 
     Args:
-        predictions: shape (n_rows, n_outputs), in the order of `schema.outputs`.
+        predictions: shape (n_rows, n_outputs), in the order of `contracts.encoding.answer_names`.
         threshold: see `contracts.encoding.decide`.
     """
     if isinstance(schema.target, NumericTarget):
-        return [{"value": value} for value in predictions[:, 0].tolist()]
+        if not schema.levels:
+            return [{"value": value} for value in predictions[:, 0].tolist()]
+        levels = [str(level) for level in schema.levels]
+        return [{"value": row[0], "quantiles": dict(zip(levels, row[1:], strict=True))} for row in predictions.tolist()]
     rows = [dict(zip(schema.outputs, row, strict=True)) for row in predictions.tolist()]
     if not schema.classes:
         return [{"values": row} for row in rows]
@@ -50,7 +54,8 @@ def prediction_schema(schema: Schema) -> dict[str, Any]:
 def _prediction_schema(schema: Schema) -> dict[str, Any]:
     number = {"type": "number"}
     if isinstance(schema.target, NumericTarget):
-        return _object({"value": number}, interval=INTERVAL)
+        levels = {"quantiles": _object({str(level): number for level in schema.levels})} if schema.levels else {}
+        return _object({"value": number, **levels}, interval=INTERVAL)
     by_name = _object(dict.fromkeys(schema.outputs, number))
     if not schema.classes:
         return _object({"values": by_name}, intervals=_object(dict.fromkeys(schema.outputs, INTERVAL)))

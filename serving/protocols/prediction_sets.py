@@ -9,6 +9,7 @@ from contracts.conformal import (
     FILE,
     group_columns,
     group_thresholds,
+    intervals,
     prediction_sets,
     thresholds,
 )
@@ -28,7 +29,7 @@ def add_sets(
     """Add `interval`, `intervals` by name, or `set`, to each prediction.
 
     Args:
-        predictions: shape (n_rows, n_outputs), in the order of `schema.outputs`.
+        predictions: shape (n_rows, n_outputs), in the order of `model.outputs`.
         rows: encoded.
         options: with a confidence.
 
@@ -41,11 +42,13 @@ def add_sets(
         for entry, row in zip(objects, prediction_sets(schema, predictions, limits), strict=True):
             entry["set"] = [labels[code] for code in np.flatnonzero(row)]
         return
-    of_rows = np.broadcast_to(limits, predictions.shape)
-    for entry, row, limits_of_row in zip(objects, predictions.astype(np.float64), of_rows, strict=True):
+    assert options.confidence is not None
+    predicted = (predictions[:, 1:] if schema.levels else predictions).astype(np.float64)
+    ends = intervals(schema, predicted, limits, options.confidence)
+    for entry, lows, highs in zip(objects, *ends, strict=True):
         found = {
-            name: {"low": _finite(value - limit), "high": _finite(value + limit)}
-            for name, value, limit in zip(schema.outputs, row, limits_of_row, strict=True)
+            name: {"low": _finite(low), "high": _finite(high)}
+            for name, low, high in zip(schema.outputs, lows, highs, strict=True)
         }
         if isinstance(schema.target, NumericTarget):
             entry["interval"] = found[schema.target.name]

@@ -9,7 +9,7 @@ import io
 import re
 from collections.abc import Callable, Set
 
-from contracts.schema import UNNAMED, Feature, NumericFeature, TextForm
+from contracts.schema import Feature, NumericFeature, TextForm
 from serving.errors import FieldError, Problem, invalid_request, quote_name
 from serving.validation.validator import EncodedRows, InputValidator
 
@@ -68,7 +68,7 @@ def validate_lines(
     if not lines or not any(lines[0]):
         raise Problem(400, f"the CSV is empty: expected a header with {', '.join(names)}")
     header = [name.strip() for name in lines[0]]
-    header[0] = header[0] or UNNAMED
+    header[0] = header[0] or TextForm.UNNAMED
     if errors := header_errors("line 1", header, names, validator.ignored):
         raise invalid_request(*errors)
     numbered = [(number, line) for number, line in enumerate(lines[1:], start=lines_before + 1) if line]

@@ -8,6 +8,7 @@ from sklearn import metrics as sk
 
 from contracts.encoding import decide
 from contracts.metrics import BY_NAME, CLASSIFICATION, REGRESSION, bootstrap_intervals, task_metrics
+from contracts.quantiles import with_levels
 from contracts.schema import ClassTarget, NumericTarget, Schema
 from contracts.settings.sections import METRICS, MetricName
 from contracts.thresholds import best_threshold, metric_input
@@ -17,6 +18,10 @@ GENERATOR = np.random.default_rng(0)
 Y = GENERATOR.integers(0, 4, 200)
 P = GENERATOR.dirichlet(np.ones(4), 200).astype(np.float32)
 VALUES, PREDICTED = GENERATOR.normal(size=200), GENERATOR.normal(size=200)
+QUANTILES = Schema(
+    dataset="d", raw_md5="", task="regression", features=(), sample={},
+    target=NumericTarget(name="y", mean=0, std=1, quantiles=((0.1, -1.3), (0.5, 0.0), (0.9, 1.3))),
+)  # fmt: skip
 THEIRS = {
     "accuracy": lambda: sk.accuracy_score(Y, P.argmax(1)),
     "log_loss": lambda: sk.log_loss(Y, P / P.sum(1, keepdims=True)),
@@ -30,6 +35,7 @@ THEIRS = {
     "balanced_accuracy": lambda: sk.balanced_accuracy_score(Y, P.argmax(1)),
     "rmsle": lambda: sk.root_mean_squared_log_error(SIZES, np.maximum(PREDICTED, 0)),
     "mape": lambda: sk.mean_absolute_percentage_error(SIZES, PREDICTED),
+    "quantile_loss": lambda: np.mean([sk.mean_pinball_loss(VALUES, PREDICTED + q, alpha=q) for q in (0.1, 0.5, 0.9)]),
 }
 SIZES, Y2, P2 = np.exp(VALUES), (Y > 1).astype(int), np.stack([P[:, :2].sum(1), P[:, 2:].sum(1)], axis=1)
 THEIRS_OF_TWO = {
@@ -43,7 +49,11 @@ THEIRS_OF_TWO = {
 @pytest.mark.parametrize("metric", [*CLASSIFICATION, *REGRESSION], ids=lambda metric: metric.name)
 def test_a_metric_equals_that_of_scikit_learn(metric) -> None:
     positive = metric.name in ("rmsle", "mape")
-    ours = metric.compute(*((Y, P) if metric in CLASSIFICATION else (SIZES if positive else VALUES, PREDICTED)))
+    predicted = PREDICTED
+    if metric.of_quantiles:
+        assert np.isnan(metric.compute(VALUES, PREDICTED)), "no levels"
+        predicted = with_levels(QUANTILES, PREDICTED[:, None] + QUANTILES.levels)
+    ours = metric.compute(*((Y, P) if metric in CLASSIFICATION else (SIZES if positive else VALUES, predicted)))
     assert ours == pytest.approx(THEIRS[metric.name](), rel=1e-6)
 
 

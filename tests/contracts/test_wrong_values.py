@@ -22,7 +22,7 @@ from tests.contracts.settings_problems import problems, put
         ("preprocess.scheduler", "tcp://host", "expected null or the address of a Dask scheduler, as tcp://host:8786, "
          "received 'tcp://host'"),
         ("search.metric", "acuracy", "expected one of auto, log_loss, accuracy, roc_auc, "
-         "pr_auc, brier, f1, macro_f1, balanced_accuracy, rmse, mae, r2, rmsle, mape, "
+         "pr_auc, brier, f1, macro_f1, balanced_accuracy, rmse, mae, r2, rmsle, mape, quantile_loss, "
          "received 'acuracy'; did you mean 'accuracy'?"),
         ("search.pruner", "medain", "expected one of auto, none, median, successive_halving, hyperband, patient, "
          "threshold, wilcoxon, received 'medain'; did you mean 'median'?"),
@@ -128,3 +128,35 @@ def test_a_range_of_billions_is_read_at_once(params, iris) -> None:
     put(iris, "search.space.batch_size", {"type": "int", "low": 1, "high": 2**53, "step": 1, "default": 2**52})
     put(iris, "search.space.momentum", {"type": "float", "low": 0.0, "high": 0.9, "when": {"batch_size": 2**52 + 1}})
     assert load_params(params, "iris").search.space["batch_size"].default == 2**52
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"data.quantiles": [0.05, 0.5, 1.0]}, "data.quantiles: expected levels that rise between 0 and 1, with 0.5 "
+         "between others, received [0.05, 0.5, 1.0]"),
+        ({"data.quantiles": [0.95, 0.5, 0.05]}, "data.quantiles: expected levels that rise"),
+        ({"data.quantiles": [0.05, 0.5, 0.5, 0.95]}, "data.quantiles: expected levels that rise"),
+        ({"data.quantiles": [0.05, 0.95]}, "data.quantiles: expected levels that rise"),
+        ({"data.quantiles": [0.5, 0.95]}, "data.quantiles: expected levels that rise"),
+        ({"data.quantiles": [0.1, 0.5, 0.9], "data.task": "multiclass"}, "data: expected task: regression of one "
+         "number for quantiles, received 'multiclass'"),
+        ({"search.metric": "quantile_loss"}, "search.metric: expected data.quantiles for quantile_loss, received none"),
+        ({"data.quantiles": [0.1, 0.5, 0.9], "search.space.loss": "mae"}, "search.space.loss: expected auto for "
+         "data.quantiles, received 'mae'"),
+        ({"data.quantiles": [0.1, 0.5, 0.9], "select.gates.references": True}, "select.gates.references: expected "
+         "false for quantile_loss, because reference models predict no quantiles, received true"),
+    ],
+)  # fmt: skip
+def test_quantiles_that_nothing_can_predict_are_told_before_a_run(params, iris, changes, told) -> None:
+    put(iris, "data.task", "regression")
+    for where, value in changes.items():
+        put(iris, where, value)
+    (problem,) = problems(params)
+    assert problem.startswith(f"catalog/iris.yaml: {told}")
+
+
+def test_quantiles_are_ranked_by_their_loss(params, iris) -> None:
+    put(iris, "data.task", "regression")
+    put(iris, "data.quantiles", [0.1, 0.5, 0.9])
+    assert load_params(params, "iris").metric_for("regression") == "quantile_loss"

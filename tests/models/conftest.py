@@ -61,7 +61,7 @@ def spec_of():
 def data_of():
     """Schema and rows of a task: two numbers, one of them missing at times, and two categories; or images."""
 
-    def make(task: str, *, images: bool = False, several: bool = False) -> tuple[Schema, Split]:
+    def make(task: str, *, images: bool = False, several: bool = False, quantiles: tuple = ()) -> tuple[Schema, Split]:
         generator = np.random.default_rng(0)
         a, b = generator.normal(10, 3, ROWS), generator.exponential(2, ROWS)
         colour = generator.choice(["red", "green", "blue"], ROWS)
@@ -80,7 +80,7 @@ def data_of():
             pixels[:, 0, 0] = np.clip(8 + 4 * signal, 0, 16)
             image, columns = Image(height=4, width=4, maximum=16), {IMAGE: images_to_column(pixels)}
         table = pa.table({**columns, TARGET: pa.array(targets[task])})
-        source = Source(source="scikit-learn", task=task, image=image)
+        source = Source(source="scikit-learn", task=task, image=image, quantiles=quantiles)
         schema = infer_schema("tiny", source, table, "md5", bins=8)
         inputs = {IMAGE: pixels} if images else pd.DataFrame(columns)
         return schema, Split(encode(schema, inputs), encode_target(schema, targets[task]))

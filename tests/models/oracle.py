@@ -149,7 +149,21 @@ def _numbers(spec, weights, filled, features, suffix):
     return steps.reshape(len(steps), -1)
 
 
+def ordered(levels, raw):
+    """The median, and from it outwards gaps that are above 0."""
+    normal = [NormalDist().inv_cdf(level) for level in levels]
+    values, median = np.empty_like(raw), levels.index(0.5)
+    values[..., median] = raw[..., median]
+    for i in (*range(median - 1, -1, -1), *range(median + 1, len(levels))):
+        inner = i + 1 if i < median else i - 1
+        gap = np.log1p(np.exp(raw[..., i])) / np.log(2)
+        values[..., i] = values[..., inner] + gap * (normal[i] - normal[inner])
+    return values
+
+
 def activated(spec, schema, raw):
+    if schema.levels and not spec.clip_output:
+        raw = ordered(schema.levels, raw)
     default = {"multiclass": "softmax", "binary": "sigmoid", "multilabel": "sigmoid", "regression": "linear"}
     kind = default[schema.task] if spec.output == "auto" else spec.output
     values = ACTIVATIONS[kind](raw)

@@ -29,7 +29,9 @@ HEADS = {
     "several numbers": ("several", {}),
     "logarithms": ("several", {"target_scale": "log"}),
     "clipped": ("several", {"clip_output": True}),
+    "quantiles": ("quantiles", {"target_scale": "log", "clip_output": True}),
 }
+OTHERS = {"several": {"several": True}, "quantiles": {"quantiles": (0.05, 0.3, 0.5, 0.95)}}  # kinds of regression
 FAMILIES = {
     "sequential": {},
     "wide_deep": {"family": "wide_deep"},
@@ -122,7 +124,7 @@ def combined(combination, spec_of, data_of):
     """The spec, schema and rows of a family, a head and an inside."""
     family, head, inside = combination
     task, changes = HEADS[head]
-    schema, split = data_of("regression" if task == "several" else task, several=task == "several")
+    schema, split = data_of("regression" if task in OTHERS else task, **OTHERS.get(task, {}))
     return spec_of(**FAMILIES[family], **changes, **INSIDES[inside]), schema, split
 
 

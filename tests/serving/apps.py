@@ -13,7 +13,7 @@ import uvicorn
 from bundles import make_bundle
 from starlette.types import ASGIApp
 
-from contracts.encoding import encode
+from contracts.encoding import answer, encode
 from contracts.schema import Schema
 from serving.http.app import make_app
 from serving.http.connections import uvicorn_options
@@ -39,7 +39,7 @@ def make_model(
         make_bundle(schema, folder)
     predictor = Predictor(folder)
     sample = encode(schema, {name: [value] for name, value in schema.sample.items()})
-    expected = predictor.predict(sample).reshape(-1) + error
+    expected = answer(schema, predictor.outputs(sample)).reshape(-1) + error
     metrics = RequestMetrics(schema.dataset, "7", schema.classes)
     return ServedModel(predictor, "7", expected.tolist(), max_rows, metrics, timeout)
 

@@ -47,6 +47,9 @@ PRICES = Schema(
     target=NumericTarget(name="price", mean=20, std=5),
     sample={"a": 1.0, "b": 2.0, "c": 3.0},
 )
+QUANTILES = PRICES.model_copy(
+    update={"target": PRICES.target.model_copy(update={"quantiles": ((0.05, 12.0), (0.5, 20.0), (0.95, 28.0))})}
+)
 SCHEMAS = (TICKETS, TILES, PRICES)
 
 
@@ -63,12 +66,13 @@ def make_bundle(
     """
     folder.mkdir(parents=True)
     random = np.random.default_rng(7)
-    outputs = len(schema.outputs)
+    outputs = len(schema.levels or schema.outputs)
     inputs = [] if schema.image else schema.inputs
+    weights = random.normal(size=(schema.input_width, outputs)) / 50
     medians = [f.median if isinstance(f, NumericFeature) else 0.0 for f in inputs]
     constants = {
         "medians": np.array([medians if schema.image is None else [0.0] * schema.input_width], dtype=np.float32),
-        "weights": (random.normal(size=(schema.input_width, outputs)) / 50).astype(np.float32),
+        "weights": (np.sort(weights, axis=1) if schema.levels else weights).astype(np.float32),
     }
     nodes = [
         helper.make_node("IsNaN", ["x"], ["missing"]),

@@ -162,14 +162,14 @@ def test_a_second_run_to_the_same_file_is_refused_and_leaves_the_first_alone(
 ) -> None:
     source, out = tmp_path / "rows.csv", tmp_path / "new" / "out.csv"
     source.write_text("port,age,fare paid,deck\nSouthampton,22,7.25,\n")
-    seen, predict = [], Predictor.predict
+    seen, predict = [], Predictor.outputs
 
     def predict_beside_another_run(*arguments):
         if not seen:
             seen.append(refusal(capsys, bundle, source, out))
         return predict(*arguments)
 
-    monkeypatch.setattr(Predictor, "predict", predict_beside_another_run)
+    monkeypatch.setattr(Predictor, "outputs", predict_beside_another_run)
     assert predict_file(bundle, source, out) == (1, 0)
     assert seen == [f"predict-file: {out}: another run writes there: wait until it ends\n"]
     assert [path.name for path in out.parent.iterdir()] == ["out.csv"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from apps import LiveApp, listen, make_model, make_test_app
 from browser import assert_no_errors, find, needs_chromium, wait_until
-from bundles import TICKETS
+from bundles import QUANTILES, TICKETS
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
@@ -88,3 +88,18 @@ def test_a_table_as_people_have_them_is_tried_by_its_form_and_by_its_file(
     assert "2 rows predicted" in find(browser, "#file-answer").text
     assert "line 3, column 'condition': a category that training never saw" in find(browser, "#file-answer").text
     assert_no_errors(browser)
+
+
+def test_quantiles_are_shown_and_downloaded(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    (tmp_path / "abc.csv").write_text("a,b,c\n1,2,3\n")
+    with listen(make_test_app(make_model(QUANTILES, tmp_path / "quantiles"))) as live:
+        browser.get(live.url)
+        find(browser, "#predict").click()
+        assert find(browser, "#quantiles").text == "Quantiles: 5 %: -0.074681; 50 %: -0.0319905; 95 %: 0.068201"
+        assert find(browser, "#likely").text == "With 90 % confidence: price: -0.974681 to 0.968201"
+        browser.find_element(By.ID, "file").send_keys(str(tmp_path / "abc.csv"))
+        find(browser, "#download").click()
+        result: Path = browser.downloads / "abc-predictions.csv"  # type: ignore[attr-defined]
+        wait_until(result.exists)
+        assert result.read_text().splitlines()[0] == "value,Q(0.05),Q(0.5),Q(0.95)"
+        assert_no_errors(browser)

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from apps import client_of, make_model, make_test_app
-from bundles import PRICES, TICKETS, make_bundle
+from bundles import PRICES, QUANTILES, TICKETS, make_bundle
 
-from contracts.conformal import conformal_scores, group_thresholds, prediction_sets, thresholds
+from contracts.conformal import conformal_scores, group_thresholds, intervals, prediction_sets, thresholds
 from contracts.encoding import encode
 from contracts.schema import LabelsTarget, NumericTargets
 
@@ -165,6 +165,9 @@ def test_the_description_has_the_option_and_its_answer(tickets: httpx.Client, pr
 def drawn(schema, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Targets and predictions of 500 rows."""
     n = len(schema.outputs)
+    if schema.levels:  # too narrow, and of rows whose spread differs
+        spread = random.uniform(0.1, 3, 500)
+        return spread * random.normal(size=500), spread[:, None] * np.array([-1.0, 0.0, 1.0])
     if schema.task == "regression":
         y = random.normal(size=(500, n)).astype(np.float32)
         return (y[:, 0] if n == 1 else y), y + random.normal(size=(500, n)).astype(np.float32) * [1.0, 5.0][:n]
@@ -175,7 +178,9 @@ def drawn(schema, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return (random.random((500, 1)) > p.cumsum(axis=1)).sum(axis=1), p
 
 
-@pytest.mark.parametrize("schema", [PRICES, SEVERAL, TICKETS, LABELS], ids=["number", "numbers", "classes", "labels"])
+@pytest.mark.parametrize(
+    "schema", [PRICES, SEVERAL, QUANTILES, TICKETS, LABELS], ids=["number", "numbers", "quantiles", "classes", "labels"]
+)
 @pytest.mark.parametrize("confidence", [0.8, 0.95])
 def test_new_rows_are_covered_as_often_as_asked(schema, confidence: float) -> None:
     covered = []
@@ -184,7 +189,8 @@ def test_new_rows_are_covered_as_often_as_asked(schema, confidence: float) -> No
         limits = thresholds(conformal_scores(schema, *drawn(schema, random)), confidence)
         y, p = drawn(schema, random)
         if schema.task == "regression":
-            covered.append((np.abs(y.reshape(len(p), -1) - p) <= limits).mean(axis=0))
+            low, high = intervals(schema, p, limits, confidence)
+            covered.append(((low <= y.reshape(len(p), -1)) & (y.reshape(len(p), -1) <= high)).mean(axis=0))
         else:
             held = y == 1 if schema.task == "multilabel" else np.eye(3, dtype=bool)[y]
             covered.append([prediction_sets(schema, p, limits)[held].mean()])

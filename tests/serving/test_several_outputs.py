@@ -59,7 +59,7 @@ def test_a_failure_of_the_service_has_the_same_error_body(served, monkeypatch, c
     def fail(*_: object) -> None:
         raise RuntimeError("on purpose")
 
-    monkeypatch.setattr(Predictor, "predict", fail)
+    monkeypatch.setattr(Predictor, "outputs", fail)
     answer = client.post(f"/v1/models/{schema.dataset}:predict", json={"instances": [ROW]})
     assert (answer.status_code, answer.headers["content-type"]) == (500, "application/problem+json")
     assert "on purpose" not in answer.text

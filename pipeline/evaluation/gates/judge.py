@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from contracts.metrics import BY_NAME, Metric, bootstrap_intervals
+from contracts.quantiles import with_levels
 from contracts.settings.gates import Gates, WorstSlices
 from contracts.thresholds import metric_input
 from pipeline.evaluation.calibration import calibration_error
@@ -56,10 +57,11 @@ def judge(
         metric: in which the candidate must be better than the `references`, whose values are given by name.
         confidence: of the intervals of `bounds` and `worst_slices`.
     """
-    y, changed = validation.y, validation.frame.iloc[:CHANGED_ROWS]
+    y, changed, schema = validation.y, validation.frame.iloc[:CHANGED_ROWS], predictor.schema
+    quantiles = with_levels(schema, predictor.outputs(validation.rows)) if schema.levels else None
 
     def judged(name: str) -> np.ndarray:
-        return metric_input(BY_NAME[name], predictions, predictor.manifest.threshold)
+        return metric_input(BY_NAME[name], predictions, predictor.manifest.threshold, quantiles)
 
     def reached(gate: str, name: str, value: float, limit: float, what: str, where: str = "") -> Verdict:
         expected = f"{'at least' if BY_NAME[name].higher_is_better else 'at most'} {limit:g}"

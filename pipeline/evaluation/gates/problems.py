@@ -30,7 +30,7 @@ def gate_problems(gates: Gates, schema: Schema, validation: Path) -> list[Proble
 
 
 def _metric_problems(gates: Gates, schema: Schema) -> Iterator[Problem]:
-    metrics = {metric.name: metric for metric in task_metrics(schema.task)}
+    metrics = {metric.name: metric for metric in task_metrics(schema.task) if schema.levels or not metric.of_quantiles}
     named = [(f"{key}.{name}", name) for key in ("values", "bounds") for name in getattr(gates, key)]
     named += [(f"slices.{number}.metric", group.metric) for number, group in enumerate(gates.slices)]
     for place, name in named:

@@ -46,6 +46,8 @@ function showPrediction(answer) {
     for (const [name, value] of Object.entries(numbers)) {
       place.append(make("p", { className: "result", textContent: short(value) }, make("small", { textContent: ` ${name}` })));
     }
+    const levels = Object.entries(prediction.quantiles ?? {}).map(([level, value]) => `${short(100 * level)} %: ${short(value)}`);
+    if (levels.length) place.append(make("p", { id: "quantiles", textContent: `Quantiles: ${levels.join("; ")}` }));
   } else {
     const labels = prediction.labels ?? [prediction.label];
     const share = "label" in prediction ? ` with ${percent(prediction.probability)}` : "";
@@ -235,8 +237,9 @@ async function predictFile(file) {
   place.replaceChildren(make("p", { className: "muted", textContent: `Predicting ${file.name} …` }));
   try {
     const answer = await request("predict", { method: "POST", headers: { "content-type": "text/csv" }, body: file });
-    const flat = answer.predictions.map(({ values, labels, probabilities, ...rest }) => ({
+    const flat = answer.predictions.map(({ values, quantiles, labels, probabilities, ...rest }) => ({
       ...rest, ...values, ...(labels && { labels: labels.join(" ") }),
+      ...Object.fromEntries(Object.entries(quantiles ?? {}).map(([level, value]) => [`Q(${level})`, value])),
       ...Object.fromEntries(Object.entries(probabilities ?? {}).map(([name, p]) => [`P(${name})`, p])),
     }));
     const names = flat.length ? Object.keys(flat[0]) : [];
