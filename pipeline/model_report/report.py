@@ -218,10 +218,8 @@ def _search(path: Path) -> dict[str, Any]:
     with path.open(newline="", encoding="utf-8") as file:
         trials = list(csv.DictReader(file))
     ended = [trial for trial in trials if trial.get("datetime_start") and trial.get("datetime_complete")]
-    seconds = sum(
-        (datetime.fromisoformat(t["datetime_complete"]) - datetime.fromisoformat(t["datetime_start"])).total_seconds()
-        for t in ended
-    )
+    time = datetime.fromisoformat
+    seconds = sum((time(t["datetime_complete"]) - time(t["datetime_start"])).total_seconds() for t in ended)
     states = [trial.get("state", "").lower() for trial in trials]
     counts = {"trials": len(trials), "pruned": states.count("pruned"), "failed": states.count("fail")}
     return counts | {"seconds": seconds, "rows": _describe_rows(trials)}
