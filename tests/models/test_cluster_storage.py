@@ -21,9 +21,10 @@ from pipeline.paths import Paths
 from pipeline.sources.store import Store
 from pipeline.stages import train
 from tests.faulty_store import FaultyStore, s3_server
-from tests.models.test_cluster import ROOT, free_port
+from tests.models.test_cluster import ROOT
 from tests.models.test_pool import follow
 from tests.models.test_search import a_task
+from tests.ports import free_port
 
 STORE = Store("s3://rows/encoded", timeout=5, attempts=3)
 StartWorker = Callable[[], psutil.Process]
