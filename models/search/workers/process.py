@@ -7,7 +7,6 @@ import importlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from multiprocessing import forkserver, resource_tracker
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from models.search.workers.events import Done, Event, Failed, Progress, Stopped
+
+ROOT = Path(__file__).parents[3]
 
 _context = multiprocessing.get_context("forkserver")
 
@@ -39,14 +40,14 @@ def start_fork_server(module: str) -> None:
 
 @contextlib.contextmanager
 def _path_for_children() -> Iterator[None]:
-    """Processes that start meanwhile look for modules where this one does.
+    """Processes that start meanwhile find this project's modules first, whatever folder they are in.
 
     Python 3.11 gives its fork server a path that the server ignores. Where it then finds no module it says nothing, and
     each job imports TensorFlow again.
     """
-    path = {"PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path), "PYTHONSAFEPATH": "1"}
-    before = {name: os.environ.get(name) for name in path}
-    os.environ.update(path)
+    before = {name: os.environ.get(name) for name in ("PYTHONPATH", "PYTHONSAFEPATH")}
+    paths = filter(None, (str(ROOT), before["PYTHONPATH"]))
+    os.environ.update({"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"})
     try:
         yield
     finally:
