@@ -2,12 +2,12 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from contracts.schema import Schema
 from contracts.spec import Spec
 from models.network import build
 from models.training.data import Split
-from models.training.epoch import EpochTrainer
 from models.training.fit import compile_trainer
 
 LOW, HIGH, STEPS = 1e-5, 10.0, 300
@@ -26,10 +26,13 @@ def lr_range(spec: Spec, schema: Schema, train: Split, seed: int) -> tuple[np.nd
     trainer = compile_trainer(network, spec.model_copy(update={"schedule": "constant"}), schema, train, train, 1)
     generator = np.random.default_rng(seed)
     size = min(spec.batch_size, len(train.target))
+    train_on = tf.function(trainer.train_on, autograph=False)
     rates, losses, mean = np.geomspace(LOW, HIGH, STEPS), [], 0.0
     for step, rate in enumerate(rates):
         trainer.optimizer.learning_rate = rate
-        loss = _one_step(trainer, generator.choice(len(train.target), size, replace=False))
+        trainer.reset_metrics()
+        train_on(trainer.data, tf.constant(generator.choice(len(train.target), size, replace=False)))
+        loss = float(trainer.get_metrics_result()["loss"])
         mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
         losses.append(mean / (1 - SMOOTHING ** (step + 1)))
         if not np.isfinite(losses[-1]) or losses[-1] > 4 * losses[0]:
@@ -41,9 +44,3 @@ def lr_range(spec: Spec, schema: Schema, train: Split, seed: int) -> tuple[np.nd
 def suggestion(rates: np.ndarray, losses: np.ndarray) -> float:
     """A tenth of the learning rate with the lowest loss, from which on the loss rises."""
     return float(rates[int(np.argmin(losses))] / DIVISOR)
-
-
-def _one_step(trainer: EpochTrainer, rows: np.ndarray) -> float:
-    batch = tuple(part.numpy()[rows] for part in trainer.data)
-    trainer.reset_metrics()
-    return float(keras.Model.train_step(trainer, batch)["loss"])
