@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 
 from models.search.workers.events import Done, Failed, Progress, Stopped
 from models.search.workers.pool import JobFailed, Pool
+from models.search.workers.process import start_fork_server
 
 ROOT = Path(__file__).parents[2]
 JOBS = "tests.models.jobs"
@@ -139,6 +141,14 @@ def test_jobs_share_one_import_of_their_module_also_in_a_folder_without_it(tmp_p
     assert server == again
     assert len({server, first, second}) == 3
     assert not {"PYTHONPATH", "PYTHONSAFEPATH"} & set(variables)
+
+
+def test_pools_that_start_at_once_leave_the_environment_as_it_was(pool: Pool) -> None:
+    """As in a worker of a cluster that trains several trials."""
+    before = dict(os.environ)
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(start_fork_server, [JOBS] * 400))
+    assert dict(os.environ) == before
 
 
 def test_a_closed_pool_leaves_no_process() -> None:

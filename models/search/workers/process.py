@@ -19,6 +19,7 @@ from models.search.workers.events import Done, Event, Failed, Progress, Stopped
 ROOT = Path(__file__).parents[3]
 
 _context = multiprocessing.get_context("forkserver")
+_environment = threading.Lock()  # a worker of a cluster starts several pools at once
 
 
 class _Stop(Exception):
@@ -45,16 +46,17 @@ def _path_for_children() -> Iterator[None]:
     Python 3.11 gives its fork server a path that the server ignores. Where it then finds no module it says nothing, and
     each job imports TensorFlow again.
     """
-    before = {name: os.environ.get(name) for name in ("PYTHONPATH", "PYTHONSAFEPATH")}
-    paths = filter(None, (str(ROOT), before["PYTHONPATH"]))
-    os.environ.update({"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            del os.environ[name]
-            if value is not None:
-                os.environ[name] = value
+    with _environment:
+        before = {name: os.environ.get(name) for name in ("PYTHONPATH", "PYTHONSAFEPATH")}
+        paths = filter(None, (str(ROOT), before["PYTHONPATH"]))
+        os.environ.update({"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"})
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                del os.environ[name]
+                if value is not None:
+                    os.environ[name] = value
 
 
 def fork() -> tuple[Connection, Any]:
