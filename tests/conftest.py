@@ -238,5 +238,5 @@ def titanic(project: Project) -> Titanic:
     added = project.run(*COMMANDS, "add-data", "titanic", "../titanic.csv", "Survived").stdout
     file = folder / "catalog/titanic.yaml"
     entry = file.read_text()
-    file.write_text(entry.replace("  folds: 5\n", SMALL_SEARCH))
+    file.write_text(entry.replace("  n_trials: 8\n  folds: 5\n", SMALL_SEARCH))
     return Titanic(path, added, entry, project.run(*COMMANDS, "repro", "titanic"), *before)

@@ -16,7 +16,8 @@ def test_a_file_and_a_few_lines_are_enough(project, titanic) -> None:
     added, ran = titanic.added, titanic.ran.stdout
     assert "warning: without" not in titanic.ran.stderr
     assert titanic.entry.splitlines()[1:] == [
-        "data:", "  source: ../titanic.csv", "  target: Survived", "search:", "  space: auto", "  folds: 5"
+        "data:", "  source: ../titanic.csv", "  target: Survived",
+        "search:", "  space: auto", "  n_trials: 8", "  folds: 5",
     ]  # fmt: skip
     assert "titanic: binary of Survived, 300 rows" in added
     assert "make repro DATASETS=titanic" in added

@@ -133,12 +133,12 @@ def test_without_a_target_the_columns_are_shown_and_one_is_proposed(folder: Path
     assert not (folder / "catalog/mine.yaml").exists()
     add("mine", "rows.csv", "Survived")
     assert (folder / "catalog/mine.yaml").read_text().splitlines()[1:] == [
-        "data:", "  source: rows.csv", "  target: Survived", "search:", "  space: auto", "  folds: 5"
+        "data:", "  source: rows.csv", "  target: Survived", "search:", "  space: auto", "  n_trials: 8", "  folds: 5"
     ]  # fmt: skip
-    for name, times, written in (("more", 34, ""), ("most", 334, "  n_trials: 4\n")):
+    for name, times, trials in (("more", 34, 8), ("most", 334, 4)):
         (folder / "many.csv").write_text("\n".join([lines[0], *lines[1:] * times]) + "\n")
         add(name, "many.csv", "Survived")
-        assert (folder / f"catalog/{name}.yaml").read_text().endswith(f"search:\n  space: auto\n{written}")
+        assert (folder / f"catalog/{name}.yaml").read_text().endswith(f"search:\n  space: auto\n  n_trials: {trials}\n")
 
 
 def test_several_columns_and_several_labels_in_one_text_are_targets(folder: Path) -> None:
