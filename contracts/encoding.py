@@ -1,5 +1,6 @@
 """Rows to numbers: the only preprocessing outside the Keras graph, shared by training and serving."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -10,6 +11,7 @@ import numpy as np
 from contracts.schema import CategoricalFeature, ClassTarget, DateFeature, Feature, NumericTarget, Schema
 
 UNKNOWN = 0  # the code of a category that is missing or absent from the train split
+AFTER_SECONDS = r"(\.\d+)?( ?(Z|UTC|GMT|[+-]\d{2}:?\d{2}))?$"  # a fraction of one and a time zone, in a text
 
 
 class Repeated(NamedTuple):
@@ -78,14 +80,14 @@ def _columns(feature: Feature, values: Any) -> list[np.ndarray]:
         codes = _codes(feature, values)
         return [codes if feature.rank is None else np.where(codes == UNKNOWN, np.float32(np.nan), codes)]
     if isinstance(feature, DateFeature):
-        if isinstance(values, np.ndarray) and values.dtype.kind == "M":
-            return date_parts(values)
-        return date_parts([parse_date(value, feature.format) for value in values])
+        if not (isinstance(values, np.ndarray) and values.dtype.kind == "M"):
+            values = [parse_date(value, feature.format) for value in values]
+        return date_parts(values)[: len(feature.parts)]
     return [np.asarray(values, dtype=np.float32)]
 
 
 def date_parts(dates: Sequence[datetime | None] | np.ndarray) -> list[np.ndarray]:
-    """Days since 1970, month and day of the week of dates: float32 of shape (n_rows,), NaN where one is missing.
+    """Days since 1970, month, day of the week and hour: float32 of shape (n_rows,), NaN where a date is missing.
 
     Args:
         dates: a sequence, or an array of datetime64.
@@ -97,12 +99,13 @@ def date_parts(dates: Sequence[datetime | None] | np.ndarray) -> list[np.ndarray
     since = days.astype(np.float64)
     months = days.astype("datetime64[M]").astype(np.float64) % 12 + 1
     # 1970-01-01 was a Thursday.
-    parts = [moments.astype(np.float64) / 86_400, months, (since + 3) % 7]
+    parts = [moments.astype(np.float64) / 86_400, months, (since + 3) % 7, (moments - days).astype(np.float64) / 3600]
     return [np.where(np.isnat(moments), np.nan, part).astype(np.float32) for part in parts]
 
 
 def parse_date(value: Any, form: str) -> datetime | None:
-    """A date from text in ISO 8601 or in a format of `strptime`; a time zone is left out. None is a missing one.
+    """A date from text in ISO 8601 or in a format of `strptime`; fractions of a second and a time zone may follow, and
+    are left out. None is a missing one.
 
     Raises:
         ValueError: for text that is neither.
@@ -114,7 +117,7 @@ def parse_date(value: Any, form: str) -> datetime | None:
     try:
         return datetime.fromisoformat(value).replace(tzinfo=None)
     except ValueError:
-        return datetime.strptime(value, form)
+        return datetime.strptime(re.sub(AFTER_SECONDS, "", value) if form.endswith("%S") else value, form)
 
 
 def encode_target(schema: Schema, values: Sequence[Any] | np.ndarray) -> np.ndarray:

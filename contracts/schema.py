@@ -61,14 +61,14 @@ class ImageFeature(_Frozen):
 class DateFeature(_Frozen):
     """A date or a time as text, in ISO 8601 or in `format` (that of `strptime`).
 
-    The network reads `parts`, three numbers: days since 1970, month from 1 to 12, and day of the week from 0, Monday.
+    The network reads `parts`: days since 1970, month from 1, weekday from 0, Monday, and the hour, where it varies.
     """
 
     kind: Literal["date"] = "date"
     name: str
     format: str
     missing: bool
-    parts: tuple[NumericFeature, NumericFeature, NumericFeature]
+    parts: Annotated[tuple[NumericFeature, ...], Field(min_length=3, max_length=4)]
 
 
 Feature = Annotated[NumericFeature | CategoricalFeature | DateFeature | ImageFeature, Field(discriminator="kind")]

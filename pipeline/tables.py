@@ -33,6 +33,18 @@ def column_to_images(column: pa.ChunkedArray, height: int, width: int) -> np.nda
     return np.asarray(column.combine_chunks().flatten()).reshape(-1, height, width)
 
 
+def is_numeric(kind: pa.DataType) -> bool:
+    """Whether a column holds numbers or moments."""
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_temporal(kind)
+
+
+def as_numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """Numbers, or moments in seconds: float64 of shape (n_rows,), NaN where one is missing."""
+    if pa.types.is_temporal(column.type):
+        column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
+    return column.cast(pa.float64(), safe=False).to_numpy()
+
+
 def write_rows(path: Path, table: pa.Table) -> None:
     """Write a table as a whole, or not at all."""
     with write_atomically(path) as unfinished:

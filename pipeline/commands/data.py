@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from contracts.errors import UserError, printable
-from contracts.settings.load import load_params
+from contracts.settings.load import load_datasets, load_params
 from contracts.settings.reading import DATASET_NAME
 from contracts.settings.source import Source
 from pipeline.paths import Paths
@@ -20,6 +21,8 @@ from pipeline.paths import Paths
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from pipeline.sources.files import Part
 
 PARAMS = Path("params.yaml")
 FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, validation rows alone choose by chance
@@ -43,7 +46,7 @@ def add_data(
         raise UserError(f"NAME: expected 1 to 64 of a-z, 0-9 and _, received {name!r}")
     if path.exists():
         raise UserError(f"{path} exists already: choose another NAME, or edit that file")
-    from pipeline.data.roles import split_hints
+    from pipeline.data.roles import role_of, split_hints
     from pipeline.data.target_checks import check_target
     from pipeline.data.target_proposals import (
         label_shares,
@@ -53,7 +56,7 @@ def add_data(
         several_targets,
     )
     from pipeline.data_contract.contract import infer_contract, write_contract
-    from pipeline.sources.files import absolute
+    from pipeline.sources.files import absolute, read_parts
     from pipeline.sources.image_folders import find_size, is_image_folder
     from pipeline.sources.own_table import read_columns, read_source
     from pipeline.tables import TARGET, infer_task
@@ -63,9 +66,11 @@ def add_data(
         console.width = 140
     image = find_size(Path(absolute(source))) if database is None and is_image_folder(Path(absolute(source))) else None
     unread = Source(source=source, target="?", database=database)
+    read = _how_to_read(unread) if image is None else read_parts
+    first = "" if read is read_parts else "the first "
     if target is None and image is None:
-        frame = read_columns(unread).to_pandas()
-        console.print(_columns(f"{source}: {len(frame):,} rows", frame))
+        frame = read_columns(unread, read).to_pandas()
+        console.print(_columns(f"{source}: {first}{len(frame):,} rows", frame))
         more = f" DATABASE={database}" if database else ""
         console.print("Which column is to be predicted? Nothing is written yet. It looks as if it were this one:")
         likely = likely_target(frame)
@@ -77,11 +82,11 @@ def add_data(
     if separator is not None and (image is not None or not separator):
         raise UserError(f"SEPARATOR: expected a sign between labels in a column, received {separator!r} for {source}")
     named: str | tuple[str, ...] | None = None if image else target
-    if isinstance(named, str) and "," in named and named not in (names := read_columns(unread).column_names):
+    if isinstance(named, str) and "," in named and named not in (names := read_columns(unread, read).column_names):
         named = several_targets(named, names, separator)
     wanted = Source(source=source, target=named, image=image, database=database, separator=separator)
     seen: list[pa.Table] = []
-    table, notes, _ = read_source(wanted, seen.append)
+    table, notes, _ = read_source(wanted, seen.append, read)
     columns = seen[0] if seen else None  # none of images
     task = infer_task(table)
     labels = None if columns is None else labels_hint(columns, wanted)
@@ -89,9 +94,12 @@ def add_data(
     try:
         check_target(table, wanted, task)
     except UserError as error:
-        raise UserError(f"{error}; {because}") if because else error from None
-    title = f"{name}: {task} of {' and '.join(wanted.targets) or 'pictures'}, {table.num_rows:,} rows"
-    console.print(_columns(title, table.drop_columns([TARGET]).to_pandas()) if image is None else title)
+        if not first:
+            raise UserError(f"{error}; {because}") if because else error from None
+        notes.append(f"of the first rows alone: {error}")
+    title = f"{name}: {task} of {' and '.join(wanted.targets) or 'pictures'}, {first}{table.num_rows:,} rows"
+    features = table.drop_columns([TARGET]).to_pandas() if image is None else None
+    console.print(title if features is None else _columns(title, features))
     if task == "multilabel":
         console.print(printable(label_shares(table[TARGET])))
     if labels:
@@ -99,20 +107,36 @@ def add_data(
     console.print(printable(f"{source}: {'; '.join(notes) or 'a table with types'}"))
     for hint in split_hints(table, wanted):
         console.print(printable(hint))
-    path.write_text(_entry(wanted, table.num_rows), encoding="utf-8")
+    path.write_text(_entry(wanted, table.num_rows if not first else MANY_ROWS + 1), encoding="utf-8")
     try:
         load_params(PARAMS, name)
     except UserError:
         path.unlink()
         raise
     console.print(f"Wrote {path}; its section data.columns overrules the table above, column by column.")
-    if columns is not None and not (contract := Paths(name).contract).exists():
+    if first:
+        console.print("fetch reads all rows, in batches. No contract is written of the first rows.")
+    elif columns is not None and not (contract := Paths(name).contract).exists():
         try:
             write_contract(contract, name, infer_contract(columns), columns.num_rows)
             console.print(f"Wrote {contract}, what later data must be: edit it, or remove it for none.")
         except UserError as error:
             console.print(f"No contract is written: {error}")
+    if features is not None and all(role_of(features[column]) for column in features):
+        console.print(f"No column is left to learn from: {path} may say what one is, as columns: {{<name>: number}}")
     console.print(f"Next: make repro DATASETS={name}", style="bold")
+
+
+def _how_to_read(source: Source) -> "Callable[[Source], list[Part]]":
+    """All rows, or the first ones of a table that `fetch` streams."""
+    from pipeline.resources import choose
+    from pipeline.sources.files import read_parts
+    from pipeline.sources.streaming.first_rows import first_parts
+    from pipeline.sources.streaming.size import can_stream, needs_as_whole
+
+    memory = load_params(PARAMS, load_datasets(PARAMS)[0]).fetch.memory
+    streams = can_stream(source) and choose(memory, needs_as_whole(source), "fetch.memory").streams
+    return first_parts if streams else read_parts
 
 
 def _columns(title: str, frame: "pd.DataFrame") -> Table:

@@ -14,6 +14,8 @@ from pipeline.data import bins as edges
 from pipeline.data.texts import Texts, is_text, texts_of
 from pipeline.tables import IMAGE, column_to_images
 
+DATE_PARTS = ("days", "month", "weekday", "hour")
+
 
 def infer_feature(column: pd.Series | Texts, source: Source, form: str = "") -> Feature:
     """The feature that a column of the train rows is.
@@ -30,9 +32,10 @@ def infer_feature(column: pd.Series | Texts, source: Source, form: str = "") -> 
         raise UserError(f"column {name!r}: expected values, received none in the train split")
     missing = len(present) < len(column)
     if pd.api.types.is_datetime64_any_dtype(column):
-        parts = date_parts(column.to_numpy("datetime64[s]"))
-        names = [f"{name} {part}" for part in ("days", "month", "weekday")]
-        numbers = [infer_feature(pd.Series(part, name=n), source) for n, part in zip(names, parts, strict=True)]
+        parts = dict(zip(DATE_PARTS, date_parts(column.to_numpy("datetime64[s]")), strict=True))
+        if np.nanmin(parts["hour"]) == np.nanmax(parts["hour"]):  # these are days
+            del parts["hour"]
+        numbers = [infer_feature(pd.Series(part, name=f"{name} {of}"), source) for of, part in parts.items()]
         return DateFeature(name=name, format=form, missing=missing, parts=tuple(numbers))  # type: ignore[arg-type]
     if (order := source.order_of(name)) is not None:
         rank = infer_feature(_ranks(column, order), source.model_copy(update={"columns": {}}))
@@ -66,7 +69,7 @@ def with_bins(feature: Feature, frame: pd.DataFrame, target: np.ndarray, task: T
     if isinstance(feature, DateFeature):
         names = [part.name for part in feature.parts]
         dates = date_parts(frame[feature.name].to_numpy("datetime64[s]"))
-        parts = pd.DataFrame(dict(zip(names, dates, strict=True)))
+        parts = pd.DataFrame(dict(zip(names, dates, strict=False)))
         binned = tuple(with_bins(part, parts, target, task, bins) for part in feature.parts)
         return feature.model_copy(update={"parts": binned})
     if isinstance(feature, CategoricalFeature) and feature.rank is not None:

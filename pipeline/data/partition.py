@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from contracts.errors import UserError, nearest
 from contracts.settings.sections import Preprocess
 from contracts.settings.source import Source, Split
-from pipeline.data.row_hashes import as_numbers, hash_rows, is_numeric
-from pipeline.tables import IS_TEST, TARGET
+from pipeline.data.row_hashes import hash_rows
+from pipeline.tables import IS_TEST, TARGET, as_numbers, is_numeric
 
 PARTS = ("train", "validation", "test")
 TRAIN, VALIDATION, TEST = range(3)

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipeline.tables import as_numbers, is_numeric
+
 
 def hash_rows(table: pa.Table, names: Iterable[str], seed: int = 0) -> np.ndarray:
     """Two hashes of these columns of each row, uint64 of shape (n_rows, 2).
@@ -20,18 +22,6 @@ def hash_rows(table: pa.Table, names: Iterable[str], seed: int = 0) -> np.ndarra
     content, width = words.tobytes(), 8 * len(columns)
     rows = (content[start : start + width] for start in range(0, len(content), width))
     return np.frombuffer(_digests(rows, digest_size=16, salt=seed.to_bytes(8, "little")), "<u8").reshape(-1, 2)
-
-
-def is_numeric(kind: pa.DataType) -> bool:
-    """Whether a column holds numbers or moments."""
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_temporal(kind)
-
-
-def as_numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """Numbers, or moments in seconds: float64 of shape (n_rows,), NaN where one is missing."""
-    if pa.types.is_temporal(column.type):
-        column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
-    return column.cast(pa.float64(), safe=False).to_numpy()
 
 
 def _words(column: pa.ChunkedArray) -> np.ndarray:

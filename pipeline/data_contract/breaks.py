@@ -5,9 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contracts.errors import Problem, nearest, show
 from pipeline.data_contract.contract import ColumnRule, Contract, NumberColumn, TextColumn
+from pipeline.sources.values import is_number
+from pipeline.tables import as_numbers
 
 LISTED = 10  # rows of one break
 
@@ -58,11 +61,10 @@ class _ColumnBreaks:
         missing = column.is_null(nan_is_null=True).to_numpy()
         first = np.flatnonzero(missing)[: LISTED - len(self.first_missing)]
         self.first_missing += (self.rows + first).tolist()
-        values = pd.Series(column.to_pylist(), dtype=object, index=range(self.rows, self.rows + len(column)))
-        wrong = values[_wrong(values, column.type, self.rule) & ~missing]
-        if len(wrong) and len(self.first_wrong) < LISTED:
-            named = wrong.iloc[: LISTED - len(self.first_wrong)]
-            self.first_wrong = pd.concat([self.first_wrong, named]) if len(self.first_wrong) else named
+        wrong = np.flatnonzero(_wrong(column, self.rule) & ~missing)
+        if named := wrong[: LISTED - len(self.first_wrong)].tolist():
+            values = pd.Series(column.take(named).to_pylist(), dtype=object, index=[self.rows + row for row in named])
+            self.first_wrong = pd.concat([self.first_wrong, values]) if len(self.first_wrong) else values
         self.rows, self.missing = self.rows + len(column), self.missing + int(missing.sum())
         self.wrong += len(wrong)
 
@@ -77,37 +79,45 @@ class _ColumnBreaks:
             yield _expected(self.rule), _received(self.first_wrong, self.wrong)
 
 
-def _wrong(values: pd.Series, kind: pa.DataType, rule: ColumnRule) -> np.ndarray:
+def _wrong(column: pa.ChunkedArray, rule: ColumnRule) -> np.ndarray:
     """Which values break the rule, whatever type the column has become by them."""
     if isinstance(rule, TextColumn):
-        return ~values.map(_text).isin(values.map(_text) if rule.values is None else rule.values).to_numpy()
+        if rule.values is None:
+            return np.zeros(len(column), bool)
+        if not pa.types.is_string(column.type):
+            column = pa.chunked_array([pa.array([_text(value) for value in column.to_pylist()], pa.string())])
+        return pc.invert(pc.is_in(column, value_set=pa.array(rule.values, pa.string()))).to_numpy()
     low: float | None
     high: float | None
     if isinstance(rule, NumberColumn):
-        numbers, low, high = _numbers(values, kind), rule.minimum, rule.maximum
+        numbers, low, high = _numbers(column), rule.minimum, rule.maximum
     else:
-        numbers = _seconds(values, kind)
+        numbers = _seconds(column)
         low = None if rule.minimum is None else pd.Timestamp(rule.minimum).timestamp()
         high = None if rule.maximum is None else pd.Timestamp(rule.maximum).timestamp() + 86_399  # its last second
     low, high = -np.inf if low is None else low, np.inf if high is None else high
     return ~((numbers >= low) & (numbers <= high) & np.isfinite(numbers))
 
 
-def _numbers(values: pd.Series, kind: pa.DataType) -> np.ndarray:
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
     """NaN where a value is no number; in a column that a text has made text, with either decimal mark."""
-    if pa.types.is_temporal(kind):
-        return np.full(len(values), np.nan)
+    if is_number(column.type):
+        return as_numbers(column)
+    if not pa.types.is_string(column.type):
+        return np.full(len(column), np.nan)
+    values = pd.Series(column.to_pylist(), dtype=object)
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
-    if pa.types.is_string(kind):
-        numbers = numbers.fillna(pd.to_numeric(values.str.replace(",", "."), errors="coerce").astype(float))
-    return numbers.to_numpy()
+    return numbers.fillna(pd.to_numeric(values.str.replace(",", "."), errors="coerce").astype(float)).to_numpy()
 
 
-def _seconds(values: pd.Series, kind: pa.DataType) -> np.ndarray:
+def _seconds(column: pa.ChunkedArray) -> np.ndarray:
     """Since 1970, NaN where a value is no date."""
-    if not (pa.types.is_temporal(kind) or pa.types.is_string(kind)):
-        return np.full(len(values), np.nan)
-    moments = pd.to_datetime(values.map(_text), errors="coerce", format="ISO8601", utc=True).dt.tz_localize(None)
+    if pa.types.is_temporal(column.type):
+        return as_numbers(column)
+    if not pa.types.is_string(column.type):
+        return np.full(len(column), np.nan)
+    moments = pd.to_datetime(pd.Series(column.to_pylist(), dtype=object), errors="coerce", format="ISO8601", utc=True)
+    moments = moments.dt.tz_localize(None)
     return np.where(moments.isna(), np.nan, moments.to_numpy("datetime64[s]").astype(float))
 
 

@@ -31,11 +31,16 @@ class Reading(NamedTuple):
     md5: str | None
 
 
-def read_source(source: Source, see: Callable[[pa.Table], None] = lambda columns: None) -> Reading:
+def read_source(
+    source: Source,
+    see: Callable[[pa.Table], None] = lambda columns: None,
+    read: Callable[[Source], list[Part]] = read_parts,
+) -> Reading:
     """The rows of `source.source` with the target in `TARGET`, as text where it has classes; test rows are marked.
 
     Args:
         see: is called with all columns of a table, under their own names, before the target is taken from them.
+        read: gives the rows of files; those of `first_parts` are some of them.
 
     Raises:
         UserError: where the data cannot be read, with every problem of its form; where it has no such target.
@@ -46,7 +51,7 @@ def read_source(source: Source, see: Callable[[pa.Table], None] = lambda columns
         columns = read_columns(source)
         see(columns)
         return Reading(*with_target(columns, source), None)
-    parts = read_parts(source)
+    parts = read(source)
     names = parts[0].table.column_names
     for part in parts:
         if different := set(part.table.column_names) ^ set(names):
@@ -61,11 +66,11 @@ def read_source(source: Source, see: Callable[[pa.Table], None] = lambda columns
     return Reading(table, [*notes, *left_out], hash_of([part.md5 for part in parts]))
 
 
-def read_columns(source: Source) -> pa.Table:
+def read_columns(source: Source, read: Callable[[Source], list[Part]] = read_parts) -> pa.Table:
     """All columns of a query, or of the files, before a target is chosen; raises as `read_source` does."""
     if (database := source.database) is not None:
         return _with_roles(flat("the query", lambda: run_query(source.source, database)), source)
-    return _joined(read_parts(source), source)[0]
+    return _joined(read(source), source)[0]
 
 
 def lineage(source: Source, digest: str | None) -> dict[str, str | None]:

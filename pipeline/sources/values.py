@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.encoding import AFTER_SECONDS
 from pipeline.tables import note_date_format
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "?")
@@ -16,15 +17,33 @@ CONVENTIONS = {"point": (".", ","), "comma": (",", ".")}
 MOSTLY = 0.9  # a column of text with a larger share of numbers is one of numbers, with mistakes
 UNITS = "$€£¥%"  # one of them may stand before or behind every number of a column
 INTEGER = r"^[+-]?(0|[1-9]\d*)$"  # a leading zero belongs to a code, such as a postcode
-DATES = (
-    ("%Y-%m-%d", r"^\d{4}-\d{1,2}-\d{1,2}$"),
-    ("%d/%m/%Y", r"^\d{1,2}/\d{1,2}/\d{4}$"),
-    ("%m/%d/%Y", r"^\d{1,2}/\d{1,2}/\d{4}$"),
-    ("%d.%m.%Y", r"^\d{1,2}\.\d{1,2}\.\d{4}$"),
-    ("%Y/%m/%d", r"^\d{4}/\d{1,2}/\d{1,2}$"),
-    ("%Y-%m-%d %H:%M:%S", r"^\d{4}-\d{1,2}-\d{1,2} \d{1,2}:\d{2}:\d{2}$"),
-    ("%Y-%m-%dT%H:%M:%S", r"^\d{4}-\d{1,2}-\d{1,2}T\d{1,2}:\d{2}:\d{2}$"),
-)
+# Of equal ones the first is taken, so 1/2/2024 is a day in February where no row says otherwise.
+DAYS = {
+    "%Y-%m-%d": r"\d{4}-\d{1,2}-\d{1,2}",
+    "%d/%m/%Y": r"\d{1,2}/\d{1,2}/\d{4}",
+    "%m/%d/%Y": r"\d{1,2}/\d{1,2}/\d{4}",
+    "%d.%m.%Y": r"\d{1,2}\.\d{1,2}\.\d{4}",
+    "%Y/%m/%d": r"\d{4}/\d{1,2}/\d{1,2}",
+    "%d-%m-%Y": r"\d{1,2}-\d{1,2}-\d{4}",
+    "%m-%d-%Y": r"\d{1,2}-\d{1,2}-\d{4}",
+    "%d/%m/%y": r"\d{1,2}/\d{1,2}/\d{2}",
+    "%m/%d/%y": r"\d{1,2}/\d{1,2}/\d{2}",
+    "%d-%b-%Y": r"\d{1,2}-[A-Za-z]{3}-\d{4}",
+    "%d %b %Y": r"\d{1,2} [A-Za-z]{3} \d{4}",
+    "%d %B %Y": r"\d{1,2} [A-Za-z]{3,9} \d{4}",
+    "%b %d, %Y": r"[A-Za-z]{3} \d{1,2}, \d{4}",
+    "%B %d, %Y": r"[A-Za-z]{3,9} \d{1,2}, \d{4}",
+}
+TIMES = {
+    "": "",
+    " %H:%M:%S": r" \d{1,2}:\d{2}:\d{2}" + AFTER_SECONDS,
+    "T%H:%M:%S": r"T\d{1,2}:\d{2}:\d{2}" + AFTER_SECONDS,
+    " %H:%M": r" \d{1,2}:\d{2}",
+    "T%H:%M": r"T\d{1,2}:\d{2}",
+    " %I:%M:%S %p": r" \d{1,2}:\d{2}:\d{2} [APap][Mm]",
+    " %I:%M %p": r" \d{1,2}:\d{2} [APap][Mm]",
+}
+DATES = tuple((day + time, f"^{DAYS[day]}{TIMES[time].rstrip('$')}$") for day in DAYS for time in TIMES)
 
 
 @dataclass(frozen=True)
@@ -110,9 +129,11 @@ def number_pattern(convention: str) -> str:
 
 
 def matches(column: pa.Array, pattern: str) -> bool:
-    """Whether a column has texts, and each matches."""
+    """Whether a column has texts, and each matches. Most patterns fit not even the first one."""
     present = column.drop_null()
-    return len(present) > 0 and bool(pc.all(pc.match_substring_regex(present, pattern)).as_py())
+    return len(present) > 0 and all(
+        pc.all(pc.match_substring_regex(texts, pattern)).as_py() for texts in (present[:1], present)
+    )
 
 
 def unit_of(column: pa.Array) -> str | None:
@@ -168,5 +189,7 @@ def parse_date_form(column: pa.Array, form: str) -> pa.Array | None:
     """The column as moments, where the format fits every text."""
     if not matches(column, dict(DATES)[form]):
         return None
+    if form.endswith("%S"):
+        column = pc.replace_substring_regex(column, AFTER_SECONDS, "")
     parsed = pc.strptime(column, format=form, unit="s", error_is_null=True)
     return parsed if parsed.null_count == column.null_count else None

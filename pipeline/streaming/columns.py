@@ -10,11 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.data.row_hashes import is_numeric
 from pipeline.data.texts import Texts
 from pipeline.resources import cores
 from pipeline.streaming.text_counts import count_texts
-from pipeline.tables import TARGET
+from pipeline.tables import TARGET, is_numeric
 
 HEAD = 1000  # first rows among which one without missing values is looked for
 

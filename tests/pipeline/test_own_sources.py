@@ -2,9 +2,12 @@
 
 import datetime
 import json
+import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -139,6 +142,33 @@ def test_without_a_target_the_columns_are_shown_and_one_is_proposed(folder: Path
         (folder / "many.csv").write_text("\n".join([lines[0], *lines[1:] * times]) + "\n")
         add(name, "many.csv", "Survived")
         assert (folder / f"catalog/{name}.yaml").read_text().endswith(f"search:\n  space: auto\n  n_trials: {trials}\n")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_of_a_file_that_is_streamed_the_first_rows_are_looked_at(folder: Path, monkeypatch, kind: str) -> None:
+    """They hold one class, the file two; it is added, and fetched as a stream."""
+    monkeypatch.setattr("pipeline.sources.streaming.text.BLOCK", 2**16)
+    monkeypatch.setattr("pipeline.sources.streaming.parquet.BATCH", 2**12)
+    table = pa.table({"a": [i % 7 for i in range(40_000)], "y": ["no"] * 30_000 + ["yes"] * 10_000})
+    csv.write_csv(table, "rows.csv") if kind == "csv" else pq.write_table(table, "rows.parquet")
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(re.sub("memory: auto", "memory: 0.001", text, count=1))
+    assert re.search(r"the first (4,096|\d,\d{3}) rows\b", add("mine", f"rows.{kind}"))
+    shown = add("mine", f"rows.{kind}", "y")
+    assert re.search(r"mine: multiclass of y, the first (4,096|\d,\d{3}) rows\b", shown)
+    assert "of the first rows alone: target 'y': expected two values or more, received only 'no'" in " ".join(
+        shown.split()
+    )
+    assert not (folder / "catalog/contracts/mine.yaml").exists()
+    assert (folder / "catalog/mine.yaml").read_text().endswith("n_trials: 4\n")
+    params = load_params(Path("params.yaml"), "mine")
+    fetch.run(params, Paths("mine"))
+    assert pq.read_metadata("data/raw/mine/data.parquet").num_rows == 40_000
+
+
+def test_where_no_column_is_left_add_data_says_so(folder: Path) -> None:
+    (folder / "rows.csv").write_text("id,y\n" + "".join(f"{i},{i % 2}\n" for i in range(60)))
+    assert "No column is left to learn from: catalog/mine.yaml may say what one is" in add("mine", "rows.csv", "y")
 
 
 def test_several_columns_and_several_labels_in_one_text_are_targets(folder: Path) -> None:

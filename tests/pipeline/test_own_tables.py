@@ -193,6 +193,23 @@ def test_a_date_is_three_numbers_wherever_it_is_read(read) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("form", "after"),
+    [("%m/%d/%Y %H:%M", ""), ("%Y-%m-%d %H:%M:%S", " UTC"), ("%Y-%m-%dT%H:%M:%S", ".250Z"), ("%Y-%m-%dT%H:%M", ""),
+     ("%d.%m.%Y %H:%M:%S", ""), ("%m/%d/%Y %I:%M:%S %p", ""), ("%d-%b-%Y", ""), ("%B %d, %Y", ""), ("%m/%d/%y", "")],
+)  # fmt: skip
+def test_a_moment_is_read_as_it_is_written_and_has_an_hour(read, form: str, after: str) -> None:
+    moments = [datetime.datetime(2021, 1, 4, 6) + datetime.timedelta(hours=31 * i) for i in range(60)]
+    texts = [moment.strftime(form) + after for moment in moments]
+    schema = schema_of(read(rows(n=60, d=lambda i: f'"{texts[i]}"', y=lambda i: i % 2))[0])
+    (feature,) = schema.features
+    assert (feature.kind, feature.format) == ("date", form)
+    encoded = InputValidator(schema, 10).validate_instances([{"d": texts[0]}, {"d": texts[2]}], "$").encoded
+    hours = [6, 20] if ":%M" in form else [0, 0]  # of days there is none
+    np.testing.assert_allclose(encoded[:, 0], [18631 + hours[0] / 24, 18633 + hours[1] / 24], rtol=1e-6)
+    np.testing.assert_array_equal(encoded[:, 1:], [[1, 0, 6], [1, 2, 20]] if any(hours) else [[1, 0], [1, 2]])
+
+
 def test_columns_without_use_are_tolerated_in_requests_and_unknown_ones_are_not(read) -> None:
     table, _ = read(titanic_like(200), target="Survived")
     schema = schema_of(table)
