@@ -71,7 +71,7 @@ def _decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
     if encoding is None:
         encoding = next((known for bom, known in BOMS.items() if content.startswith(bom)), "utf-8")
         if b"\0" in content[:10_000] and encoding != "utf-16":
-            raise UserError(f"{name} is not a text file: expected rows of text separated by commas, semicolons or tabs")
+            raise no_text(name)
     try:
         return content.decode(encoding), encoding
     except (UnicodeDecodeError, LookupError) as error:
@@ -84,6 +84,13 @@ def _decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{name}: line {line} is not {encoding}, as the rest seems to be: set data.encoding") from None
+
+
+def no_text(name: str) -> UserError:
+    """A refusal of bytes that are no text, with what to do where the ending says what they are."""
+    if name.lower().endswith((".xlsx", ".xls", ".xlsm", ".ods")):
+        return UserError(f"{name} is a spreadsheet: expected a table; save its sheet as CSV, and give that file")
+    return UserError(f"{name} is not a text file: expected rows of text separated by commas, semicolons or tabs")
 
 
 def guess_encoding(name: str, content: bytes) -> str:

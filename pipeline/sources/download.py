@@ -158,7 +158,8 @@ def source_errors(source: str, timeout: float) -> Iterator[None]:
             raise
         if "://" not in source and isinstance(error, OSError):
             raise SourceFailed(f"cannot be read ({error.strerror or error})", is_temporary=False) from None
-        raise SourceFailed(f"no connection ({type(error).__name__}: {error})", is_temporary=True) from None
+        what = "no connection" if source.startswith(("http://", "https://")) else "the store failed"
+        raise SourceFailed(f"{what} ({type(error).__name__}: {error})", is_temporary=True) from None
 
 
 def _raise_web_error(error: Exception) -> None:

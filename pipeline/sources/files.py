@@ -23,6 +23,7 @@ from pipeline.sources.download import open_store
 JSON_NAME, JSON_SCANNED = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:'), 2**26  # the names in so many bytes
 EMPTY_CELLS = 2**26  # cells of a table that may be more than the bytes of its file: some seconds
 TIMEOUT = 30  # seconds without a byte of an object store, after which it is asked again
+FOLDERS_NAMED = 5  # in a message
 WAITS = (1, 2, 4)  # seconds between two attempts to read from it
 MEMORY, MEMORY_RATIO = 8 * 2**30, 20  # bytes for the rows of a file, or for each of its own bytes
 
@@ -60,7 +61,11 @@ def part_names(path: str) -> list[str]:
         str(part) for part in Path(path).iterdir() if part.is_file() and not part.name.startswith((".", "_"))
     )
     if not parts:
-        raise UserError(f"{path} is a folder without files: expected the parts of a table")
+        inner = ", ".join(sorted(entry.name for entry in Path(path).iterdir() if entry.is_dir())[:FOLDERS_NAMED])
+        raise UserError(
+            f"{path} is a folder without files: expected the parts of a table"
+            + (f", received the folders {inner}: name one of them, or put the files together" if inner else "")
+        )
     return parts
 
 
@@ -73,10 +78,29 @@ def _read(path: str, source: Source, is_test: bool) -> Part:
     if kind in (".parquet", ".pq"):
         return Part(path, flat(name, lambda: pq.read_table(io.BytesIO(content)), len(content)), None, digest, is_test)
     if kind in (".jsonl", ".ndjson", ".json"):
+        content = _lines(name, content)
         _check_names(name, content)
         table = flat(name, lambda: pyarrow.json.read_json(io.BytesIO(content)), len(content))
         return Part(path, table, None, digest, is_test)
     return Part(path, *read_delimited(name, content, source.encoding, source.delimiter), digest, is_test)
+
+
+def _lines(name: str, content: bytes) -> bytes:
+    """JSON lines; of a list of objects, as pandas and many services write it, each as a line."""
+    if not content[:1000].lstrip().startswith(b"["):
+        return content
+    import orjson
+
+    most = max(MEMORY, MEMORY_RATIO * len(content))
+    try:
+        with limited_memory(most):
+            return b"\n".join(map(orjson.dumps, orjson.loads(content)))
+    except MemoryError:
+        raise _too_large(name, most) from None
+    except ValueError as error:
+        raise UserError(
+            f"{name} cannot be read: expected a list of JSON objects, received other text: {error}"
+        ) from None
 
 
 def _check_names(name: str, content: bytes) -> None:
@@ -153,10 +177,14 @@ def flat(name: str, read: Callable[[], pa.Table], n_bytes: int = 0) -> pa.Table:
             _check_schema(name, table.schema)
             return plain(table)
     except (MemoryError, pa.ArrowMemoryError):
-        expected = f"rows that take at most {most / 2**30:.1f} GiB of memory"
-        raise UserError(f"{name} cannot be read: expected {expected}, received more") from None
+        raise _too_large(name, most) from None
     except (pa.ArrowException, OSError, UnicodeError) as error:  # a damaged file gives any of them
         raise UserError(f"{name} cannot be read: {(str(error).splitlines() or ['damaged'])[0]}") from None
+
+
+def _too_large(name: str, most: int) -> UserError:
+    expected = f"rows that take at most {most / 2**30:.1f} GiB of memory"
+    return UserError(f"{name} cannot be read: expected {expected}, received more")
 
 
 def plain(table: pa.Table) -> pa.Table:

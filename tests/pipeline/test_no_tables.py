@@ -62,6 +62,16 @@ def test_what_is_damaged_nested_or_cut_off_is_refused(read, tmp_path: Path) -> N
         read((tmp_path / "n.parquet").read_bytes(), "nested.parquet")
 
 
+def test_a_spreadsheet_and_a_folder_of_folders_are_told_what_to_do(read, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"rows\.xlsx is a spreadsheet: expected a table; save its sheet as CSV"):
+        read(b"PK\x03\x04\0\0", "rows.xlsx")
+    (tmp_path / "parts/year=2020").mkdir(parents=True)
+    with pytest.raises(UserError, match="received the folders year=2020: name one of them, or put the files together"):
+        read_source(Source(source="parts", target="y"))
+    with pytest.raises(UserError, match=r"rows\.json cannot be read: expected a list of JSON objects, received other"):
+        read('[{"a": 1, "y": 0},', "rows.json")
+
+
 @pytest.mark.parametrize(
     ("ending", "compress"),
     [("gz", gzip.compress), ("xz", lzma.compress), ("bz2", bz2.compress), ("zip", lambda content: zipped(content))],

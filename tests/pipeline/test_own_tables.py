@@ -92,7 +92,7 @@ def test_latin_letters_of_an_old_file_are_read(read) -> None:
     assert "cp1252" in notes[0]
 
 
-@pytest.mark.parametrize("ending", ["gz", "xz", "zip", "zst", "parquet", "jsonl"])
+@pytest.mark.parametrize("ending", ["gz", "xz", "zip", "zst", "parquet", "jsonl", "json"])
 def test_every_kind_of_file_gives_the_same_table(read, tmp_path: Path, ending: str) -> None:
     plain = "a,b,y\n1,x,0\n2,z,1\n"
     expected = read(plain)[0]
@@ -111,9 +111,9 @@ def test_every_kind_of_file_gives_the_same_table(read, tmp_path: Path, ending: s
         case "parquet":
             frame.to_parquet(path)
             name = "rows.parquet"
-        case "jsonl":
-            frame.to_json(path, orient="records", lines=True)
-            name = "rows.jsonl"
+        case "json" | "jsonl":
+            frame.to_json(path, orient="records", lines=ending == "jsonl")
+            name = f"rows.{ending}"
     assert read(path.read_bytes(), name)[0].to_pylist() == expected.to_pylist()
 
 

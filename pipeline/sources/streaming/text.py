@@ -23,6 +23,7 @@ from pipeline.sources.delimited import (
     find_delimiter,
     guess_encoding,
     names_of,
+    no_text,
     read_records,
 )
 
@@ -162,7 +163,7 @@ def _encoding(name: str, sample: bytes) -> str:
     """As `read_delimited` finds it, in the first bytes of a file."""
     encoding = next((known for bom, known in BOMS.items() if sample.startswith(bom)), "utf-8")
     if b"\0" in sample[:10_000] and encoding != "utf-16":
-        raise UserError(f"{name} is not a text file: expected rows of text separated by commas, semicolons or tabs")
+        raise no_text(name)
     try:
         codecs.getincrementaldecoder(encoding)().decode(sample)
     except UnicodeDecodeError:
