@@ -50,7 +50,9 @@ lock:  ## resolve pyproject.toml into requirements.lock again
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --custom-compile-command "make lock" bench/peers/explain.in -o bench/peers/explain.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/quality.in -o bench/peers/quality.lock
+	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/quality_trees.in -o bench/peers/quality_trees.lock
+	for peers in networks autogluon; do uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --custom-compile-command "make lock" bench/peers/quality_$$peers.in -o bench/peers/quality_$$peers.lock; done
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/intervals.in -o bench/peers/intervals.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -220,14 +222,15 @@ var/bench-data/peers/.ready: bench/peers/data.lock
 	uv pip install --quiet --python $(@D)/bin/python --require-hashes -r bench/peers/data.lock
 	@touch $@
 
+QUALITY_PEERS := trees $(if $(filter realmlp tabm,$(WITH)),networks) $(filter autogluon,$(WITH))
 .PHONY: bench-quality
-bench-quality: $(READY) var/bench-quality/peers/.ready  ## a search's first trial beside four libraries of trees, resumable [TABLES=<folder> ONLY="titanic ames"]
-	python -m bench.quality $(if $(TABLES),--tables $(call quoted,TABLES)) $(if $(ONLY),--only $(ONLY))
+bench-quality: $(READY) $(QUALITY_PEERS:%=var/bench-quality/%/.ready)  ## a search's first trial beside four libraries of trees, resumable [TABLES=<folder> ONLY="titanic ames" WITH="realmlp tabm autogluon"]
+	python -m bench.quality $(if $(TABLES),--tables $(call quoted,TABLES)) $(if $(ONLY),--only $(ONLY)) $(if $(WITH),--with $(WITH))
 
-var/bench-quality/peers/.ready: bench/peers/quality.lock
+var/bench-quality/%/.ready: bench/peers/quality_%.lock
 	@mkdir -p $(@D)
 	uv venv --quiet --clear --python .venv/bin/python $(@D)
-	uv pip install --quiet --python $(@D)/bin/python --require-hashes -r bench/peers/quality.lock
+	uv pip install --quiet --python $(@D)/bin/python --require-hashes -r $<
 	@touch $@
 
 PEER := var/keras_tuner/.ready

@@ -3,7 +3,8 @@
 Tables are those of a folder, as in `bench.tables`, and the catalog's `california_housing` and `housing`. Each is split
 with three seeds; all see the same encoded rows, stop early on the same validation rows and are scored once on the same
 test rows: 1 - ROC AUC of classes, RMSE of a number. Each result is written as it comes, and is not measured again:
-`make bench-quality TABLES=<folder> ONLY="titanic ames"` measures some tables, the others another time.
+`make bench-quality TABLES=<folder> ONLY="titanic ames"` measures some tables, the others another time. `WITH="realmlp
+tabm autogluon"` adds other people's networks and an ensemble, which the ratio leaves out.
 """
 
 import argparse
@@ -35,7 +36,8 @@ from pipeline.tracking import provenance
 
 RESULTS = Path("bench/results/quality.json")
 FOLDER = Path("var/bench-quality")
-PEER = FOLDER / "peers/bin/python"
+SHOWN = {"realmlp": "networks", "tabm": "networks", "autogluon": "autogluon"}
+PEERS = dict.fromkeys(LIBRARIES, "trees") | SHOWN  # competitors, and whose environment and script they need
 OF_CATALOG = ("california_housing", "housing")
 SEEDS = (1, 2, 3)
 OURS = "ours"
@@ -45,6 +47,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="bench-quality", description=__doc__)
     parser.add_argument("--tables", help="a folder of tables; default: $DATA_MIRROR/tables")
     parser.add_argument("--only", nargs="*", help="names of tables")
+    parser.add_argument("--with", nargs="*", dest="shown", default=[], choices=SHOWN, help="competitors to add")
     asked = parser.parse_args(arguments)
     try:
         tables = find_tables(folder_of_tables([asked.tables] if asked.tables else []))
@@ -52,7 +55,7 @@ def main(arguments: list[str]) -> int:
             raise UserError(f"--only: expected names among {', '.join(tables)}, received {', '.join(sorted(unknown))}")
         for seed in SEEDS:
             for name in asked.only or tables:
-                measure(name, tables[name], seed)
+                measure(name, tables[name], seed, (*LIBRARIES, *asked.shown, OURS))
     except UserError as error:
         print(f"bench-quality: {error}", file=sys.stderr)
         return 2
@@ -75,17 +78,17 @@ def find_tables(folder: Path) -> dict[str, str]:
     return found
 
 
-def measure(name: str, entry: str, seed: int) -> None:
+def measure(name: str, entry: str, seed: int, competitors: tuple[str, ...]) -> None:
     """Add the results that are missing for one split of a table."""
     key = f"{name}, split {seed}"
-    missing = [who for who in (*LIBRARIES, OURS) if who not in read(RESULTS).get("results", {}).get(key, {})]
+    missing = [who for who in competitors if who not in read(RESULTS).get("results", {}).get(key, {})]
     if not missing:
         return
     params, paths = prepare(name, entry, seed)
     schema = load_schema(paths.prepared / "schema.json")
     parts = {part: read_part(paths.prepared / f"{part}.parquet", schema) for part in ("train", "validation", "test")}
     for who in missing:
-        found = of_network(params, paths, schema, parts, seed) if who == OURS else of_trees(who, paths, schema, parts)
+        found = of_network(params, paths, schema, parts, seed) if who == OURS else of_peer(who, paths, schema, parts)
         predictions = found.pop("predictions")
         found = {"error": error_of(schema, parts["test"][1], predictions), **found}
         report = read(RESULTS)
@@ -149,18 +152,19 @@ def of_network(params: Params, paths: Paths, schema: Schema, parts: dict[str, An
     }  # fmt: skip
 
 
-def of_trees(library: str, paths: Paths, schema: Schema, parts: dict[str, Any]) -> dict[str, Any]:
-    """One training of a library of trees, in the environment of the peers."""
+def of_peer(who: str, paths: Paths, schema: Schema, parts: dict[str, Any]) -> dict[str, Any]:
+    """One training of a competitor, in the environment of its own."""
     rows, predictions = paths.prepared / "rows.npz", paths.prepared / "predictions.npy"
     if not rows.exists():
         regression = schema.task == "regression"
         arrays = {f"{part}_x": x for part, (x, _) in parts.items()}
         arrays |= {f"{part}_y": y.astype(np.float64 if regression else np.int64) for part, (_, y) in parts.items()}
         np.savez(rows, categorical=[isinstance(column, CategoricalFeature) for column in schema.inputs], **arrays)
-    command = [str(PEER), "-m", "bench.peers.quality_trees", library, "0", str(rows), str(predictions)]
+    python = FOLDER / PEERS[who] / "bin/python"
+    command = [str(python), "-m", f"bench.peers.quality_{PEERS[who]}", who, "0", str(rows), str(predictions)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UserError(f"{library}: expected predictions, received: {done.stderr[-1000:]}")
+        raise UserError(f"{who}: expected predictions, received: {done.stderr[-1000:]}")
     seconds = {key: round(value, 3) for key, value in json.loads(done.stdout.splitlines()[-1]).items()}
     return {"predictions": np.load(predictions), **seconds}
 
@@ -172,24 +176,38 @@ def error_of(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> float:
 
 
 def summary(results: dict[str, Any]) -> str:
-    """A line for each table: mean errors over its splits, our ratio to the best library; then the geometric mean over
-    the tables with a 95 % bootstrap interval.
+    """A line for each table: mean errors over the splits that all libraries and ours have, our ratio to the best
+    library, then what is only shown; then the geometric mean over the tables with a 95 % bootstrap interval.
     """
-    lines = [f"table | splits | {' | '.join((*LIBRARIES, OURS))} | ratio to the best | our seconds"]
+    lines = [f"table | splits | {' | '.join((*LIBRARIES, OURS))} | ratio to the best | our seconds | others: our ratio"]
     ratios = []
     for name in dict.fromkeys(key.split(",")[0] for key in results):
-        splits = [of for key, of in results.items() if key.split(",")[0] == name and len(of) == len(LIBRARIES) + 1]
+        needed = {*LIBRARIES, OURS}
+        splits = [of for key, of in results.items() if key.split(",")[0] == name and needed <= of.keys()]
         if not splits:
             continue
-        means = {who: float(np.mean([of[who]["error"] for of in splits])) for who in (*LIBRARIES, OURS)}
+        means = {who: mean_of(splits, who, "error") for who in (*LIBRARIES, OURS)}
         ratios.append(means[OURS] / min(means[library] for library in LIBRARIES))
-        seconds = np.mean([of[OURS]["train_seconds"] for of in splits])
+        seconds = mean_of(splits, OURS, "train_seconds")
         errors = " | ".join(f"{value:.4g}" for value in means.values())
-        lines.append(f"{name} | {len(splits)} | {errors} | {ratios[-1]:.3f} | {seconds:.0f}")
+        others = ", ".join(shown(splits, who) for who in SHOWN if any(who in of for of in splits)) or "-"
+        lines.append(f"{name} | {len(splits)} | {errors} | {ratios[-1]:.3f} | {seconds:.0f} | {others}")
     if ratios:
         low, high = interval(ratios)
         lines.append(f"geometric mean over {len(ratios)} tables: {geometric_mean(ratios):.3f} ({low:.3f}-{high:.3f})")
     return "\n".join(lines)
+
+
+def shown(splits: list[dict[str, Any]], who: str) -> str:
+    """A competitor's error and seconds over the splits it has, and our error on the same splits as a ratio to it."""
+    common = [of for of in splits if who in of]
+    error, seconds = mean_of(common, who, "error"), mean_of(common, who, "train_seconds")
+    ratio = mean_of(common, OURS, "error") / error
+    return f"{who} {error:.4g} ({seconds:.0f} s, splits: {len(common)}): {ratio:.3f}"
+
+
+def mean_of(splits: list[dict[str, Any]], who: str, what: str) -> float:
+    return float(np.mean([of[who][what] for of in splits]))
 
 
 def geometric_mean(ratios: list[float]) -> float:

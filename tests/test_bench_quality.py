@@ -22,6 +22,14 @@ def test_a_split_that_lacks_a_competitor_does_not_count() -> None:
     assert summary(unfinished).count("\n") == 0
 
 
+def test_another_competitor_is_shown_where_it_was_measured_and_the_ratio_leaves_it_out() -> None:
+    two = results(0.4) | {"a, split 2": results(0.4)["a, split 1"]}
+    two["a, split 1"]["tabm"] = {"error": 0.1, "train_seconds": 90.0}
+    line = summary(two).splitlines()[1]
+    assert line.startswith("a | 2 | 0.3 | 0.25 | 0.2 | 0.4 | 0.4 | 2.000 | 7")
+    assert line.endswith("tabm 0.1 (90 s, splits: 1): 4.000")
+
+
 def test_the_interval_holds_the_mean_and_is_a_point_where_all_tables_agree() -> None:
     assert interval([1.1, 1.1, 1.1]) == pytest.approx((1.1, 1.1))
     low, high = interval([0.9, 1.0, 1.2])

@@ -1,5 +1,5 @@
-"""Boosted trees in the environment of `quality.lock`: `python -m bench.peers.quality_trees <library> <seed> <rows.npz>
-<predictions.npy>` prints the seconds as JSON.
+"""Boosted trees in the environment of `quality_trees.lock`: `python -m bench.peers.quality_trees <library> <seed>
+<rows.npz> <predictions.npy>` prints the seconds as JSON.
 """
 
 import json
