@@ -172,14 +172,15 @@ def ask(address: str, rows: list[dict[str, Any]]) -> list[list[float]]:
 
 
 def summary(tables: dict[str, Any]) -> str:
-    """A line for each table and metric: the network's mean over seeds against the better of the boosted trees."""
+    """A line for each table and metric: the mean of the network over seeds and the trees, both in their better form."""
     lines = ["table | metric | network, mean of seeds | boosting | ratio | add-data, repro | HTTP differs by"]
     for name, found in tables.items():
         if "failed" in found:
             lines.append(f"{name} | failed")
             continue
-        for metric, values in found["seeds"].items():
-            ours, other = float(np.mean(values)), min(model[metric] for model in found["boosting"].values())
+        for metric in found["champion"]:
+            ours = min(float(np.mean(form[metric])) for form in found["seeds"].values())
+            other = min(model[metric] for model in found["boosting"].values())
             lines.append(
                 f"{name} | {metric} | {ours:.4g} | {other:.4g} | {ours / other:.3f} | "
                 f"{found['add_data_seconds']} s, {found['repro_seconds']} s | {found['http_difference']:.1e}"

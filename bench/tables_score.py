@@ -13,11 +13,15 @@ from pipeline.data.splits import read_part
 from pipeline.paths import Paths
 
 SEEDS = range(1, 6)
+PLAIN, OF_LOGARITHM = "plain", "of the logarithm"
+LOGARITHM = {"target_scale": "log"}
 MOST_CATEGORIES = 255  # that boosting takes
 
 
 def score(name: str) -> dict[str, Any]:
-    """Test metrics of the champion, of its hyperparameters for each seed, and of boosting, in a project's folder."""
+    """Test metrics of the champion, of its hyperparameters for each seed, and of boosting, in a project's folder; the
+    latter two for a number also where its logarithm is learned.
+    """
     from contracts.bundle import open_bundle
     from contracts.settings.load import load_params
     from contracts.spec import Spec
@@ -36,19 +40,25 @@ def score(name: str) -> dict[str, Any]:
     lowest = float(of["train"][1].min())
     champion = errors(schema, y, Predictor(paths.bundle).predict(rows), lowest)
 
-    def trained(seed: int) -> dict[str, float]:
+    def trained(seed: int, changes: dict[str, Any]) -> dict[str, float]:
         network = fit(
-            Spec(**manifest.hyperparameters), schema, Split(*of["train"]), Split(*of["validation"]),
-            monitor=manifest.metric, higher_is_better=False, epochs=settings.epochs,
-            patience=settings.train.patience, seed=seed,
+            Spec(**{**manifest.hyperparameters, **changes}), schema, Split(*of["train"]), Split(*of["validation"]),
+            monitor="rmsle" if changes == LOGARITHM else manifest.metric, higher_is_better=False,
+            epochs=settings.epochs, patience=settings.train.patience, seed=seed,
         ).network  # fmt: skip
         raw = np.concatenate([np.asarray(network(part)) for part in np.array_split(rows, 8)])
         if schema.task == "binary":
             raw = np.concatenate([1 - raw, raw], axis=1)
         return errors(schema, y, raw[:, 0] if schema.task == "regression" else raw, lowest)
 
-    of_seeds = [trained(seed) for seed in SEEDS]
-    seeds = {metric: [round(of_seed[metric], 6) for of_seed in of_seeds] for metric in champion}
+    forms: dict[str, dict[str, Any]] = {PLAIN: {}}
+    if all(target.log is not None for target in schema.numbers) and schema.task == "regression":
+        forms = {PLAIN: {"target_scale": "plain"}, OF_LOGARITHM: LOGARITHM}
+    of_forms = {form: [trained(seed, changes) for seed in SEEDS] for form, changes in forms.items()}
+    seeds = {
+        form: {metric: [round(of_seed[metric], 6) for of_seed in of_seeds] for metric in champion}
+        for form, of_seeds in of_forms.items()
+    }
     return {"rows": sum(len(part[1]) for part in of.values()), "champion": champion, "seeds": seeds,
             "boosting": boosting(schema, of, lowest)}  # fmt: skip
 
@@ -90,10 +100,10 @@ def boosting(schema: Schema, of: dict[str, tuple[np.ndarray, np.ndarray]], lowes
 
     if not isinstance(schema.target, NumericTarget):
         model = fitted(HistGradientBoostingClassifier(**settings), lambda y: y)
-        return {"plain": errors(schema, targets["test"], model.predict_proba(columns["test"]), lowest)}
+        return {PLAIN: errors(schema, targets["test"], model.predict_proba(columns["test"]), lowest)}
     plain = fitted(HistGradientBoostingRegressor(**settings), lambda y: y).predict(columns["test"])
     of_log = fitted(HistGradientBoostingRegressor(**settings), lambda y: np.log(np.maximum(y, lowest)))
-    found = {"plain": plain, "of the logarithm": np.exp(of_log.predict(columns["test"]))}
+    found = {PLAIN: plain, OF_LOGARITHM: np.exp(of_log.predict(columns["test"]))}
     return {what: errors(schema, targets["test"], predictions, lowest) for what, predictions in found.items()}
 
 
