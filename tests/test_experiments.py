@@ -68,7 +68,7 @@ def test_an_experiment_leaves_a_dataset_that_is_not_listed(project, titanic, exp
 def test_a_dataset_that_does_not_exist_changes_nothing(project, titanic) -> None:
     everything = ("*", "catalog/*", "artifacts/**/*", "metrics/*")
     files = contents(project.folder, *everything)
-    done = project.run(*COMMANDS, "repro", "titanic", "irs", check=False)
+    done = project.run_here("repro", "titanic", "irs")
     assert done.returncode == 2
     assert done.stderr.startswith("repro: expected a dataset of catalog/ (")
     assert done.stderr.endswith("received 'irs'; did you mean 'iris'?\n")
