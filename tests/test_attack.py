@@ -51,7 +51,7 @@ def test_the_attack_judges_messages(code: int, message: str, wrong: str | None) 
 
 
 def test_broken_files_and_bodies_end_in_the_errors_that_are_declared() -> None:
-    files, bodies = parsers.run(seconds=8, seed=7)
+    files, bodies = parsers.run(seconds=4, seed=7)
     assert files.failures + bodies.failures == []
     assert files.cases > 50
     assert bodies.cases > 100

@@ -9,7 +9,6 @@ import pytest
 
 from contracts.bundle import open_bundle
 from serving.predictor import Predictor
-from tests.conftest import COMMANDS
 
 FILES = (
     "data/raw/iris/data.parquet", "data/prepared/iris/schema.json", "artifacts/iris/candidates/1/model.onnx",
@@ -52,7 +51,7 @@ def test_the_second_run_does_nothing(project) -> None:
 
 def test_the_summary_shows_the_champion_and_the_next_command(project) -> None:
     metrics = json.loads((project.folder / "metrics/iris.json").read_text())
-    said = project.run(*COMMANDS, "summary").stdout
+    said = project.run_here("summary").stdout
     assert f"{metrics['test']['accuracy']:.4g}" in said
     assert "make serve DATASET=iris" in said
     assert "plots/iris/data.html" in said

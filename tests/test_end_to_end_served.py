@@ -79,18 +79,18 @@ def test_predict_sends_the_sample_and_shows_the_curl(project, address) -> None:
 
 
 def test_predict_without_a_service_says_how_to_start_one(project) -> None:
-    done = project.run(*COMMANDS, "predict", "iris", "--port", "1", check=False)
+    done = project.run_here("predict", "iris", "--port", "1")
     assert done.returncode == 2
     assert "make serve DATASET=iris" in done.stderr
 
 
 def test_a_port_in_use_and_a_port_that_is_none_are_told_in_one_message(project, address) -> None:
     port = address.rpartition(":")[2]
-    done = project.run(*COMMANDS, "serve", "iris", "--port", port, check=False)
+    done = project.run_here("serve", "iris", "--port", port)
     assert (done.returncode, done.stdout) == (2, "")
     expected = f"serve: port {port}: Address already in use; choose another one: make serve DATASET=iris PORT=3001\n"
     assert done.stderr == expected
-    done = project.run(*COMMANDS, "serve", "iris", "--port", "99999", check=False)
+    done = project.run_here("serve", "iris", "--port", "99999")
     assert done.returncode == 2
     assert "Invalid value for '--port'" in done.stderr
 
@@ -105,7 +105,7 @@ def test_a_damaged_bento_and_one_of_another_dataset_are_refused(project) -> None
         (b"no archive", "is damaged"),
     ):
         other.write_bytes(content)
-        done = project.run(*COMMANDS, "serve", "wine", "--port", "0", check=False)
+        done = project.run_here("serve", "wine", "--port", "0")
         assert done.returncode == 2
         assert done.stderr.startswith("serve: artifacts/wine/wine.bento")
         assert expected in done.stderr
@@ -114,7 +114,7 @@ def test_a_damaged_bento_and_one_of_another_dataset_are_refused(project) -> None
 
 
 def test_serve_without_a_bento_says_what_makes_one(project) -> None:
-    done = project.run(*COMMANDS, "serve", "linnerud", check=False)
+    done = project.run_here("serve", "linnerud")
     assert done.returncode == 2
     assert "make repro DATASETS=linnerud" in done.stderr
 

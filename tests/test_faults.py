@@ -26,7 +26,7 @@ from tests.stage_process import STAGE, Process, Stores
 
 KILLS = int(os.environ.get("FAULT_KILLS", "3"))  # of workers
 ENDS = os.environ.get("FAULT_ENDS", "INT KILL").split()  # the signals that end the parents, one after the other
-TRIALS = 2 * KILLS + 8
+TRIALS = 2 * KILLS + 4
 
 
 def stores_of(project: Project) -> Stores:

@@ -42,7 +42,7 @@ def test_the_exported_formats_give_back_the_network(project, tmp_path) -> None:
 
 def test_nothing_is_exported_over_other_files(project, tmp_path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    done = project.run("python", "-m", "pipeline.commands", "export", "iris", str(tmp_path), check=False)
+    done = project.run_here("export", "iris", str(tmp_path))
     assert done.returncode == 2
     assert "expected a new or an empty folder" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
@@ -99,6 +99,6 @@ def test_the_ui_shows_the_runs_with_few_processes(project) -> None:
 
 
 def test_tensorboard_without_trials_says_what_makes_some(project) -> None:
-    done = project.run("python", "-m", "pipeline.commands", "tensorboard", "linnerud", check=False)
+    done = project.run_here("tensorboard", "linnerud")
     assert done.returncode == 2
     assert "make repro DATASETS=linnerud" in done.stderr

@@ -17,7 +17,7 @@ from tests.conftest import Project
 from tests.ports import free_port
 from tests.stage_process import STAGE, Process, Stores
 
-TRIALS = 6
+TRIALS = 4
 
 
 def make_scheduler(project: Project, port: int) -> tuple[str, ...]:

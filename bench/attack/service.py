@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from bench.attack.rows import Row
-from bench.attack.service_cases import GOOD, Case, classes
+from bench.attack.service_cases import CLASSES, GOOD, Case
 from tests.serving.bento_servers import BentoServer, is_up, launch, package, stop, wait_until
 from tests.serving.bundles import TILES, make_bundle
 
@@ -33,7 +33,7 @@ def run() -> list[Row]:
         server = launch(folder, "tiles:latest", SERVING_TIMEOUT=str(TIMEOUT), SERVING_DRAIN_SECONDS="3")
         try:
             wait_until(lambda: is_up(server))
-            found = classes()
+            found = {name: list(cases()) for name, cases in CLASSES.items()}
             rows = [_send_class(server, name, cases) for name, cases in found.items()]
             bombs = [case for case in found["pictures"] if "4096" in case.name or "large" in case.name]
             _good_client(server, 2)

@@ -7,7 +7,7 @@ import itertools
 import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from PIL import Image
@@ -28,15 +28,6 @@ class Case(NamedTuple):
     statuses: tuple[int, ...]
 
 
-def classes() -> dict[str, list[Case]]:
-    """Every class of cases, the same ones each time."""
-    found = {
-        "media types": _media_types(), "nested JSON": _nested(), "multipart forms": _forms(), "pictures": _pictures(),
-        "compressed bodies": _compressed(), "large JSON": _large(),
-    }  # fmt: skip
-    return {name: list(cases) for name, cases in found.items()}
-
-
 def png(size: tuple[int, int] = (8, 8), mode: str = "L") -> bytes:
     return _picture("PNG", size, mode)
 
@@ -47,7 +38,7 @@ def _picture(kind: str, size: tuple[int, int], mode: str, **options: object) -> 
     return file.getvalue()
 
 
-def _media_types() -> Iterator[Case]:
+def media_types() -> Iterator[Case]:
     names = {"application/json": OK, "APPLICATION/JSON": OK, "Application/Json": OK, "text/plain": TYPE, "json": TYPE}
     parameters = {
         "": 200, ";charset=utf-8": 200, " ; charset=UTF-8": 200, '; x=1; charset="utf-8"': 200,
@@ -59,15 +50,15 @@ def _media_types() -> Iterator[Case]:
         yield Case(name + parameter, route, {"Content-Type": name + parameter}, GOOD, expected)
 
 
-def _nested() -> Iterator[Case]:
-    forms = ((b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]"), (b'{"a":"b","c":', b"}"))
-    for route, (opening, closing), depth in itertools.product(ROUTES, forms, (101, 490, 700, 1020, 1100, 100_000)):
+def nested() -> Iterator[Case]:
+    lists = ((b"[", b"]"), (b'{"a":', b"}"), (b'[{"a":', b"}]"), (b'{"a":"b","c":', b"}"))
+    for route, (opening, closing), depth in itertools.product(ROUTES, lists, (101, 490, 700, 1020, 1100, 100_000)):
         body = b'{"instances": %b1%b}' % (opening * depth, closing * depth)
         statuses = (400, 413) if len(body) > 100_000 else BAD  # more lists than a request within the limits needs
         yield Case(f"{opening!r} {depth} deep", route, {"Content-Type": "application/json"}, body, statuses)
 
 
-def _forms() -> Iterator[Case]:
+def forms() -> Iterator[Case]:
     part = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
     whole = part + png() + b"\r\n" + part + png() + b"\r\n--b--\r\n"
     form = {"Content-Type": "multipart/form-data; boundary=b"}
@@ -79,15 +70,15 @@ def _forms() -> Iterator[Case]:
     yield Case("thousands of empty files", "/predict", form, (part + b"\r\n") * 20_000 + b"--b--", (400, 413))
 
 
-def _pictures() -> Iterator[Case]:
+def pictures(sides: tuple[int, ...] = (8, 500, 4096)) -> Iterator[Case]:
     def post(name: str, kind: str, content: bytes, *statuses: int) -> Iterator[Case]:
         yield Case(name, "/predict", {"Content-Type": f"image/{kind}"}, content, statuses)
         document = json.dumps({"instances": [{"b64": base64.b64encode(content).decode()}]}).encode()
         yield Case(f"{name}, in JSON", "/predict", {"Content-Type": "application/json"}, document, statuses)
 
-    for mode, side in itertools.product(("1", "L", "LA", "P", "RGB", "RGBA", "I;16"), (8, 500, 4096)):
+    for mode, side in itertools.product(("1", "L", "LA", "P", "RGB", "RGBA", "I;16"), sides):
         yield from post(f"PNG {mode} {side}", "png", png((side, side), mode), 200)
-    for mode, side in itertools.product(("L", "RGB", "CMYK"), (8, 500, 4096)):
+    for mode, side in itertools.product(("L", "RGB", "CMYK"), sides):
         yield from post(f"JPEG {mode} {side}", "jpeg", _picture("JPEG", (side, side), mode, progressive=True), 200)
     for kind in ("GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO"):
         yield from post(kind, "png", _picture(kind, (16, 16), "RGB"), 400)
@@ -115,16 +106,17 @@ def scans(n_scans: int, size: tuple[int, int] = (64, 64)) -> bytes:
     return content[:-2] + last * n_scans + content[-2:]
 
 
-def _compressed() -> Iterator[Case]:
-    for route, size in itertools.product(ROUTES, (17, 64, 256)):
+def compressed(megabytes: tuple[int, ...] = (17, 64, 256)) -> Iterator[Case]:
+    for size in megabytes:
+        body = gzip.compress(b" " * size * 2**20, 1)
         head = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-        yield Case(f"{size} MB of blanks", route, head, gzip.compress(b" " * size * 2**20, 1), LARGE)
+        yield from (Case(f"{size} MB of blanks", route, head, body, LARGE) for route in ROUTES)
     for route, encoding in itertools.product(ROUTES, ("br", "gzip, gzip", "zstd", "x")):
         head = {"Content-Type": "application/json", "Content-Encoding": encoding}
         yield Case(f"encoding {encoding}", route, head, GOOD, TYPE)
 
 
-def _large() -> Iterator[Case]:
+def large() -> Iterator[Case]:
     head = {"Content-Type": "application/json"}
     for route in ROUTES:
         yield Case("millions of lists", route, head, b'{"instances": [%b[]]}' % (b"[]," * 2**20), LARGE)
@@ -132,3 +124,9 @@ def _large() -> Iterator[Case]:
         yield Case("a long number", route, head, b'{"instances": [%b]}' % (b"9" * 10**5), BAD)
         names = b",".join(b'"%d":1' % number for number in range(10**4))
         yield Case("ten thousand names", route, head, b'{"instances": [{%b}]}' % names, BAD)
+
+
+CLASSES: dict[str, Callable[[], Iterator[Case]]] = {
+    "media types": media_types, "nested JSON": nested, "multipart forms": forms, "pictures": pictures,
+    "compressed bodies": compressed, "large JSON": large,
+}  # fmt: skip

@@ -14,8 +14,9 @@ from models.training.data import Split
 from models.training.fit import compile_trainer, fit
 
 STORED = Path(__file__).parents[1] / "files/network_version.json"
-FAMILIES = ("sequential", "wide_deep", "ensemble")
-ENCODINGS = ("none", "standardise", "quantile", "piecewise", "periodic")
+# Every encoding in one family, and every family: they share the code of the encodings.
+NETWORKS = [("sequential", numeric) for numeric in ("none", "standardise", "quantile", "piecewise", "periodic")]
+NETWORKS += [("wide_deep", "piecewise"), ("ensemble", "piecewise")]
 ROWS = np.array([[0.5, 3.0, 1], [1.5, np.nan, 2], [2.5, 7.0, 0], [3.5, 5.0, 2]], np.float32)
 SPLIT = Split(ROWS, np.array([0, 1, 2, 1], np.int32))
 
@@ -58,7 +59,7 @@ def numbers_of(family: str, numeric: str) -> list[list[float]]:
 
 @pytest.fixture(scope="module")
 def received() -> dict[str, list]:
-    found: dict[str, list] = {f"{f}, {n}": numbers_of(f, n) for f in FAMILIES for n in ENCODINGS}
+    found: dict[str, list] = {f"{f}, {n}": numbers_of(f, n) for f, n in NETWORKS}
     settings = {"monitor": "log_loss", "higher_is_better": False, "epochs": 3, "patience": 3, "seed": 0}
     changes = {"normalization": "none", "optimizer": "adamw", "schedule": "cosine", "warmup": 1.0, "ema": 0.5}
     fitted = fit(spec("sequential", "standardise").model_copy(update=changes), SCHEMA, SPLIT, SPLIT, **settings)

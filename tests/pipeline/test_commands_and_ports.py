@@ -28,7 +28,7 @@ MORE = {"study-export": ["--out", "x.csv"]}
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The settings, and the Bento of iris: what is not one."""
     copy_settings(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -54,20 +54,20 @@ def test_every_command_about_a_dataset_is_found() -> None:
 
 
 @pytest.mark.parametrize("command", TAKE_A_DATASET)
-def test_a_hostile_name_is_refused_before_anything_is_written(project: Path, run, command: str) -> None:
-    before = set(project.parent.rglob("*"))
+def test_a_hostile_name_is_refused_before_anything_is_written(root: Path, run, command: str) -> None:
+    before = set(root.parent.rglob("*"))
     for name in (*NAMES, "", "a\x1b[31m"):
         code, said, refused = run(command, *MORE.get(command, []), "--", name)
         assert (code, said) == (2, "")
         (line,) = refused.splitlines()
         assert line.startswith(f"{command}: expected a dataset of catalog/ (")
         assert "\x1b" not in line
-    assert set(project.parent.rglob("*")) == before
+    assert set(root.parent.rglob("*")) == before
 
 
 @pytest.mark.parametrize("port", ["70000", "-1", "abc", "1.5", ""])
 @pytest.mark.parametrize("command", ["serve", "predict"])
-def test_a_port_that_is_none_is_refused(project: Path, run, command: str, port: str) -> None:
+def test_a_port_that_is_none_is_refused(root: Path, run, command: str, port: str) -> None:
     code, said, refused = run(command, "iris", "--port", port)
     assert (code, said) == (2, "")
     assert refused.count("Invalid value for '--port'") == 1
@@ -81,11 +81,11 @@ def port() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
-def test_a_second_server_on_a_port_is_refused_while_the_first_one_starts(project: Path, run, port: int) -> None:
+def test_a_second_server_on_a_port_is_refused_while_the_first_one_starts(root: Path, run, port: int) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         other = free.getsockname()[1]
-    folder = project / "var/serving"
+    folder = root / "var/serving"
     folder.mkdir(parents=True)
     with (folder / f"{other}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -97,9 +97,9 @@ def test_a_second_server_on_a_port_is_refused_while_the_first_one_starts(project
     assert refused.startswith("serve: artifacts/iris/iris.bento is damaged: ")
 
 
-def test_names_and_values_that_look_like_markup_or_a_command_are_shown_as_they_are(project: Path, run) -> None:
+def test_names_and_values_that_look_like_markup_or_a_command_are_shown_as_they_are(root: Path, run) -> None:
     rows = "".join(f"{i * 7 % 31 / 3},[/b]{i % 2}\x1b[2J,{i * 5 % 17 / 3},{i % 2}\n" for i in range(60))
-    (project / "a.csv").write_text(f"[/],[bold]b,c,it's $(touch FILE) y\n{rows}")
+    (root / "a.csv").write_text(f"[/],[bold]b,c,it's $(touch FILE) y\n{rows}")
     code, said, refused = run("add-data", "mine", "a.csv")
     assert (code, refused) == (0, "")
     assert "[bold]b" in said
@@ -109,18 +109,18 @@ def test_names_and_values_that_look_like_markup_or_a_command_are_shown_as_they_a
     code, said, refused = run("add-data", "mine", "a.csv", "it's $(touch FILE) y")
     assert (code, refused) == (0, "")
     assert "\x1b" not in said
-    entry = YAML(typ="safe").load(project / "catalog/mine.yaml")
+    entry = YAML(typ="safe").load(root / "catalog/mine.yaml")
     assert entry["data"]["target"] == "it's $(touch FILE) y"
 
 
 @pytest.mark.parametrize("has_filter", [True, False], ids=["tarfile filters", "Python 3.11.3 or older"])
 @pytest.mark.parametrize("kind", ["../../../outside", "link"])
 def test_a_bento_with_a_member_that_leads_out_is_refused(
-    project: Path, run: Callable, monkeypatch: pytest.MonkeyPatch, kind: str, has_filter: bool
+    root: Path, run: Callable, monkeypatch: pytest.MonkeyPatch, kind: str, has_filter: bool
 ) -> None:
     if not has_filter:
         monkeypatch.delattr("tarfile.data_filter", raising=False)
-    with tarfile.open(project / "artifacts/iris/iris.bento", "w:xz") as archive:
+    with tarfile.open(root / "artifacts/iris/iris.bento", "w:xz") as archive:
         member = tarfile.TarInfo(kind)
         if kind == "link":
             member.type, member.linkname = tarfile.SYMTYPE, "/etc"
@@ -129,15 +129,15 @@ def test_a_bento_with_a_member_that_leads_out_is_refused(
     assert code == 2
     assert refused.startswith("serve: artifacts/iris/iris.bento is damaged: ")
     assert refused.count("\n") == 1
-    assert not list(project.rglob("outside"))
+    assert not list(root.rglob("outside"))
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "package"])
 @pytest.mark.parametrize("file", ["model.onnx", "schema.json", "manifest.json"])
 def test_a_damaged_bundle_ends_a_stage_in_one_message(
-    project: Path, capsys: pytest.CaptureFixture[str], stage: str, file: str
+    root: Path, capsys: pytest.CaptureFixture[str], stage: str, file: str
 ) -> None:
-    bundle = project / "artifacts/iris/bundle"
+    bundle = root / "artifacts/iris/bundle"
     make_bundle(TICKETS, bundle)
     content = (bundle / file).read_bytes()
     (bundle / file).write_bytes(content[: len(content) // 2])

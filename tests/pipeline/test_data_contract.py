@@ -24,7 +24,7 @@ ROWS = [f"{100 + i},{20 + i % 40},{'Graz' if i % 2 else 'Linz'},2021-03-{1 + i %
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shop_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the settings, a file of rows, and a dataset `shop` of it."""
     (tmp_path / "catalog").mkdir()
     for name in ("params.yaml", "spaces.yaml"):
@@ -42,9 +42,9 @@ def run(*arguments: str):
     return CliRunner().invoke(commands.app, list(arguments))
 
 
-def test_a_contract_is_a_file_to_read_with_room_for_later_rows(project: Path) -> None:
+def test_a_contract_is_a_file_to_read_with_room_for_later_rows(shop_folder: Path) -> None:
     assert run("contract", "shop").exit_code == 0
-    text = (project / "catalog/contracts/shop.yaml").read_text()
+    text = (shop_folder / "catalog/contracts/shop.yaml").read_text()
     assert text.partition("columns:\n")[2] == (
         "  id: {type: number}\n"
         "  age: {type: number, minimum: 0, maximum: 98}\n"
@@ -57,13 +57,13 @@ def test_a_contract_is_a_file_to_read_with_room_for_later_rows(project: Path) ->
     assert (result.exit_code, result.output) == (0, "rows.csv: 60 rows, all as catalog/contracts/shop.yaml says\n")
 
 
-def test_every_break_is_listed_with_column_row_value_and_what_was_expected(project: Path) -> None:
+def test_every_break_is_listed_with_column_row_value_and_what_was_expected(shop_folder: Path) -> None:
     run("contract", "shop")
     broken = ROWS.copy()
     broken[1] = "101,-5,Graz,2021-03-02,yes\n"
     broken[2] = "102,abc,Wien,2020-12-31,maybe\n"
     broken[4] = "104,,,2021-03-05,\n"
-    (project / "new.csv").write_text("id,age,towne,since,bought\n" + "".join(broken))
+    (shop_folder / "new.csv").write_text("id,age,towne,since,bought\n" + "".join(broken))
     result = run("check-data", "shop", "new.csv")
     assert result.exit_code == 1
     assert result.output.splitlines() == [
@@ -120,8 +120,8 @@ def test_present_data_keeps_the_contract_that_is_made_of_it(tmp_path: Path) -> N
     assert find_breaks(table, read_contract(path)) == []
 
 
-def test_a_contract_is_never_overwritten(project: Path) -> None:
-    path = project / "catalog/contracts/shop.yaml"
+def test_a_contract_is_never_overwritten(shop_folder: Path) -> None:
+    path = shop_folder / "catalog/contracts/shop.yaml"
     path.parent.mkdir()
     path.write_text("columns: {}\n")
     result = run("contract", "shop")
@@ -150,7 +150,7 @@ def test_a_mistake_in_a_contract_is_named(tmp_path: Path, content: str, message:
     assert message in str(refusal.value)
 
 
-def test_a_dataset_of_the_project_has_a_contract_only_where_one_is_asked_for(project: Path) -> None:
+def test_a_dataset_of_the_project_has_a_contract_only_where_one_is_asked_for(shop_folder: Path) -> None:
     result = run("check-data", "iris")
     assert str(result.exception) == (
         "iris has no contract catalog/contracts/iris.yaml: make contract DATASET=iris writes one"
@@ -160,7 +160,7 @@ def test_a_dataset_of_the_project_has_a_contract_only_where_one_is_asked_for(pro
     assert str(run("contract", "digits").exception) == "digits: expected a table for a contract, received images"
 
 
-def test_data_that_breaks_its_contract_is_refused_and_the_earlier_data_stays(project: Path) -> None:
+def test_data_that_breaks_its_contract_is_refused_and_the_earlier_data_stays(shop_folder: Path) -> None:
     def fetched() -> None:
         fetch.run(load_params(Path("params.yaml"), "shop"), Paths("shop"))
 
@@ -170,8 +170,8 @@ def test_data_that_breaks_its_contract_is_refused_and_the_earlier_data_stays(pro
     assert _what_changed("shop") == "contract"
     fetched()
     assert _what_changed("shop") is None
-    before = (project / "data/raw/shop/data.parquet").read_bytes()
-    (project / "rows.csv").write_text(HEADER + "".join(ROWS) + "160,500,Graz,2021-03-01,yes\n")
+    before = (shop_folder / "data/raw/shop/data.parquet").read_bytes()
+    (shop_folder / "rows.csv").write_text(HEADER + "".join(ROWS) + "160,500,Graz,2021-03-01,yes\n")
     assert _what_changed("shop") == "source"
     with pytest.raises(UserError) as refusal:
         fetched()
@@ -179,12 +179,12 @@ def test_data_that_breaks_its_contract_is_refused_and_the_earlier_data_stays(pro
         "1 break of catalog/contracts/shop.yaml, nothing was changed:\n"
         "  age: expected a number from 0 to 98, received 500 in row 61"
     )
-    assert (project / "data/raw/shop/data.parquet").read_bytes() == before
-    contract = project / "catalog/contracts/shop.yaml"
+    assert (shop_folder / "data/raw/shop/data.parquet").read_bytes() == before
+    contract = shop_folder / "catalog/contracts/shop.yaml"
     contract.write_text(contract.read_text().replace("maximum: 98", "maximum: 1000"))
     fetched()
-    assert json.loads((project / "data/raw/shop/source.json").read_text())["contract"]
-    assert (project / "data/raw/shop/data.parquet").read_bytes() != before
+    assert json.loads((shop_folder / "data/raw/shop/source.json").read_text())["contract"]
+    assert (shop_folder / "data/raw/shop/data.parquet").read_bytes() != before
 
 
 def test_columns_that_are_too_many_for_a_contract_are_told_and_leave_no_file(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import COMMANDS, ROOT, Project, copy_project
+from tests.conftest import ROOT, Project, copy_project
 from tests.settings_files import change_yaml
 
 COMMAND_NAMES = ("x;touch FILE;#", "'$(touch FILE)`touch FILE`'", "-x")
@@ -61,7 +61,7 @@ def test_plain_dvc_removes_nothing_that_a_name_leads_to(hostile: Project, name: 
 def test_repro_refuses_names_before_dvc_sees_them(hostile: Project) -> None:
     change_yaml(hostile.folder / "params.yaml", lambda content: content.update(datasets=list(NAMES)))
     before = files(hostile)
-    done = hostile.run(*COMMANDS, "repro", check=False)
+    done = hostile.run_here("repro")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Traceback" not in done.stderr
     assert all(
@@ -76,7 +76,7 @@ def test_repro_of_a_dataset_that_does_not_exist_leaves_everything_as_it_was(host
         (hostile.folder / "catalog" / f"{name}.yaml").unlink()
     before, settings = files(hostile), (hostile.folder / "params.yaml").read_bytes()
     for name in ("../../x", "irsi"):
-        done = hostile.run(*COMMANDS, "repro", name, check=False)
+        done = hostile.run_here("repro", name)
         assert (done.returncode, done.stdout) == (2, "")
         (line,) = done.stderr.splitlines()
         assert line.startswith("repro: expected a dataset of catalog/ (breast_cancer, ")

@@ -9,7 +9,7 @@ import pytest
 from bento_servers import BentoServer
 from request_bodies import GOOD, ROUTES, request_body
 
-JSON_REQUESTS, RAW_CONNECTIONS = 10_000, 400
+JSON_REQUESTS, RAW_CONNECTIONS = 5_000, 200
 UNUSUAL_VALUES = [
     None,
     True,
