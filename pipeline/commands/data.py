@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PARAMS = Path("params.yaml")
 FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, validation rows alone choose by chance
-TRIALS, MANY_ROWS, TRIALS_OF_MANY = 8, 20_000, 4  # the first four are good on most tables; a first result comes soon
+TRIALS, FEWEST_TRIALS = {20_000: 8, 40_000: 4}, 2  # up to so many rows, and of more: a first result comes soon
 app = typer.Typer()
 
 
@@ -107,7 +107,7 @@ def add_data(
     console.print(printable(f"{source}: {'; '.join(notes) or 'a table with types'}"))
     for hint in split_hints(table, wanted):
         console.print(printable(hint))
-    path.write_text(_entry(wanted, table.num_rows if not first else MANY_ROWS + 1), encoding="utf-8")
+    path.write_text(_entry(wanted, None if first else table.num_rows), encoding="utf-8")
     try:
         load_params(PARAMS, name)
     except UserError:
@@ -157,8 +157,12 @@ def _columns(title: str, frame: "pd.DataFrame") -> Table:
     return shown
 
 
-def _entry(source: Source, n_rows: int) -> str:
-    """The file of the catalog: what was given, and for a table how networks for tables are searched."""
+def _entry(source: Source, n_rows: int | None) -> str:
+    """The file of the catalog: what was given, and for a table how networks for tables are searched.
+
+    Args:
+        n_rows: None for more than were counted.
+    """
     lines = {"source": _quoted(source.source)}
     if source.database is not None:
         lines["database"] = f"{source.database}  # the environment variable with its address"
@@ -169,8 +173,9 @@ def _entry(source: Source, n_rows: int) -> str:
         lines["separator"] = _quoted(source.separator)
     if source.image is not None:
         lines["image"] = f"{{height: {source.image.height}, width: {source.image.width}, maximum: 255}}"
-    search = {"space": "auto", "n_trials": TRIALS_OF_MANY if n_rows > MANY_ROWS else TRIALS}
-    search |= {"folds": FOLDS} if n_rows < FEW_ROWS else {}
+    budgets = (trials for most, trials in TRIALS.items() if n_rows is not None and n_rows <= most)
+    search = {"space": "auto", "n_trials": next(budgets, FEWEST_TRIALS)}
+    search |= {"folds": FOLDS} if n_rows is not None and n_rows < FEW_ROWS else {}
     if source.image is not None:
         search = {}
     return "# yaml-language-server: $schema=../docs/reference/catalog.schema.json\n" + "".join(

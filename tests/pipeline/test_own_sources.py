@@ -138,7 +138,7 @@ def test_without_a_target_the_columns_are_shown_and_one_is_proposed(folder: Path
     assert (folder / "catalog/mine.yaml").read_text().splitlines()[1:] == [
         "data:", "  source: rows.csv", "  target: Survived", "search:", "  space: auto", "  n_trials: 8", "  folds: 5"
     ]  # fmt: skip
-    for name, times, trials in (("more", 34, 8), ("most", 334, 4)):
+    for name, times, trials in (("more", 34, 8), ("many", 334, 4), ("most", 667, 2)):
         (folder / "many.csv").write_text("\n".join([lines[0], *lines[1:] * times]) + "\n")
         add(name, "many.csv", "Survived")
         assert (folder / f"catalog/{name}.yaml").read_text().endswith(f"search:\n  space: auto\n  n_trials: {trials}\n")
@@ -160,7 +160,7 @@ def test_of_a_file_that_is_streamed_the_first_rows_are_looked_at(folder: Path, m
         shown.split()
     )
     assert not (folder / "catalog/contracts/mine.yaml").exists()
-    assert (folder / "catalog/mine.yaml").read_text().endswith("n_trials: 4\n")
+    assert (folder / "catalog/mine.yaml").read_text().endswith("n_trials: 2\n")
     params = load_params(Path("params.yaml"), "mine")
     fetch.run(params, Paths("mine"))
     assert pq.read_metadata("data/raw/mine/data.parquet").num_rows == 40_000
