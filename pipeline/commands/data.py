@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PARAMS = Path("params.yaml")
 FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, validation rows alone choose by chance
-TRIALS, FEWEST_TRIALS = {20_000: 8, 40_000: 4}, 2  # up to so many rows, and of more: a first result comes soon
+TRIALS, FEWEST_TRIALS = {10_000: 8, 25_000: 4}, 2  # up to so many rows, and of more: a first result comes soon
 app = typer.Typer()
 
 
