@@ -1,6 +1,7 @@
 """add-data: look at a file, a query or a folder of pictures, say what it holds, and make it a dataset."""
 
 import json
+import math
 import re
 import shlex
 from collections.abc import Callable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 PARAMS = Path("params.yaml")
 FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, validation rows alone choose by chance
-TRIALS, FEWEST_TRIALS = {10_000: 8, 25_000: 4}, 2  # up to so many rows, and of more: a first result comes soon
+TRIALS, FEWEST_TRIALS = {200_000: 8, 400_000: 4}, 2  # up to so many values, and of more: a first result comes soon
 app = typer.Typer()
 
 
@@ -107,7 +108,7 @@ def add_data(
     console.print(printable(f"{source}: {'; '.join(notes) or 'a table with types'}"))
     for hint in split_hints(table, wanted):
         console.print(printable(hint))
-    path.write_text(_entry(wanted, None if first else table.num_rows), encoding="utf-8")
+    path.write_text(_entry(wanted, None if first else (table.num_rows, table.num_columns - 1)), encoding="utf-8")
     try:
         load_params(PARAMS, name)
     except UserError:
@@ -157,11 +158,11 @@ def _columns(title: str, frame: "pd.DataFrame") -> Table:
     return shown
 
 
-def _entry(source: Source, n_rows: int | None) -> str:
+def _entry(source: Source, shape: tuple[int, int] | None) -> str:
     """The file of the catalog: what was given, and for a table how networks for tables are searched.
 
     Args:
-        n_rows: None for more than were counted.
+        shape: rows and columns beside the target; None for more than were counted.
     """
     lines = {"source": _quoted(source.source)}
     if source.database is not None:
@@ -173,9 +174,9 @@ def _entry(source: Source, n_rows: int | None) -> str:
         lines["separator"] = _quoted(source.separator)
     if source.image is not None:
         lines["image"] = f"{{height: {source.image.height}, width: {source.image.width}, maximum: 255}}"
-    budgets = (trials for most, trials in TRIALS.items() if n_rows is not None and n_rows <= most)
+    budgets = (trials for most, trials in TRIALS.items() if shape is not None and math.prod(shape) <= most)
     search = {"space": "auto", "n_trials": next(budgets, FEWEST_TRIALS)}
-    search |= {"folds": FOLDS} if n_rows is not None and n_rows < FEW_ROWS else {}
+    search |= {"folds": FOLDS} if shape is not None and shape[0] < FEW_ROWS else {}
     if source.image is not None:
         search = {}
     return "# yaml-language-server: $schema=../docs/reference/catalog.schema.json\n" + "".join(
