@@ -10,7 +10,7 @@ import psutil
 from optuna.trial import FrozenTrial
 
 from models.search.study import ABANDONED, FINISHED
-from tests.conftest import Project
+from tests.projects import Project
 
 STAGE = (sys.executable, "-m", "pipeline.stages", "train", "--dataset", "iris")
 

@@ -19,8 +19,8 @@ import pytest
 
 from bench.data_rows import write_table
 from contracts.schema import load_schema
-from tests.conftest import ROOT
 from tests.project_files import contents
+from tests.projects import ROOT
 from tests.serving.bundles import make_bundle
 from tests.settings_files import change_yaml
 

@@ -11,7 +11,7 @@ import requests
 from contracts.encoding import encode
 from contracts.schema import load_schema
 from serving.predictor import Predictor
-from tests.conftest import COMMANDS
+from tests.projects import COMMANDS
 
 
 @pytest.fixture(scope="module")

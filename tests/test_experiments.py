@@ -7,8 +7,9 @@ import pytest
 
 from contracts.settings.load import load_params
 from serving.predictor import Predictor
-from tests.conftest import COMMANDS, SETTINGS
+from tests.conftest import SETTINGS
 from tests.project_files import contents, of_dataset, stages_in_lock
+from tests.projects import COMMANDS
 from tests.stage_process import Process
 
 

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial
 
 from contracts.bundle import open_bundle
 from models.search.study import RESUMES
-from tests.conftest import Project
+from tests.projects import Project
 from tests.stage_process import STAGE, Process, Stores
 
 KILLS = int(os.environ.get("FAULT_KILLS", "3"))  # of workers

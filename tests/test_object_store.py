@@ -14,8 +14,8 @@ from contracts.settings.load import Fetch, Source
 from pipeline.sources.download import fetch_file
 from pipeline.sources.own_table import read_source
 from pipeline.sources.readers import load_raw
-from tests.conftest import Project
 from tests.faulty_store import FAULTS, FaultyStore, s3_server
+from tests.projects import Project
 
 CONTENT = b"hours,degree,wage\n" + b"".join(b"%d,%d,%d\n" % (n, n % 3, 10 * n) for n in range(30_000))
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -14,8 +14,8 @@ import requests
 
 from contracts.encoding import encode
 from contracts.schema import load_schema
-from tests.conftest import COMMANDS
 from tests.ports import free_port
+from tests.projects import COMMANDS
 from tests.stage_process import Process
 
 

@@ -9,7 +9,7 @@ import requests
 
 from contracts.bundle import open_bundle
 from contracts.files import md5
-from tests.conftest import COMMANDS
+from tests.projects import COMMANDS
 
 
 def test_a_file_and_a_few_lines_are_enough(project, titanic) -> None:

@@ -13,8 +13,8 @@ import requests
 
 from contracts.bundle import open_bundle
 from pipeline import resources
-from tests.conftest import Project
 from tests.ports import free_port
+from tests.projects import Project
 from tests.stage_process import STAGE, Process, Stores
 
 TRIALS = 4

@@ -8,7 +8,7 @@ import pytest
 from contracts.settings.load import load_params
 from pipeline.paths import Paths
 from pipeline.stages import fetch, preprocess
-from tests.conftest import COMMANDS, Project
+from tests.projects import COMMANDS, Project
 
 
 def test_a_source_that_is_refused_leaves_the_earlier_data(prepared: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from tests.conftest import ROOT, Project, copy_project
+from tests.projects import ROOT, Project, copy_project
 from tests.settings_files import change_yaml
 
 COMMAND_NAMES = ("x;touch FILE;#", "'$(touch FILE)`touch FILE`'", "-x")
