@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # Raised when the same spec, seed and rows give other numbers (tests/models/test_network_version.py): trials of two
 # versions are not comparable, so that the name of a study contains it.
-NETWORK_VERSION = 2
+NETWORK_VERSION = 3
 
 Width = Annotated[int, Field(ge=1, le=65_536)]
 Names = Annotated[tuple[str, ...], Field(min_length=1, strict=False)]

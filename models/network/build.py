@@ -5,6 +5,7 @@ import keras
 from contracts.schema import Schema, columns_of
 from contracts.spec import Spec
 from models.network import layers, table_layers
+from models.network.dropout import Dropout
 from models.network.encoders import encode
 from models.network.ensemble import Ensemble
 from models.network.heads import activate, n_outputs
@@ -71,7 +72,7 @@ def hidden_layers(spec: Spec, values: keras.KerasTensor) -> keras.KerasTensor:
             activation = layers.gelu if spec.activation == "gelu" else spec.activation
             values = keras.layers.Activation(activation, name=f"activated_{number}")(values)
         if spec.dropout:
-            values = keras.layers.Dropout(spec.dropout, name=f"dropout_{number}")(values)
+            values = Dropout(spec.dropout, name=f"dropout_{number}")(values)
         if spec.residual and skip.shape == values.shape:
             values = keras.layers.Add(name=f"added_{number}")([skip, values])
     return values
