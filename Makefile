@@ -224,8 +224,8 @@ var/bench-data/peers/.ready: bench/peers/data.lock
 
 QUALITY_PEERS := trees $(if $(filter realmlp tabm,$(WITH)),networks) $(filter autogluon,$(WITH))
 .PHONY: bench-quality
-bench-quality: $(READY) $(QUALITY_PEERS:%=var/bench-quality/%/.ready)  ## a search's first trial beside four libraries of trees, resumable [TABLES=<folder> ONLY="titanic ames" WITH="realmlp tabm autogluon"]
-	python -m bench.quality $(if $(TABLES),--tables $(call quoted,TABLES)) $(if $(ONLY),--only $(ONLY)) $(if $(WITH),--with $(WITH))
+bench-quality: $(READY) $(QUALITY_PEERS:%=var/bench-quality/%/.ready)  ## a search's first trial beside four libraries of trees, resumable [TABLES=<folder> ONLY="titanic ames" WITH="realmlp tabm autogluon"]; or tuned ones: TUNED=1 [BENCH_SECONDS=360]
+	python -m bench.quality$(if $(TUNED),_tuned $(call option,--seconds,BENCH_SECONDS)) $(if $(TABLES),--tables $(call quoted,TABLES)) $(if $(ONLY),--only $(ONLY)) $(if $(WITH),--with $(WITH))
 
 var/bench-quality/%/.ready: bench/peers/quality_%.lock
 	@mkdir -p $(@D)

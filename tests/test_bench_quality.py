@@ -1,8 +1,18 @@
 """The benchmark of networks for tables: what it computes from results, and what it refuses."""
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from bench.quality import LIBRARIES, find_tables, interval, main, summary
+from bench import quality, quality_tuned
+from bench.peers import quality_tuned as peer
+from bench.quality import LIBRARIES, find_tables, main
+from bench.quality_summary import interval, summary
+from contracts.settings.load import load_params
+
+PARTS = ("train", "validation", "test")
 
 
 def results(ours: float, table: str = "a") -> dict:
@@ -44,7 +54,7 @@ def folder(tmp_path):
 
 
 def test_every_table_is_searched_as_add_data_says(folder) -> None:
-    tables = find_tables(folder)
+    tables = find_tables(str(folder))
     assert list(tables) == ["my_rows", "california_housing", "housing"]
     assert all('"space": "auto"' in entry or "space: auto" in entry for entry in tables.values())
     assert "train:" not in tables["california_housing"]
@@ -53,3 +63,72 @@ def test_every_table_is_searched_as_add_data_says(folder) -> None:
 def test_a_table_that_the_folder_does_not_have_is_refused(folder, capsys) -> None:
     assert main(["--tables", str(folder), "--only", "his_rows"]) == 2
     assert "expected names among my_rows, california_housing, housing, received his_rows" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["0", "-5", "1.5", "six"])
+def test_a_budget_that_is_no_number_of_seconds_is_refused(folder, capsys, seconds) -> None:
+    assert quality_tuned.main(["--tables", str(folder), f"--seconds={seconds}"]) == 2
+    assert f"--seconds: expected a whole number from 1 on, received {seconds}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("table", ["my_rows", "housing"])
+def test_a_tuned_search_has_the_budget_and_the_split_of_the_others(folder, tmp_path, table) -> None:
+    entry = quality_tuned.with_budget(find_tables(str(folder))[table], 360)
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog" / f"{table}.yaml").write_text(entry)
+    for file in ("params.yaml", "spaces.yaml"):
+        settings = Path(file).read_text()
+        (tmp_path / file).write_text(settings.replace("- iris\n- digits\n- diabetes", f"- {table}"))
+    params = load_params(tmp_path / "params.yaml", table)
+    assert (params.search.n_trials, params.search.timeout, params.preprocess.seed) == (None, 360, 1)
+    assert params.search.space["family"] == "ensemble"
+
+
+def test_tuned_results_of_other_seconds_are_measured_anew(folder, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(quality, "RESULTS", tmp_path / "quality.json")
+    monkeypatch.setattr(quality_tuned, "RESULTS", tmp_path / "quality.json")
+    monkeypatch.setattr(quality, "prepare", lambda *_: quality.Split(None, None, None, {"test": (0, 0)}, 1))
+    monkeypatch.setattr(quality, "error_of", lambda *_: next(errors))
+    found = {"predictions": None, "train_seconds": 7.0}
+    monkeypatch.setattr(quality_tuned, "of_trees", lambda *_: dict(found))
+    monkeypatch.setattr(quality_tuned, "of_search", lambda *_: dict(found))
+    asked = ["--tables", str(folder), "--only", "my_rows", "--seconds"]
+    errors = iter([0.4, 0.2, 0.1, 0.4, 0.2, 0.3])
+    assert [quality_tuned.main([*asked, seconds]) for seconds in ("20", "360", "20")] == [0, 0, 0]
+    assert list(errors) == []
+    lines = capsys.readouterr().out.splitlines()
+    means = [line for line in lines if line.startswith("my_rows | ")]
+    assert [line.split(" | ")[5] for line in means] == ["0.500", "1.500", "0.500"]
+
+
+def test_tuned_trees_are_the_best_of_their_trials_on_validation_rows(tmp_path, monkeypatch, capsys) -> None:
+    tried = []
+
+    def library(rows, seed, callbacks, **settings):
+        tried.append(settings["num_leaves"])
+        return lambda values: np.full(len(values), float(settings["num_leaves"]))
+
+    monkeypatch.setitem(peer.LIBRARIES, "lightgbm", library)
+    rows, out = tmp_path / "rows.npz", tmp_path / "out.npy"
+    arrays = {f"{part}_{what}": np.full((2, 1) if what == "x" else 2, 500.0) for part in PARTS for what in "xy"}
+    np.savez(rows, categorical=[False], **arrays)
+    peer.main("lightgbm", "0", str(rows), str(out), "rmse", "1")
+    found = json.loads(capsys.readouterr().out)
+    assert tried[0] == 31, "the library's default is the first"
+    assert 5 < found["trials"] <= len(tried)
+    best = min(tried[: found["trials"]], key=lambda leaves: abs(leaves - 500))
+    assert found["validation"] == abs(best - 500)
+    assert list(np.load(out)) == [best, best]
+
+
+def test_a_training_that_runs_when_the_time_is_over_does_not_count(tmp_path, monkeypatch) -> None:
+    def library(rows, seed, callbacks, **settings):
+        while callbacks[0].after_iteration(None):
+            pass
+        return lambda values: values[:, 0]
+
+    monkeypatch.setitem(peer.LIBRARIES, "catboost", library)
+    arrays = {f"{part}_{what}": np.zeros((2, 1) if what == "x" else 2) for part in PARTS for what in "xy"}
+    np.savez(tmp_path / "rows.npz", categorical=[False], **arrays)
+    with pytest.raises(SystemExit, match=r"no training ended within 0\.2 s"):
+        peer.main("catboost", "0", str(tmp_path / "rows.npz"), str(tmp_path / "out.npy"), "rmse", "0.2")

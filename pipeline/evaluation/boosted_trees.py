@@ -1,10 +1,11 @@
 """Boosted trees of four libraries on encoded rows: the library's defaults, but a learning rate of 0.05 (CatBoost sets
-its own), up to 1,000 trees, and early stopping on rows that are held out.
+its own), up to 1,000 trees, and early stopping on rows that are held out. Those of CatBoost and LightGBM take settings,
+which replace the defaults, and callbacks.
 
 Imports nothing of the project, because the benchmark also calls it in an environment of its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,32 +31,33 @@ class Rows(NamedTuple):
         return self.train[1].dtype.kind == "f"
 
 
-def catboost(rows: Rows, seed: int) -> Predict:
+def catboost(rows: Rows, seed: int, callbacks: Sequence[Any] = (), **settings: Any) -> Predict:
     from catboost import CatBoostClassifier, CatBoostRegressor
 
     def frame(values: np.ndarray) -> pd.DataFrame:
         return _frame(values, rows.categorical, str)
 
     model = (CatBoostRegressor if rows.is_regression else CatBoostClassifier)(
-        iterations=ROUNDS, early_stopping_rounds=PATIENCE, random_seed=seed, verbose=False, allow_writing_files=False
-    )
+        **{"iterations": ROUNDS} | settings, early_stopping_rounds=PATIENCE, random_seed=seed, verbose=False,
+        allow_writing_files=False,
+    )  # fmt: skip
     model.fit(
         frame(rows.train[0]), rows.train[1], cat_features=list(np.flatnonzero(rows.categorical)),
-        eval_set=(frame(rows.held_out[0]), rows.held_out[1]),
+        eval_set=(frame(rows.held_out[0]), rows.held_out[1]), callbacks=list(callbacks) or None,
     )  # fmt: skip
     return _predict(model, rows, frame)
 
 
-def lightgbm(rows: Rows, seed: int) -> Predict:
+def lightgbm(rows: Rows, seed: int, callbacks: Sequence[Any] = (), **settings: Any) -> Predict:
     from lightgbm import LGBMClassifier, LGBMRegressor, early_stopping
 
     frame = _categorical_frames(rows)
     model = (LGBMRegressor if rows.is_regression else LGBMClassifier)(
-        n_estimators=ROUNDS, learning_rate=RATE, random_state=seed, verbose=-1
+        **{"n_estimators": ROUNDS, "learning_rate": RATE} | settings, random_state=seed, verbose=-1
     )
     model.fit(
         frame(rows.train[0]), rows.train[1], eval_set=[(frame(rows.held_out[0]), rows.held_out[1])],
-        callbacks=[early_stopping(PATIENCE, verbose=False)],
+        callbacks=[early_stopping(PATIENCE, verbose=False), *callbacks],
     )  # fmt: skip
     return _predict(model, rows, frame)
 
@@ -97,7 +99,7 @@ def histogram_boosting(rows: Rows, seed: int) -> Predict:
     return _predict(model, rows, prepare)
 
 
-LIBRARIES: dict[str, Callable[[Rows, int], Predict]] = {
+LIBRARIES: dict[str, Callable[..., Predict]] = {
     function.__name__: function for function in (histogram_boosting, lightgbm, xgboost, catboost)
 }
 
