@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PARAMS = Path("params.yaml")
 FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, validation rows alone choose by chance
-TRIALS, FEWEST_TRIALS = {200_000: 8, 400_000: 4}, 2  # up to so many values, and of more: a first result comes soon
+TRIALS, FEWEST_TRIALS = {200_000: 8, 400_000: 4}, 3  # up to so many values, and of more: a first result comes soon
 app = typer.Typer()
 
 

@@ -160,7 +160,7 @@ def test_of_a_file_that_is_streamed_the_first_rows_are_looked_at(folder: Path, m
         shown.split()
     )
     assert not (folder / "catalog/contracts/mine.yaml").exists()
-    assert (folder / "catalog/mine.yaml").read_text().endswith("n_trials: 2\n")
+    assert (folder / "catalog/mine.yaml").read_text().endswith("n_trials: 3\n")
     params = load_params(Path("params.yaml"), "mine")
     fetch.run(params, Paths("mine"))
     assert pq.read_metadata("data/raw/mine/data.parquet").num_rows == 40_000
