@@ -15,7 +15,7 @@ from contracts.bundle import Calibration
 from contracts.files import write_atomically
 from contracts.metrics import BY_NAME
 from contracts.quantiles import judged
-from contracts.schema import Schema, load_schema
+from contracts.schema import load_schema
 from contracts.spec import Spec
 from models.network.average import Average
 from models.search.trial import TrialResult, TrialTask
@@ -27,7 +27,7 @@ from models.training.calibration import (
     predict,
 )
 from models.training.class_weights import apply_class_weights
-from models.training.data import Data, Split
+from models.training.data import Data
 from models.training.export import ExportFailed, export, inference_model
 from models.training.fine_tuning import reuse_layers
 from models.training.fit import Fitted, fit
@@ -102,29 +102,22 @@ def _first_rows(data: Data) -> np.ndarray:
     return np.array(data.split("validation").features[:COMPARED_ROWS])
 
 
-def export_all(
-    saved: list[Path], folders: list[Path], data: Data, calibrate: bool, on_epoch: OnEpoch
-) -> list[Calibration | str | None]:
-    """Export trained networks with their conformal scores; the graphs are compared on the first validation rows.
+def export_bundle(
+    saved: Path, folder: Path, data: Data, calibrate: bool, on_epoch: OnEpoch
+) -> Calibration | str | None:
+    """Export a trained network with its conformal scores; the graphs are compared on the first validation rows.
 
     Args:
         calibrate: whether probabilities may be calibrated on the validation rows.
 
     Returns:
-        for each network how it was calibrated, None where it was not, or why it cannot be exported.
+        how it was calibrated, None where it was not, or why it cannot be exported.
     """
     use_threads(0)
-    schema = load_schema(data.schema)
-    return [
-        _export(path, folder, schema, data.split("validation"), calibrate and schema.task != "regression")
-        for path, folder in zip(saved, folders, strict=True)
-    ]
-
-
-def _export(saved: Path, folder: Path, schema: Schema, validation: Split, calibrate: bool) -> Calibration | str | None:
+    schema, validation = load_schema(data.schema), data.split("validation")
     network = keras.models.load_model(saved, compile=False)
     calibration = None
-    if calibrate:
+    if calibrate and schema.task != "regression":
         members = member_probabilities(network, validation.features)
         calibration = fit_calibration(members, validation.target, member_weights(network))
         if calibration is not None:

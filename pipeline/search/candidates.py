@@ -47,10 +47,11 @@ def export_candidates(
         for trial in batch:
             _train_again_where_missing(plan, trial, files, data, pool)
         folders = [paths.candidates / f"trial-{trial.number}" for trial in batch]
-        networks = [files.network(trial.number) for trial in batch]
-        # Class weights shift probabilities on purpose: a calibration would shift them back.
-        pool.start(None, "export_all", networks, folders, data, plan.train.class_weights == "none")
-        for trial, folder, calibration in zip(batch, folders, pool.result(), strict=True):
+        calls = [
+            (files.network(trial.number), folder, data, calibrates(plan))
+            for trial, folder in zip(batch, folders, strict=True)
+        ]
+        for trial, folder, calibration in zip(batch, folders, pool.results("export_bundle", calls), strict=True):
             if isinstance(calibration, str):
                 shutil.rmtree(folder)
                 reasons.append(f"trial {trial.number} is left out: {calibration}")
@@ -62,6 +63,11 @@ def export_candidates(
     if not exported:
         raise UserError("\n  ".join(["no trained network can be exported to ONNX:", *reasons]))
     return exported, reasons
+
+
+def calibrates(plan: Plan) -> bool:
+    """Whether probabilities may be calibrated: class weights shift them on purpose, and a calibration shifts back."""
+    return plan.train.class_weights == "none"
 
 
 def complete_bundle(plan: Plan, trial: FrozenTrial, data: Data, bundle: Path, calibration: Calibration | None) -> None:

@@ -17,7 +17,7 @@ from models.search.workers.pool import Pool
 from models.training.data import Data
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.paths import Paths
-from pipeline.search.candidates import complete_bundle
+from pipeline.search.candidates import calibrates, complete_bundle
 
 FEW = 8  # of the best trials, from which an ensemble is selected; their networks stay for later searches
 CONFIDENCE = 0.9
@@ -62,8 +62,8 @@ def add_ensemble(
     pool.start(None, "average", [path for path, _ in members], [m.share for _, m in members], task, network)
     trial = _as_trial(plan, pool.result(), [member for _, member in members])
     bundle = paths.candidates / "ensemble"
-    pool.start(None, "export_all", [network], [bundle], data, plan.train.class_weights == "none")
-    (calibration,) = pool.result()
+    pool.start(None, "export_bundle", network, bundle, data, calibrates(plan))
+    calibration = pool.result()
     if isinstance(calibration, str):
         shutil.rmtree(bundle)
         return bundles, f"no ensemble: {calibration}"

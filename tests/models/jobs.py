@@ -20,6 +20,12 @@ def report_pid_and_sleep(seconds: float, on_epoch: OnEpoch) -> None:
     time.sleep(seconds)
 
 
+def span(seconds: float, on_epoch: OnEpoch) -> tuple[float, float]:
+    started = time.monotonic()
+    time.sleep(seconds)
+    return started, time.monotonic()
+
+
 def pid(on_epoch: OnEpoch) -> int:
     return os.getpid()
 

@@ -10,7 +10,7 @@ from contracts.bundle import Calibration
 from contracts.conformal import FILE
 from contracts.metrics import BY_NAME
 from models.network.build import build
-from models.search.train_trial import export_all
+from models.search.train_trial import export_bundle
 from models.training.calibration import apply_calibration, fit_calibration, member_probabilities
 from models.training.data import Data
 
@@ -93,7 +93,7 @@ def test_an_export_is_calibrated_with_the_network_beside_it_and_has_its_scores(s
     network.save(tmp_path / "saved.keras")
     folders = [tmp_path / "calibrated", tmp_path / "raw"]
     found = [
-        export_all([tmp_path / "saved.keras"], [folder], data, calibrate, lambda *_: None)[0]
+        export_bundle(tmp_path / "saved.keras", folder, data, calibrate, lambda *_: None)
         for folder, calibrate in zip(folders, (True, False), strict=True)
     ]
     assert isinstance(found[0], Calibration)

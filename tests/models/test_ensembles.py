@@ -16,7 +16,7 @@ from contracts.settings.load import load_params
 from models.network.average import Average
 from models.network.build import build
 from models.search.greedy import DRAWS, cross_fitted, select_greedily
-from models.search.train_trial import export_all
+from models.search.train_trial import export_bundle
 from models.search.trial import TrialFiles
 from models.search.workers.pool import Pool
 from models.training.calibration import apply_calibration, member_probabilities, member_weights, predict
@@ -138,7 +138,7 @@ def test_a_mean_of_different_networks_is_saved_calibrated_and_exported_as_one(ta
     schema.save(tmp_path / "schema.json")
     data = Data(tmp_path, tmp_path / "schema.json")
     data.save("validation", split)
-    (reason,) = export_all([tmp_path / "saved.keras"], [tmp_path / "bundle"], data, False, lambda *_: None)
+    reason = export_bundle(tmp_path / "saved.keras", tmp_path / "bundle", data, False, lambda *_: None)
     assert reason is None, "the exported graph agrees with the network"
     if task == "regression":
         return

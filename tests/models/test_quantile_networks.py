@@ -9,7 +9,7 @@ from contracts.metrics import BY_NAME
 from contracts.quantiles import judged
 from contracts.schema import NumericFeature, NumericTarget, Schema
 from models.network import build
-from models.search.train_trial import average, export_all, predict_validation
+from models.search.train_trial import average, export_bundle, predict_validation
 from models.training.data import Data, Split
 from models.training.export import export
 from models.training.fit import compile_trainer, fit
@@ -98,7 +98,7 @@ def test_the_mean_of_networks_has_the_mean_of_each_quantile(fitted, schema, tmp_
     assert average(saved, [0.25, 0.75], task, mean, print).value == pytest.approx(
         LOSS.compute(spread_out(1).target, one), rel=1e-5
     )
-    assert export_all([mean], [tmp_path / "bundle"], data, True, print) == [None]
+    assert export_bundle(mean, tmp_path / "bundle", data, True, print) is None
     scores = np.load(tmp_path / "bundle/conformal.npy")
     assert scores.shape == (2000, 1), "of the one pair around the median"
     assert scores[0] < 0 < scores[-1]

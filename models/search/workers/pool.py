@@ -110,15 +110,36 @@ class Pool:
         Raises:
             JobFailed: with the reason.
         """
-        while True:
+        (result,) = self._results().values()
+        return result
+
+    def results(self, function: str, calls: list[tuple[Any, ...]]) -> list[Any]:
+        """Run a function once for each tuple of arguments, `workers` at the same time; the results in that order.
+
+        Raises:
+            JobFailed: with the reason of the first that fails.
+        """
+        results: dict[Any, Any] = {}
+        for number, arguments in enumerate(calls):
+            if len(self) == self.workers:
+                results |= self._results(1)
+            self.start(number, function, *arguments)
+        results |= self._results(len(self))
+        return [results[number] for number in range(len(calls))]
+
+    def _results(self, n: int = 1) -> dict[Any, Any]:
+        """Wait for the ends of so many jobs; their results by job."""
+        results: dict[Any, Any] = {}
+        while len(results) < n:
             for event in self.events():
                 match event:
                     case Progress():
                         self.answer(event, go_on=True)
-                    case Done(_, result):
-                        return result
+                    case Done(job, result):
+                        results[job] = result
                     case Failed(_, reason):
                         raise JobFailed(reason)
+        return results
 
     def close(self) -> list[Any]:
         """End what still runs, and return which jobs that were."""
