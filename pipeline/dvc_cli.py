@@ -1,7 +1,11 @@
 """DVC's own commands, in this process, over datasets that `params.yaml` need not list."""
 
 import contextlib
+import json
+import os
+import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from types import FrameType
@@ -11,6 +15,9 @@ from unittest.mock import patch
 import psutil
 
 from pipeline.tracking.locks import file_lock
+
+STAGE = ["python", "-m", "pipeline.stages"]  # how dvc.yaml starts one
+FORKED = "pipeline.stages.forked"
 
 
 def working_copy() -> contextlib.AbstractContextManager[None]:
@@ -27,7 +34,7 @@ def run_dvc(datasets: list[str], *arguments: str) -> int:
 
     before = signal.signal(signal.SIGTERM, _end_stage)
     try:
-        with _listed_as_well(datasets):
+        with _listed_as_well(datasets), _forked_stages():
             return int(main(list(arguments)) != 0)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -56,8 +63,71 @@ def _listed_as_well(datasets: list[str]) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _forked_stages() -> Iterator[None]:
+    """Run the stages after the first one in forks of a process that imports, during the first, what they need."""
+    from dvc.stage import run
+    from dvc.stage.exceptions import StageCmdFailedError
+
+    start = run._run
+    forks: list[Forks] = []
+
+    def run_stage(executable: str | None, command: str, **options: Any) -> None:
+        words = shlex.split(command)
+        if words[:3] != STAGE:
+            start(executable, command, **options)
+        elif not forks:
+            forks.append(Forks(options["cwd"], options["env"]))
+            start(executable, command, **options)
+        elif (code := forks[0].run(words[3:], options["env"])) is None:
+            start(executable, command, **options)
+        elif code:
+            raise StageCmdFailedError(command, code)
+
+    with patch.object(run, "_run", run_stage):
+        try:
+            yield
+        finally:
+            for process in forks:
+                process.close()
+
+
+class Forks:
+    """The process `pipeline.stages.forked`, to which stages are sent."""
+
+    def __init__(self, folder: str, environment: dict[str, str]) -> None:
+        commands, self.commands = os.pipe()
+        self.answers, answers = os.pipe()
+        self.process = subprocess.Popen(
+            [*STAGE[:2], FORKED, str(commands), str(answers)],
+            cwd=folder, env=environment, pass_fds=(commands, answers),
+        )  # fmt: skip
+        os.close(commands)
+        os.close(answers)
+
+    def run(self, arguments: list[str], environment: dict[str, str]) -> int | None:
+        """The exit code of a stage; None where its code has changed, so that it has to be started anew."""
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stage's to handle, as DVC does
+        try:
+            os.write(self.commands, json.dumps([arguments, environment]).encode() + b"\n")
+            answer = os.read(self.answers, 64)
+        except BrokenPipeError:
+            answer = b""
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if not answer:  # the process is gone
+            return 128 + signal.SIGKILL
+        return int(answer) if answer.strip() else None
+
+    def close(self) -> None:
+        os.close(self.commands)  # which ends it
+        os.close(self.answers)
+        self.process.wait()
+
+
 def _end_stage(signum: int, frame: FrameType | None) -> None:
-    running = [child for child in psutil.Process().children(recursive=True) if "pipeline.stages" in child.cmdline()]
+    children = psutil.Process().children(recursive=True)
+    running = [child for child in children if {STAGE[2], FORKED} & set(child.cmdline())]
     for stage in running:
         stage.terminate()
     if not running:

@@ -23,12 +23,12 @@ ROOT = Path(__file__).parent.parent
 COMMANDS = (sys.executable, "-m", "pipeline.commands")  # what the Makefile calls
 
 # Runs at the start of every Python process of the copied project, and notes at its end which packages a
-# stage has loaded: tests/test_architecture.py compares them with what the stage may load.
+# stage has loaded: tests/test_experiments.py compares them with what the stage may load.
 SITECUSTOMIZE = """
 import atexit, os, sys
 
 def note():
-    if "pipeline.stages" in " ".join(sys.orig_argv):
+    if "pipeline.stages" in sys.orig_argv:  # not those that are forked
         stage = sys.argv[1] if len(sys.argv) > 1 else "none"
         loaded = sorted({name.partition(".")[0] for name in sys.modules})
         with open(os.path.join(os.environ["LOADED_PACKAGES"], stage), "w") as file:

@@ -1,16 +1,32 @@
 """One dataset more, DVC's own commands (experiments, queue, comparison), and what is built on them."""
 
 import json
+import sys
 import time
 
 import pytest
 
 from contracts.settings.load import load_params
+from pipeline.stages.__main__ import STAGES
 from serving.predictor import Predictor
 from tests.conftest import SETTINGS
 from tests.project_files import contents, of_dataset, stages_in_lock
 from tests.projects import COMMANDS
 from tests.stage_process import Process
+
+HEAVY = {
+    "tensorflow", "keras", "mlflow", "optuna", "sklearn", "pandas", "pyarrow", "bentoml", "onnxruntime", "matplotlib",
+    "dvc", "tf2onnx", "onnx", "starlette", "distributed", "aiohttp",
+}  # fmt: skip
+MAY_LOAD = {
+    "fetch": {"pandas", "pyarrow", "sklearn"},
+    "preprocess": {"pandas", "pyarrow", "sklearn"},
+    # TensorFlow is imported by the processes that train, not by this one.
+    "train": {"pandas", "pyarrow", "sklearn", "optuna", "mlflow", "matplotlib", "onnxruntime", "starlette"},
+    "select": {"pandas", "pyarrow", "mlflow", "onnxruntime", "starlette"},
+    "evaluate": {"pandas", "pyarrow", "mlflow", "onnxruntime", "matplotlib", "starlette"},
+    "package": {"bentoml", "onnxruntime", "starlette"},
+}
 
 
 def trials(project) -> int:
@@ -202,3 +218,13 @@ def test_a_mistake_in_params_ends_a_stage_and_a_run_without_a_stack_trace(projec
         in done.stderr
     )
     assert "Traceback" not in done.stderr
+
+
+def test_a_stage_that_is_started_loads_only_what_its_work_needs(project, experiment) -> None:
+    """`dvc exp run` starts each stage; `make repro` the first one and `package`, and forks the others."""
+    project.run(sys.executable, "-m", "pipeline.stages", "preprocess", "--dataset", "iris")
+    loaded = {stage: set((project.loaded / stage).read_text().split()) for stage in STAGES}
+    assert {stage: names & HEAVY for stage, names in loaded.items() if not names & HEAVY <= MAY_LOAD[stage]} == {}
+    # The rule would be empty if nothing were noted.
+    assert {"optuna", "mlflow"} <= loaded["train"]
+    assert {"mlflow", "onnxruntime"} <= loaded["select"]
