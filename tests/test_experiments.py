@@ -201,6 +201,16 @@ def test_tune_continues_the_study_and_runs_the_stages_after_it(project, experime
     assert (project.folder / "artifacts/iris/iris.bento").exists()
 
 
+def test_a_stage_that_is_started_loads_only_what_its_work_needs(project, experiment) -> None:
+    """`dvc exp run` starts each stage; `make repro` the first one and `package`, and forks the others."""
+    project.run(sys.executable, "-m", "pipeline.stages", "preprocess", "--dataset", "iris")
+    loaded = {stage: set((project.loaded / stage).read_text().split()) for stage in STAGES}
+    assert {stage: names & HEAVY for stage, names in loaded.items() if not names & HEAVY <= MAY_LOAD[stage]} == {}
+    # The rule would be empty if nothing were noted.
+    assert {"optuna", "mlflow"} <= loaded["train"]
+    assert {"mlflow", "onnxruntime"} <= loaded["select"]
+
+
 @pytest.mark.parametrize("command", ["stages", "commands"])
 def test_a_mistake_in_params_ends_a_stage_and_a_run_without_a_stack_trace(project, command: str) -> None:
     path = project.folder / "params.yaml"
@@ -218,13 +228,3 @@ def test_a_mistake_in_params_ends_a_stage_and_a_run_without_a_stack_trace(projec
         in done.stderr
     )
     assert "Traceback" not in done.stderr
-
-
-def test_a_stage_that_is_started_loads_only_what_its_work_needs(project, experiment) -> None:
-    """`dvc exp run` starts each stage; `make repro` the first one and `package`, and forks the others."""
-    project.run(sys.executable, "-m", "pipeline.stages", "preprocess", "--dataset", "iris")
-    loaded = {stage: set((project.loaded / stage).read_text().split()) for stage in STAGES}
-    assert {stage: names & HEAVY for stage, names in loaded.items() if not names & HEAVY <= MAY_LOAD[stage]} == {}
-    # The rule would be empty if nothing were noted.
-    assert {"optuna", "mlflow"} <= loaded["train"]
-    assert {"mlflow", "onnxruntime"} <= loaded["select"]

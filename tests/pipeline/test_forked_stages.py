@@ -1,54 +1,79 @@
 """Stages of a run in forks of one process: they end as stages that are started do."""
 
 import os
-import shutil
 import signal
+import sys
+import time
+from collections.abc import Iterator
 
 import psutil
 import pytest
 
-from pipeline.dvc_cli import Forks
-from tests.projects import COMMANDS
+from pipeline.dvc_cli import FORKED, Forks
+from tests.projects import COMMANDS, Project, copy_project
 from tests.stage_process import Process
 
 IRIS = ["--dataset", "iris"]
 
 
-def test_a_stage_in_a_fork_does_its_work_and_tells_how_it_ended(prepared) -> None:
-    schema = prepared.folder / "data/prepared/iris/schema.json"
-    before = schema.read_text()
-    schema.unlink()
-    environment = prepared.environment()
-    forks = Forks(str(prepared.folder), environment)
-    try:
-        assert forks.run(["preprocess", *IRIS], environment) == 0
-        assert schema.read_text() == before
-        assert forks.run(["evaluate", *IRIS], environment) == 2, "its input is missing"
-        assert forks.run(["package", *IRIS], environment) is None, "it needs a process of its own"
-        code = prepared.folder / "pipeline/data/bins.py"
-        os.utime(code)
-        assert forks.run(["preprocess", *IRIS], environment) is None, "its code has changed"
-        forks.process.kill()
-        assert forks.run(["preprocess", *IRIS], environment) == 128 + signal.SIGKILL
-    finally:
-        forks.close()
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return copy_project(tmp_path_factory.mktemp("forked") / "project")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_forked_stage_and_everything_that_runs_for_it(prepared, number: int) -> None:
-    (prepared.folder / "dvc.lock").unlink(missing_ok=True)
-    shutil.rmtree(prepared.folder / ".dvc/cache", ignore_errors=True)
-    running = Process(prepared, f"{number}.log", *COMMANDS, "repro")
-    running.wait_for("Running stage 'train@iris'")
-    running.wait_for("trial 1/")
-    started = psutil.Process(running.process.pid).children(recursive=True)
-    assert any("pipeline.stages.forked" in process.cmdline() for process in started)
-    if number == signal.SIGINT:
-        os.killpg(running.process.pid, number)  # Ctrl-C reaches everything that runs
-    else:
-        running.process.send_signal(number)
+@pytest.fixture
+def forks(copy: Project) -> Iterator[Forks]:
+    started = Forks(str(copy.folder), copy.environment())
+    yield started
+    started.close()
+
+
+def test_a_stage_in_a_fork_does_its_work_and_tells_how_it_ended(copy: Project, forks: Forks) -> None:
+    environment = copy.environment()
+    assert forks.run(["fetch", *IRIS], environment) == 0
+    assert forks.run(["preprocess", *IRIS], environment | {"MPLBACKEND": "agg"}) == 0
+    assert (copy.folder / "data/prepared/iris/schema.json").exists()
+    assert forks.run(["evaluate", *IRIS], environment) == 2, "its input is missing"
+    assert forks.run(["package", *IRIS], environment) is None, "it needs a process of its own"
+    os.utime(copy.folder / "pipeline/data/bins.py")
+    assert forks.run(["preprocess", *IRIS], environment) is None, "its code has changed"
+    forks.process.kill()
+    assert forks.run(["preprocess", *IRIS], environment) == 128 + signal.SIGKILL
+
+
+def wait_until_it_trains(running: Process) -> list[psutil.Process]:
+    """The processes of a run, once its forked stage has started the one that trains."""
+    run, end = psutil.Process(running.process.pid), time.monotonic() + 60
+    while True:
+        (forks,) = [child for child in run.children() if FORKED in child.cmdline()] or [None]
+        started = forks.children(recursive=True) if forks else []
+        if any("models.search.train_trial" in " ".join(process.cmdline()) for process in started):
+            return [forks, *started]
+        assert time.monotonic() < end, running.said()
+        time.sleep(0.05)
+
+
+def test_sigterm_ends_a_run_with_its_forked_stage(copy: Project) -> None:
+    running = Process(copy, "terminated.log", *COMMANDS, "repro")
+    started = wait_until_it_trains(running)
+    running.process.send_signal(signal.SIGTERM)
     assert running.process.wait(20) == 1
     assert "train iris: ended by a signal; what is finished is kept: the same command goes on" in running.said()
     assert "failed to reproduce 'train@iris'" in running.said()
+    assert "Traceback" not in running.said()
+    assert not psutil.wait_procs(started, timeout=10)[1]
+
+
+def test_ctrl_c_ends_a_forked_stage(copy: Project) -> None:
+    program = (
+        "import os; from pipeline.dvc_cli import Forks\n"
+        f"print('it ended with', Forks('.', dict(os.environ)).run(['train', *{IRIS}], dict(os.environ)))"
+    )
+    running = Process(copy, "interrupted.log", sys.executable, "-c", program)
+    started = wait_until_it_trains(running)
+    os.killpg(running.process.pid, signal.SIGINT)  # it reaches everything that runs
+    assert running.process.wait(20) == 0
+    assert "train iris: ended by a signal" in running.said()
+    assert "it ended with 130" in running.said()
     assert "Traceback" not in running.said()
     assert not psutil.wait_procs(started, timeout=10)[1]
