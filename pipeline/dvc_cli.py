@@ -120,14 +120,16 @@ class Forks:
         return int(answer) if answer.strip() else None
 
     def close(self) -> None:
-        os.close(self.commands)  # which ends it
+        os.close(self.commands)
         os.close(self.answers)
+        self.process.kill()  # no stage runs in it; it may still import
         self.process.wait()
 
 
 def _end_stage(signum: int, frame: FrameType | None) -> None:
-    children = psutil.Process().children(recursive=True)
-    running = [child for child in children if {STAGE[2], FORKED} & set(child.cmdline())]
+    words = {child: child.cmdline() for child in psutil.Process().children(recursive=True)}
+    forking = {child.pid for child, of_it in words.items() if FORKED in of_it}
+    running = [child for child, of_it in words.items() if STAGE[2] in of_it or child.ppid() in forking]
     for stage in running:
         stage.terminate()
     if not running:
