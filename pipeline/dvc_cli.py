@@ -128,8 +128,8 @@ class Forks:
 
 def _end_stage(signum: int, frame: FrameType | None) -> None:
     words = {child: child.cmdline() for child in psutil.Process().children(recursive=True)}
-    forking = {child.pid for child, of_it in words.items() if FORKED in of_it}
-    running = [child for child, of_it in words.items() if STAGE[2] in of_it or child.ppid() in forking]
+    forks = {child.pid for child, of_it in words.items() if FORKED in of_it and child.ppid() == os.getpid()}
+    running = [child for child, of_it in words.items() if STAGE[2] in of_it or child.ppid() in forks]
     for stage in running:
         stage.terminate()
     if not running:
