@@ -32,7 +32,7 @@ def run_dvc(datasets: list[str], *arguments: str) -> int:
     """
     from dvc.cli import main  # takes a second
 
-    before = signal.signal(signal.SIGTERM, _end_stage)
+    before = signal.signal(signal.SIGTERM, end_stage)
     try:
         with _listed_as_well(datasets), _forked_stages():
             return int(main(list(arguments)) != 0)
@@ -126,7 +126,8 @@ class Forks:
         self.process.wait()
 
 
-def _end_stage(signum: int, frame: FrameType | None) -> None:
+def end_stage(signum: int, frame: FrameType | None) -> None:
+    """Handle a signal: end the stage that runs, and this process where none does."""
     words = {child: child.cmdline() for child in psutil.Process().children(recursive=True)}
     forks = {child.pid for child, of_it in words.items() if FORKED in of_it and child.ppid() == os.getpid()}
     running = [child for child, of_it in words.items() if STAGE[2] in of_it or child.ppid() in forks]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from pipeline.dvc_cli import FORKED, Forks
+from pipeline.dvc_cli import FORKED, Forks, end_stage
 from tests.projects import COMMANDS, Project, copy_project
 from tests.stage_process import Process
 
@@ -35,6 +35,8 @@ def test_a_stage_in_a_fork_does_its_work_and_tells_how_it_ended(copy: Project, f
     assert (copy.folder / "data/prepared/iris/schema.json").exists()
     assert forks.run(["evaluate", *IRIS], environment) == 2, "its input is missing"
     assert forks.run(["package", *IRIS], environment) is None, "it needs a process of its own"
+    with pytest.raises(SystemExit, match="143"):  # SIGTERM between two stages
+        end_stage(signal.SIGTERM, None)
     os.utime(copy.folder / "pipeline/data/bins.py")
     assert forks.run(["preprocess", *IRIS], environment) is None, "its code has changed"
     forks.process.kill()
