@@ -23,6 +23,8 @@ from tests.pipeline.titanic import titanic_like
 from tests.project_files import contents, of_dataset, stages_in_lock
 from tests.projects import COMMANDS, ROOT, Project, copy_project
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as pipeline/environment.py does, before anything is imported
+
 # Where there is no bytecode yet, each test process begins to compile with another package, and finds the others done.
 HEAVY = ("tensorflow", "mlflow", "sklearn.ensemble", "distributed", "matplotlib.pyplot", "bentoml")
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
