@@ -34,7 +34,7 @@ if flavour == "onnx":
     mlflow.onnx.save_model(onnx.load(f"{bundle}/model.onnx"), target, pip_requirements=["onnxruntime"])
 else:
     import keras, mlflow.keras, numpy as np
-    from models.network import encoders
+    from models.network import build
     model = keras.models.load_model(f"{bundle}/model.keras", compile=False)
     signature = mlflow.models.infer_signature(np.zeros((1, model.input_shape[1]), np.float32))
     mlflow.keras.save_model(model, target, pip_requirements=["keras"], signature=signature)

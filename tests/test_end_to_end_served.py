@@ -30,7 +30,7 @@ def test_keras_onnx_mlflow_and_http_predict_the_same(project, rows, address) -> 
     import mlflow
     from keras.models import load_model
 
-    import models.network.encoders  # noqa: F401 - Keras finds the layers by it
+    import models.network.build  # noqa: F401 - Keras finds the layers by it
 
     bundle = project.folder / "artifacts/iris/bundle"
     schema = load_schema(bundle / "schema.json")

@@ -24,7 +24,7 @@ def test_the_exported_formats_give_back_the_network(project, tmp_path) -> None:
     import keras
     import tensorflow as tf
 
-    import models.network.encoders  # noqa: F401 - Keras finds the layers by it
+    import models.network.build  # noqa: F401 - Keras finds the layers by it
 
     folder, bundle = tmp_path / "out", project.folder / "artifacts/iris/bundle"
     said = project.run("python", "-m", "pipeline.commands", "export", "iris", str(folder)).stdout
