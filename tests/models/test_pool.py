@@ -82,19 +82,6 @@ def test_each_job_has_a_process_of_its_own(pool: Pool) -> None:
     assert len(processes | {os.getpid()}) == 4
 
 
-def test_jobs_run_side_by_side_and_their_results_come_in_order() -> None:
-    with Pool(JOBS, workers=2) as pool:
-        spans = pool.results("span", [(0.6,), (0.2,), (0.1,)])
-        starts, ends = zip(*spans, strict=True)
-        assert [end - start >= seconds for (start, end), seconds in zip(spans, (0.6, 0.2, 0.1), strict=True)] == [
-            True
-        ] * 3
-        assert starts[1] < ends[0], "the second does not wait for the first"
-        assert starts[2] > min(ends[:2]), "the third waits for room"
-        with pytest.raises(JobFailed, match="no room"):
-            pool.results("fail", [("no room",)])
-
-
 def test_a_job_that_may_not_go_on_stops(pool: Pool) -> None:
     pool.start("job", "report", [0.5, 0.25])
     assert follow(pool, go_on=False) == ([Progress("job", 0, 0.5)], Stopped("job"))
