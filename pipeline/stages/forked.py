@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.environment import prepare_environment
 from pipeline.stages.__main__ import STAGES, main
 
-ROOT = Path(__file__).parents[2]
+OURS = tuple(f"{Path(__file__).parents[2] / package}/" for package in ("contracts", "models", "serving", "pipeline"))
 FORKED = tuple(stage for stage in STAGES if stage != "package")  # which has to import the packed copy of `serving`
 IMPORTED = (*(f"pipeline.stages.{stage}" for stage in FORKED), "pipeline.search.train", "sklearn.ensemble")
 
@@ -56,7 +56,7 @@ def serve(commands: int, answers: int) -> None:
 def _our_files() -> list[Path]:
     """The files of this project that are imported."""
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    return [Path(file) for file in files if file and Path(file).is_relative_to(ROOT / "pipeline")]
+    return [Path(file) for file in files if file and file.startswith(OURS)]
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def test_a_stage_in_a_fork_does_its_work_and_tells_how_it_ended(copy: Project, f
     assert forks.run(["package", *IRIS], environment) is None, "it needs a process of its own"
     with pytest.raises(SystemExit, match="143"):  # SIGTERM between two stages
         end_stage(signal.SIGTERM, None)
-    os.utime(copy.folder / "pipeline/data/bins.py")
+    os.utime(copy.folder / "contracts/schema.py")
     assert forks.run(["preprocess", *IRIS], environment) is None, "its code has changed"
     forks.process.kill()
     assert forks.run(["preprocess", *IRIS], environment) == 128 + signal.SIGKILL
