@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ CONNECT_TIMEOUT = 5  # seconds
 DISK_FULL = re.compile(
     r"No space left on device|database or disk is full|Disk quota exceeded|\d+ requested and \d+ written"
 )
+
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # it raises what it logs, Ctrl-C as a stack trace
 
 
 def optuna_storage() -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import sqlalchemy
 
 from contracts.errors import UserError
 from pipeline.search.studies import create_storage
@@ -101,3 +102,17 @@ def test_a_study_in_postgresql_is_locked_for_one_search_at_a_time(postgresql, ca
         assert "study is being searched by search " in capsys.readouterr().out
     assert got.wait(10)
     other.join()
+
+
+def test_ctrl_c_while_a_connection_is_given_back_is_no_stack_trace(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'runs.db'}")
+
+    @sqlalchemy.event.listens_for(engine, "reset")
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), engine.connect():
+        pass
+    assert not caplog.records
