@@ -17,7 +17,7 @@ def watch() -> settings.Watch:
     "file", ["params.yaml", "spaces.yaml", "catalog/digits.yaml", "catalog/california_housing.yaml"]
 )
 def test_broken_settings_end_in_one_message(watch: settings.Watch, file: str) -> None:
-    assert settings.attack(file, 90, 7, watch) == []
+    assert settings.attack(file, 45, 7, watch) == []
 
 
 def test_the_attack_sees_what_code_does(watch: settings.Watch, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +51,7 @@ def test_the_attack_judges_messages(code: int, message: str, wrong: str | None) 
 
 
 def test_broken_files_and_bodies_end_in_the_errors_that_are_declared() -> None:
-    files, bodies = parsers.run(seconds=4, seed=7)
+    files, bodies = parsers.run(seconds=2, seed=7)
     assert files.failures + bodies.failures == []
     assert files.cases > 50
     assert bodies.cases > 100

@@ -21,12 +21,12 @@ def noisy(y: np.ndarray, spread: float, seed: int) -> np.ndarray:
 @pytest.mark.parametrize("n_rows", [24, 400])
 def test_equally_good_models_seldom_seem_better(n_rows: int) -> None:
     promoted = 0
-    for seed in range(60):
+    for seed in range(30):
         y = np.random.default_rng(seed).normal(size=n_rows)
         predictions = [noisy(y, 1.0, 1000 * (seed + 1) + i) for i in range(13)]
         ranked = sorted(predictions[1:], key=lambda p: BY_NAME["rmse"].compute(y, p))[:3]
         promoted += compared("rmse", y, predictions[0], ranked, n_trials=12).p_value < 0.05
-    assert promoted <= 6
+    assert promoted <= 3
 
 
 def test_a_much_better_model_is_found_and_a_worse_one_is_not() -> None:
