@@ -227,6 +227,10 @@ QUALITY_PEERS := trees $(if $(filter realmlp tabm,$(WITH)),networks) $(filter au
 bench-quality: $(READY) $(QUALITY_PEERS:%=var/bench-quality/%/.ready)  ## a search's first trial beside four libraries of trees, resumable [TABLES=<folder> ONLY="titanic ames" WITH="realmlp tabm autogluon"]; or tuned ones: TUNED=1 [BENCH_SECONDS=360]
 	python -m bench.quality$(if $(TUNED),_tuned $(call option,--seconds,BENCH_SECONDS)) $(if $(TABLES),--tables $(call quoted,TABLES)) $(if $(ONLY),--only $(ONLY)) $(if $(WITH),--with $(WITH))
 
+.PHONY: bench-answers
+bench-answers: $(READY) var/bench-quality/trees/.ready  ## rows/s over HTTP of a search's first network beside the predict of 1,000 boosted trees [TABLES=<folder> ONLY="titanic adult"]
+	python -m bench.answers $(if $(TABLES),--tables $(call quoted,TABLES)) $(if $(ONLY),--only $(ONLY))
+
 var/bench-quality/%/.ready: bench/peers/quality_%.lock
 	@mkdir -p $(@D)
 	uv venv --quiet --clear --python .venv/bin/python $(@D)

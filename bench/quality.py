@@ -182,15 +182,21 @@ def of_network(split: Split) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def save_rows(split: Split) -> Path:
+    """The encoded rows and targets in a file for the environments of others."""
+    rows = split.paths.prepared / "rows.npz"
+    if not rows.exists():
+        kind = np.float64 if split.schema.task == "regression" else np.int64
+        arrays = {f"{part}_x": x for part, (x, _) in split.parts.items()}
+        arrays |= {f"{part}_y": y.astype(kind) for part, (_, y) in split.parts.items()}
+        categorical = [isinstance(column, CategoricalFeature) for column in split.schema.inputs]
+        np.savez(rows, categorical=categorical, **arrays)
+    return rows
+
+
 def of_peer(who: str, script: str, split: Split, *more: str) -> dict[str, Any]:
     """What a script of `bench.peers` measures of a competitor, in the environment of its own."""
-    _, paths, schema, parts, _ = split
-    rows, predictions = paths.prepared / "rows.npz", paths.prepared / "predictions.npy"
-    if not rows.exists():
-        regression = schema.task == "regression"
-        arrays = {f"{part}_x": x for part, (x, _) in parts.items()}
-        arrays |= {f"{part}_y": y.astype(np.float64 if regression else np.int64) for part, (_, y) in parts.items()}
-        np.savez(rows, categorical=[isinstance(column, CategoricalFeature) for column in schema.inputs], **arrays)
+    rows, predictions = save_rows(split), split.paths.prepared / "predictions.npy"
     python = FOLDER / PEERS[who] / "bin/python"
     command = [str(python), "-m", f"bench.peers.quality_{script}", who, "0", str(rows), str(predictions), *more]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
