@@ -126,16 +126,25 @@ class Forks:
     def close(self) -> None:
         os.close(self.commands)
         os.close(self.answers)
-        self.process.kill()  # no stage runs in it; it may still import
-        self.process.wait()
+        try:
+            self.process.wait(2)  # it removes its temporary files
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # no stage runs in it; it still imports
+            self.process.wait()
 
 
 def end_stage(signum: int, frame: FrameType | None) -> None:
     """Handle a signal: end the stage that runs, and this process where none does."""
-    words = {child: child.cmdline() for child in psutil.Process().children(recursive=True)}
-    forks = {child.pid for child, of_it in words.items() if FORKED in of_it and child.ppid() == os.getpid()}
-    running = [child for child, of_it in words.items() if STAGE[2] in of_it or child.ppid() in forks]
+    processes = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            processes.append((child, child.ppid(), child.cmdline()))
+    forks = {child.pid for child, parent, words in processes if FORKED in words and parent == os.getpid()}
+    running = [
+        child for child, parent, words in processes if STAGE[2] in words or (FORKED in words and parent in forks)
+    ]
     for stage in running:
-        stage.terminate()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            stage.terminate()
     if not running:
         sys.exit(128 + signum)

@@ -1,7 +1,8 @@
 """`python -m pipeline.stages.forked <in> <out>`: runs stages in forks of itself, which find every import done.
 
 A stage imports for one to three seconds and often works for less. `pipeline/dvc_cli.py` starts this process once for a
-run and sends it one stage after the other (docs/decisions/0077-stages-are-forked.md).
+run and sends it one stage after the other (docs/decisions/0077-stages-are-forked.md). All searches of the run share one
+fork server of trials, which imports TensorFlow while the first stages run.
 """
 
 import gc
@@ -12,11 +13,16 @@ import signal
 import sys
 from pathlib import Path
 
+from models.search.workers.pool import TRAINING
+from models.search.workers.process import inherit_fork_server, start_fork_server
+from models.search.workers.temporary import use_own_folder
 from pipeline.environment import prepare_environment
 from pipeline.stages.__main__ import STAGES, main
 
-OURS = tuple(f"{Path(__file__).parents[2] / package}/" for package in ("contracts", "models", "serving", "pipeline"))
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("contracts", "models", "serving", "pipeline")
 FORKED = tuple(stage for stage in STAGES if stage != "package")  # which has to import the packed copy of `serving`
+BEFORE_TRIALS = ("fetch", "preprocess", "train")
 IMPORTED = (*(f"pipeline.stages.{stage}" for stage in FORKED), "pipeline.search.train", "sklearn.ensemble")
 
 
@@ -26,26 +32,31 @@ def serve(commands: int, answers: int) -> None:
     The answer is empty for a stage that has to be started otherwise: `package`, and any where code has changed.
     """
     prepare_environment()
+    imported, trains = _times_of_code(), False
     for module in IMPORTED:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # so that no fork looks through it
-    imported = {path: path.stat().st_mtime_ns for path in _our_files()}
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stage's to handle, as SIGTERM is
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with os.fdopen(commands) as lines, os.fdopen(answers, "w", buffering=1) as answered:
         while line := lines.readline():
             arguments, environment = json.loads(line)
-            changed = any(not path.exists() or path.stat().st_mtime_ns != time for path, time in imported.items())
-            if changed or arguments[0] not in FORKED:
+            if arguments[0] not in FORKED or imported != _times_of_code():
                 print(file=answered)
                 continue
+            if arguments[0] in BEFORE_TRIALS and not trains:
+                trains = True
+                use_own_folder()
+                start_fork_server(TRAINING)
             child = os.fork()
             if not child:
                 break
             print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=answered)
     if not line:
         return
+    if trains:
+        inherit_fork_server()
     os.environ.clear()
     os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -53,10 +64,10 @@ def serve(commands: int, answers: int) -> None:
     sys.exit(main())
 
 
-def _our_files() -> list[Path]:
-    """The files of this project that are imported."""
-    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    return [Path(file) for file in files if file and file.startswith(OURS)]
+def _times_of_code() -> dict[Path, int]:
+    """When each file of this project was changed last."""
+    files = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    return {path: path.stat().st_mtime_ns for path in files}
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Stages of a run in forks of one process: they end as stages that are started do."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -44,13 +45,15 @@ def test_a_stage_in_a_fork_does_its_work_and_tells_how_it_ended(copy: Project, f
 
 
 def wait_until_it_trains(running: Process) -> list[psutil.Process]:
-    """The processes of a run, once its forked stage has started the one that trains."""
-    run, end = psutil.Process(running.process.pid), time.monotonic() + 60
+    """The processes of a run, once the one for its first trial is there."""
+    end = time.monotonic() + 60
     while True:
-        (forks,) = [child for child in run.children() if FORKED in child.cmdline()] or [None]
-        started = forks.children(recursive=True) if forks else []
-        if any("models.search.train_trial" in " ".join(process.cmdline()) for process in started):
-            return [forks, *started]
+        with contextlib.suppress(psutil.NoSuchProcess):  # one that ends meanwhile
+            children = psutil.Process(running.process.pid).children()
+            for forks in [child for child in children if FORKED in child.cmdline()]:
+                servers = [child for child in forks.children() if FORKED not in child.cmdline()]
+                if any(server.children() for server in servers):
+                    return [forks, *forks.children(recursive=True)]
         assert time.monotonic() < end, running.said()
         time.sleep(0.05)
 

@@ -35,8 +35,16 @@ def start_fork_server(module: str) -> None:
     resource_tracker.ensure_running()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # an interrupt is the caller's to handle
     with _path_for_children():
-        forkserver.ensure_running()
+        forkserver._forkserver.ensure_running()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def inherit_fork_server() -> None:
+    """In a fork of the process that has started the server: jobs are forked from that one.
+
+    Python asks before each job whether its server runs, which it can do for a child of this process only.
+    """
+    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
