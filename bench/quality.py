@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -199,7 +200,8 @@ def of_peer(who: str, script: str, split: Split, *more: str) -> dict[str, Any]:
     rows, predictions = save_rows(split), split.paths.prepared / "predictions.npy"
     python = FOLDER / PEERS[who] / "bin/python"
     command = [str(python), "-m", f"bench.peers.quality_{script}", who, "0", str(rows), str(predictions), *more]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    own = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}  # as of our stages: else trees crawl beside any other program
+    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(f"{who}: expected predictions, received: {done.stderr[-1000:]}")
     found = json.loads(done.stdout.splitlines()[-1])

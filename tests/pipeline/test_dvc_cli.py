@@ -1,6 +1,7 @@
 """DVC over datasets that params.yaml does not list: they run, and what exists stays. On a toy pipeline."""
 
 import contextlib
+import io
 import os
 import shutil
 import signal
@@ -110,6 +111,9 @@ def test_one_dataset_more_leaves_the_others_and_the_settings(folder, start) -> N
     assert "made a" not in said
     assert (folder / "params.yaml").read_text() == PARAMS
     assert stages_in_lock(folder) == {"make@a", "make@b"}
+    written = io.StringIO()
+    YAML().dump(YAML().load(folder / "dvc.lock"), written)
+    assert (folder / "dvc.lock").read_text() == written.getvalue(), "a plain run of DVC finds its own form"
     # An experiment begins with `dvc checkout`, which removes what DVC made and no stage has. The lock is not committed.
     done = subprocess.run(
         ["dvc", "exp", "run", "-S", "scale=2"], cwd=folder, check=True, capture_output=True, text=True
