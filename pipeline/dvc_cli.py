@@ -66,8 +66,8 @@ def _listed_as_well(datasets: list[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lock_file_without_comments() -> Iterator[None]:
-    """Read `dvc.lock` as DVC reads other files. To change it after each stage, DVC reads it in a way that keeps comments,
-    which takes eight times as long: with eleven datasets a second a stage.
+    """Read `dvc.lock` as DVC reads other files. To change it after each stage, DVC reads it in a way that keeps its
+    comments, which takes eight times as long: with eleven datasets a second a stage.
     """
     from dvc.utils.serialize import _yaml
 
