@@ -1,6 +1,6 @@
 """The sections of `params.yaml` and of a file in `catalog/`, typed and frozen.
 
-What a key of `params.yaml` does is said beside it there; `docs/reference/parameters.md` is made from both.
+A comment beside each key of `params.yaml` says what it does; `docs/reference/parameters.md` is made from both.
 """
 
 import importlib.util
