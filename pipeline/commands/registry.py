@@ -18,15 +18,15 @@ from pipeline.dvc_cli import run_dvc, working_copy
 from pipeline.paths import Paths
 
 PARAMS = Path("params.yaml")
-Note = Annotated[str, typer.Option(help="why, for the record")]
-Force = Annotated[bool, typer.Option("--force", help="although a gate failed; the record says so")]
+Note = Annotated[str, typer.Option(help="the reason, which is recorded")]
+Force = Annotated[bool, typer.Option("--force", help="approve although a gate failed; this is recorded")]
 app = typer.Typer()
 
 
 @app.command()
 def promote(
     dataset: str,
-    version: Annotated[str | None, typer.Argument(help="none lists them")] = None,
+    version: Annotated[str | None, typer.Argument(help="by default the versions are listed")] = None,
     note: Note = "",
     force: Force = False,
 ) -> None:
@@ -37,7 +37,7 @@ def promote(
 @app.command()
 def approve(
     dataset: str,
-    version: Annotated[str | None, typer.Argument(help="none lists them")] = None,
+    version: Annotated[str | None, typer.Argument(help="by default the versions are listed")] = None,
     note: Note = "",
     force: Force = False,
 ) -> None:

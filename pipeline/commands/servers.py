@@ -25,13 +25,13 @@ from contracts.settings.load import load_params
 from pipeline.paths import Paths, var
 
 PARAMS = Path("params.yaml")
-Port = Annotated[int, typer.Option(min=0, max=65535, help="0 = any that is free")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 = any free port")]
 app = typer.Typer()
 
 
 @app.command()
 def ui(port: Port = 5000) -> None:
-    """MLflow's UI over the tracked runs."""
+    """Start MLflow's UI over the tracked runs."""
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
     if server.startswith("http"):
         print(f"MLFLOW_TRACKING_URI names a server that has the UI already: {server}")
@@ -52,7 +52,7 @@ def ui(port: Port = 5000) -> None:
 
 @app.command()
 def dashboard(port: Port = 8080) -> None:
-    """Optuna's dashboard over the studies."""
+    """Start Optuna's dashboard over the studies."""
     from pipeline.search.studies import open_storage
 
     storage = open_storage()
@@ -74,7 +74,7 @@ def dashboard(port: Port = 8080) -> None:
 
 @app.command()
 def tensorboard(dataset: str, port: Port = 6006) -> None:
-    """TensorBoard over every tracked trial's learning curves."""
+    """Start TensorBoard with the learning curves of all tracked trials."""
     load_params(PARAMS, dataset)
     folder = var() / "tensorboard" / dataset
     n_runs = _write_curves(dataset, folder)
@@ -106,7 +106,7 @@ def _write_curves(dataset: str, folder: Path) -> int:
 
 @app.command()
 def serve(dataset: str, port: Port = 3000, host: str = "127.0.0.1") -> None:
-    """The packaged Bento, as BentoML serves it."""
+    """Serve the packaged Bento with BentoML."""
     load_params(PARAMS, dataset)
     bento = Paths(dataset).bento
     if not bento.exists():
@@ -183,7 +183,7 @@ def predict(dataset: str, port: Port = 3000) -> None:
 
 
 def _free(port: int, another: str, host: str = "127.0.0.1") -> int:
-    """The port, or any one for 0; refused where a server cannot listen on it."""
+    """The port, or a free one for 0. A port on which a server cannot listen is refused."""
     try:
         with socket.socket() as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do, after a restart

@@ -28,7 +28,7 @@ def check_columns(table: pa.Table, source: Source, no_numbers: Mapping[str, np.n
     """
     if unclean := [name for name in table.column_names if any(map(_controls, name))]:
         shown = ", ".join(map(repr, unclean[:SHOWN]))
-        raise UserError(f"expected names of columns without signs of control, received {shown}: rename them")
+        raise UserError(f"expected names of columns without control characters, received {shown}: rename them")
     if reserved := sorted({TARGET, IS_TEST} & set(table.column_names)):
         raise UserError(
             f"expected a column of another name than {TARGET} or {IS_TEST}, received {reserved[0]}: rename it"

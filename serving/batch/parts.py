@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from contracts.bundle import MANIFEST
 from contracts.files import md5
-from serving.batch.file import is_table, only_run, open_predictor, predict_rows
+from serving.batch.file import TEXTS, is_table, only_run, open_predictor, predict_rows
 from serving.errors import Problem
 from serving.predictor import Predictor
 
@@ -122,11 +122,11 @@ def _outputs(source: Path) -> dict[str, Path]:
     parts = sorted(path for path in source.iterdir() if not path.name.startswith((".", "_")))
     if wrong := [path.name for path in parts if not path.is_file() or not is_table(path)]:
         raise ValueError(
-            f"{source}: expected only parts in .csv or .parquet, received {', '.join(wrong[:5])}: "
+            f"{source}: expected only parts in {', '.join(TEXTS)} or .parquet, received {', '.join(wrong[:5])}: "
             f"move them away, or begin their names with '_'"
         )
     if not parts:
-        raise ValueError(f"{source}: expected parts in .csv or .parquet, received a folder without any")
+        raise ValueError(f"{source}: expected parts in {', '.join(TEXTS)} or .parquet, received a folder without any")
     outputs = {path.name if path.suffix == ".parquet" else f"{path.name}.parquet": path for path in parts}
     if len(outputs) < len(parts):
         raise ValueError(f"{source}: expected a name of its own for each part, received one in text and in Parquet")

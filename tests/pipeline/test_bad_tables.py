@@ -160,7 +160,7 @@ def test_add_data_names_the_texts_among_the_numbers_of_a_target(folder: Path) ->
         (["mine", "rows.csv", "a,y", "--separator", "|"],
          "SEPARATOR: expected one column that holds several labels as TARGET, received 'a,y'"),
         (["mine", "rows.csv", "y", "--separator", ""],
-         "SEPARATOR: expected a sign between labels in a column, received '' for rows.csv"),
+         "SEPARATOR: expected text between labels in a column, received '' for rows.csv"),
         (["mine", "select 1", "y", "--database", "NOWHERE"], "data.database: expected the address of a database in the "
          "environment variable NOWHERE, received none: export NOWHERE=postgresql+psycopg://user:password@host/name"),
     ],
