@@ -1,7 +1,7 @@
 """JSON schemas of the settings, for editors, and the table of all keys: `python -m contracts.settings.reference`.
 
-Types and limits come from the models. What a key does is said once: for `params.yaml` in the comment beside it, for
-the keys of `data` in the models.
+Types and limits come from the models. The description of a key is in one place: for `params.yaml` in the comment beside
+it, for the keys of `data` in the models.
 """
 
 import json

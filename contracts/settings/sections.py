@@ -31,7 +31,7 @@ METRICS: dict[Task, tuple[str, ...]] = {
 
 Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1, le=1_000_000)]
-Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]  # what a timer can wait
+Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]  # the most that a timer can wait
 Workers = Annotated[int, Field(ge=1, le=256)]
 
 
@@ -204,10 +204,10 @@ class Params(Settings):
     source: Source = Field(alias="data")
 
     def bins_for(self, n_rows: int) -> int:
-        """The intervals that are fitted for each number of so many train rows."""
+        """The number of intervals that are fitted for each numeric column of `n_rows` train rows."""
         numeric = self.search.space.get("numeric")
         asked = BINNED & set(getattr(numeric, "choices", (numeric,)))
-        auto = 48 if asked or n_rows >= 1000 else 0  # with fewer rows an interval has a handful of them
+        auto = 48 if asked or n_rows >= 1000 else 0  # with fewer rows an interval would hold only a handful
         return auto if self.preprocess.bins == "auto" else self.preprocess.bins
 
     @field_validator("source")

@@ -15,7 +15,7 @@ IDX_FILES = (
     "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
     "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
 )  # fmt: skip
-# What can be predicted in each dataset that scikit-learn brings.
+# The tasks of each dataset of scikit-learn.
 SCIKIT_LEARN: dict[str, tuple[Task, ...]] = {
     "iris": ("multiclass", "regression"), "wine": ("multiclass", "regression"), "digits": ("multiclass", "regression"),
     "breast_cancer": ("binary", "multiclass", "regression"), "digit_properties": ("multilabel",),
@@ -46,7 +46,7 @@ class Image(Section):
 
 
 class Split(Section):
-    """What decides in which part a row is: its content, its group, its time, a column that says so, or chance."""
+    """What decides the part of a row: its content, its group, its time, a column, or chance."""
 
     by: Literal["hash", "group", "time", "column", "random"]
     column: str | None = None
