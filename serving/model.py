@@ -12,8 +12,8 @@ from serving.metrics import RequestMetrics
 from serving.predictor import Predictor
 from serving.validation.validator import EncodedRows, InputValidator
 
-MOST_EXPLAINED = 10  # rows in one request
-TOLERANCE = 1e-4  # of the sample's prediction, relative if it is larger than 1
+MOST_EXPLAINED = 10  # rows of a request with explanations
+TOLERANCE = 1e-4  # largest difference to the sample's prediction, relative if the prediction is larger than 1
 
 
 class ModelResponse(NamedTuple):
@@ -68,8 +68,8 @@ class ServedModel:
         return predictions
 
     def explain(self, rows: EncodedRows, predictions: np.ndarray) -> list[dict[str, Any]]:
-        """For each row and each output that the answer is about: the mean prediction and what each feature adds to it;
-        of an image by how much the prediction falls if a tile is grey.
+        """For each row and each output of the answer: the mean prediction and the contribution of each feature; for an
+        image how much the prediction falls if a tile is grey.
 
         Raises:
             Problem: 400 for too many rows, or a bundle that lacks what it takes; 504 past the time of a request.
