@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from pipeline.sources.files import Part
 
 PARAMS = Path("params.yaml")
-FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, validation rows alone choose by chance
-TRIALS, FEWEST_TRIALS = {200_000: 8, 400_000: 4}, 3  # up to so many values, and of more: a first result comes soon
+FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, a choice by the validation rows alone is mostly chance
+TRIALS, FEWEST_TRIALS = (
+    {200_000: 8, 400_000: 4},
+    3,
+)  # by the number of values, and above
 app = typer.Typer()
 
 
@@ -88,7 +91,7 @@ def add_data(
     wanted = Source(source=source, target=named, image=image, database=database, separator=separator)
     seen: list[pa.Table] = []
     table, notes, _ = read_source(wanted, seen.append, read)
-    columns = seen[0] if seen else None  # none of images
+    columns = seen[0] if seen else None  # images have no contract
     task = infer_task(table)
     labels = None if columns is None else labels_hint(columns, wanted)
     because = next((note for note in notes if note.startswith(f"{target}: ")), labels)
@@ -141,7 +144,7 @@ def _how_to_read(source: Source) -> "Callable[[Source], list[Part]]":
 
 
 def _columns(title: str, frame: "pd.DataFrame") -> Table:
-    """What a column is used as, and why, with an example."""
+    """A table of the columns, with the use of each, the reason, and an example."""
     from pipeline.data.roles import role_of
 
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -159,10 +162,10 @@ def _columns(title: str, frame: "pd.DataFrame") -> Table:
 
 
 def _entry(source: Source, shape: tuple[int, int] | None) -> str:
-    """The file of the catalog: what was given, and for a table how networks for tables are searched.
+    """The text of the catalog's file: the given keys, and for a table the search for tables.
 
     Args:
-        shape: rows and columns beside the target; None for more than were counted.
+        shape: rows, and columns without the target; None if not all rows were read.
     """
     lines = {"source": _quoted(source.source)}
     if source.database is not None:

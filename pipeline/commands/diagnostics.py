@@ -1,4 +1,4 @@
-"""references and lr-range: what other models reach, and which learning rate to begin with."""
+"""references and lr-range: the metrics of other models, and a first learning rate."""
 
 import tempfile
 import time

@@ -1,4 +1,4 @@
-"""repro, tune and summary: run the stages of one, some or all datasets, and show what was reached."""
+"""repro, tune and summary: run the stages of one, some or all datasets, and show the results."""
 
 import csv
 import json
@@ -48,7 +48,7 @@ def tune(
     timeout: Annotated[str | None, typer.Option(help="seconds of search in all")] = None,
 ) -> None:
     """Raise the budget of a study in catalog/<dataset>.yaml, then run that dataset's stages."""
-    budget(dataset, trials, timeout, load_params(PARAMS, dataset).search)  # a mistake is told before the wait
+    budget(dataset, trials, timeout, load_params(PARAMS, dataset).search)  # a mistake is reported before the wait
     with working_copy():
         changes = budget(dataset, trials, timeout, load_params(PARAMS, dataset).search)
         path = Path(f"catalog/{dataset}.yaml")
@@ -102,10 +102,10 @@ def _what_changed(dataset: str) -> str | None:
 
 
 def budget(dataset: str, trials: str | None, timeout: str | None, search: Search) -> dict[str, Scalar]:
-    """What changes in `search`: a limit that is left out is removed.
+    """The changed keys of `search`: a limit that is not given is removed.
 
     Raises:
-        UserError: with everything that is no budget.
+        UserError: with every value that is not a budget.
     """
     example = f"make tune DATASET={dataset}"
     problems = []

@@ -1,4 +1,4 @@
-"""ui, dashboard, tensorboard, serve and predict: what a person looks at or asks on a port of this machine."""
+"""ui, dashboard, tensorboard, serve and predict: servers on a port of this machine, and a request to one."""
 
 import fcntl
 import json
@@ -84,13 +84,13 @@ def tensorboard(dataset: str, port: Port = 6006) -> None:
     print(f"{dataset}: the curves of {n_runs} trials are in {folder}", flush=True)
     print(f"TensorBoard: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
-    # Its own greeting, and what it says about TensorFlow, would hide ours.
+    # Its own greeting, and its lines about TensorFlow, would hide ours.
     done = subprocess.run([*command, "--host", "127.0.0.1"], stderr=subprocess.DEVNULL, check=False)
     raise typer.Exit(done.returncode)
 
 
 def _write_curves(dataset: str, folder: Path) -> int:
-    """Write the curves of the trials that are not in the folder yet; how many there are."""
+    """Write the curves of the trials that are not in the folder yet; returns the number of trials."""
     from pipeline.tracking import runs
 
     client, experiment = runs.connect(dataset)

@@ -1,4 +1,4 @@
-"""studies and study-export: what the storage of the searches holds."""
+"""studies and study-export: show the studies in the storage."""
 
 from pathlib import Path
 from typing import Annotated

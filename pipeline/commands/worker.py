@@ -23,7 +23,7 @@ def worker(
     from serving.batch import cluster
 
     at_once = str(trials_at_once)
-    # Dask's worker is a daemonic process otherwise, which may not have children.
+    # Otherwise Dask's worker would be a daemonic process, which may not have children.
     os.environ["DASK_DISTRIBUTED__WORKER__DAEMON"] = "False"
     command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--no-dashboard"]
     command += ["--preload", "models.search.workers.cluster_task"]

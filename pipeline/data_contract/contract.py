@@ -1,4 +1,4 @@
-"""The contract of a dataset: what each column may hold, as a file that people read and edit."""
+"""The contract of a dataset: a file with a rule for each column, which people read and edit."""
 
 import io
 import math
@@ -67,7 +67,7 @@ def write_contract(path: Path, dataset: str, contract: Contract, rows: int) -> N
     """Write a new file.
 
     Raises:
-        UserError: where there is a file already, which is the user's, or where the columns are too many for a file
+        UserError: if there is a file already, which belongs to the user, or if there are too many columns for a file
             that is read again.
     """
     if path.exists():
