@@ -1,4 +1,4 @@
-"""Choices that a search space leaves open, made by the data: batch size, encoding of numbers, scale of a skewed target."""
+"""Choices of the data where a search space leaves them open: batch size, encoding of numbers, scale of the target."""
 
 from typing import Any
 

@@ -104,7 +104,7 @@ class StudyLog:
         trial.set_user_attr("mlflow_run_id", run)
 
     def _log_pictures(self, best: FrozenTrial) -> None:
-        """Draw and log the value of every trial, the importance of each hyperparameter, and the values of good trials."""
+        """Draw and log the values of the trials, the importance of hyperparameters, and the values of good trials."""
         values = [
             (t.number, t.values[0], t.state.name.lower())
             for t in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))

@@ -24,7 +24,7 @@ ANY_RATIO = 64 * 2**20  # bytes of content up to which any ratio is allowed
 
 @contextmanager
 def limited_memory(most: int) -> Iterator[None]:
-    """Limit the additional memory of this process to `more` bytes in this context; only Linux enforces it."""
+    """Limit the additional memory of this process to `most` bytes in this context; only Linux enforces it."""
     statm, limits = Path("/proc/self/statm"), resource.getrlimit(resource.RLIMIT_AS)
     if not statm.exists() or limits[0] != resource.RLIM_INFINITY:
         yield
