@@ -13,13 +13,7 @@ from pipeline.tables import FEWEST, IS_TEST, TARGET, note_integer_classes
 MOST_NAMED = 30  # columns named in a message
 MOST_LABELS = 1000  # labels of a target that holds several in one text
 MOST_CLASSES = 20  # most different whole numbers that are classes, each with enough rows
-TRUTHS = (
-    {"0", "1"},
-    {"false", "true"},
-    {"no", "yes"},
-    {"f", "t"},
-    {"n", "y"},
-)  # false first, as in the alphabet
+TRUTHS = ({"0", "1"}, {"false", "true"}, {"no", "yes"}, {"f", "t"}, {"n", "y"})  # false first, as in the alphabet
 
 
 def restore_classes(table: pa.Table, texts: pa.Table, source: Source, found: Conversion) -> pa.Table:

@@ -36,7 +36,8 @@ def on_cluster(
     Dask computes those of a worker that died on another one.
 
     Args:
-        path: the absolute path that the function reads. tasks: the pieces of the function, as a plural noun.
+        path: the absolute path that the function reads.
+        tasks: the pieces of the function, as a plural noun.
 
     Raises:
         UserError: if the scheduler or too many workers are gone, or a worker does not reach the file.
