@@ -23,9 +23,7 @@ from serving.predictor import Predictor
 
 RESULTS = Path("bench/results/explain.json")
 ROWS = 10
-COALITIONS = (
-    2**14
-)  # of KernelExplainer: more than its default, which is as inexact as our values; all features, not ten
+COALITIONS = 2**14  # of KernelExplainer: more than its default, which is as inexact as our values; all features
 AT_ONCE = 8192  # rows of one prediction
 
 

@@ -8,11 +8,7 @@ import numpy as np
 from pipeline.evaluation.boosted_trees import LIBRARIES
 
 OURS = "ours"
-SHOWN = {
-    "realmlp": "networks",
-    "tabm": "networks",
-    "autogluon": "autogluon",
-}  # with their environments
+SHOWN = {"realmlp": "networks", "tabm": "networks", "autogluon": "autogluon"}  # with their environments
 
 
 def summary(results: dict[str, Any], libraries: Collection[str] = LIBRARIES) -> str:
