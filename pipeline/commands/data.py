@@ -27,10 +27,7 @@ if TYPE_CHECKING:
 
 PARAMS = Path("params.yaml")
 FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, a choice by the validation rows alone is mostly chance
-TRIALS, FEWEST_TRIALS = (
-    {200_000: 8, 400_000: 4},
-    3,
-)  # by the number of values, and above
+TRIALS, FEWEST_TRIALS = {200_000: 8, 400_000: 4}, 3  # by the number of values, and above: minutes to a first result
 app = typer.Typer()
 
 
