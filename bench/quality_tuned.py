@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
 
 
 def with_budget(entry: str, seconds: int) -> str:
-    """The file of the catalog for a search that ends after so many seconds, on the first split."""
+    """The file of the catalog for a search that ends after this time, on the first split."""
     settings = YAML(typ="safe").load(entry)
     settings["search"] |= {"n_trials": None, "timeout": seconds}
     return json.dumps(settings | {"preprocess": {"seed": SEEDS[0]}})

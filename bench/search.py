@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def search(tuner: str, seed: int, seconds: float, data: Path, folder: Path) -> Ended:
-    """Trials of one tuner, within so many seconds from the start of its process."""
+    """Trials of one tuner, within its seconds from the start of its process."""
     folder.mkdir()
     if tuner in OURS:
         command = [sys.executable, "-m", "pipeline.stages", "train", "--dataset", DATASET]

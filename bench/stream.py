@@ -96,7 +96,7 @@ def _write(paths: Paths) -> None:
 
 
 def _trainer(data: Data, way: str, seed: int) -> Callable:
-    """A call trains for so many epochs, with these callbacks."""
+    """A function that trains for a number of epochs, with these callbacks."""
     keras.utils.set_random_seed(seed)
     schema, rows = load_schema(data.schema), data.split("train")
     train = rows if way == "memory" else Stream(rows, schema)

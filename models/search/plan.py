@@ -30,8 +30,8 @@ class Plan:
     `study` is its name in Optuna's storage. `data_md5` holds the digest of each prepared part. `bins` is how many
     intervals are fitted for each number. `search` has the sampler and the pruner that `auto` stands for.
     `n_configurations` is how many different ones the space has, None where they cannot be counted. `workers` train at
-    the same time on this machine, each with so many `threads`. `streams` says why train rows are read from a stream;
-    empty where they are in memory. `n_rows` is the number of train rows.
+    the same time on this machine, each with the same number of `threads`. `streams` says why train rows are read from a
+    stream; empty where they are in memory. `n_rows` is the number of train rows.
     """
 
     dataset: str

@@ -22,7 +22,7 @@ LEAST_WORSE = 10  # rows that a calibration must make worse before it is kept
 
 
 def member_probabilities(network: keras.Model, rows: np.ndarray) -> np.ndarray:
-    """Probabilities of shape (n_rows, members, n_outputs); a network that is no ensemble is its only member."""
+    """Probabilities of shape (n_rows, members, n_outputs); a network without members counts as its only member."""
     network = inference_model(network)
     if isinstance(network, Average):
         return np.concatenate([member_probabilities(one, rows) for one in network.networks], axis=1)

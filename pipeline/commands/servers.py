@@ -145,7 +145,7 @@ def _extract(archive: tarfile.TarFile, folder: Path) -> None:
     """Unpack an archive whose members stay in the folder.
 
     Raises:
-        tarfile.TarError: a member leads out of it, or is no file.
+        tarfile.TarError: a member leads out of the folder, or is not a file.
     """
     if hasattr(tarfile, "data_filter"):
         archive.extractall(folder, filter="data")

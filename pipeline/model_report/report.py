@@ -1,4 +1,4 @@
-"""The report of a model for whoever reviews it, as one HTML file, and the same as a model card in Markdown."""
+"""The report of a model for a reviewer, as one HTML file, and the same as a model card in Markdown."""
 
 import csv
 import json
