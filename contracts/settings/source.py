@@ -153,9 +153,7 @@ class Source(Section):
                 raise ValueError("a column that says the part (split) for a query, received test_source")
             return self
         if self.test_source is not None or self.database is not None:
-            raise ValueError(
-                f"test_source and database only with your own data, received source: {self.source}"
-            )
+            raise ValueError(f"test_source and database only with your own data, received source: {self.source}")
         if self.task is None:
             raise ValueError(f"task: what is predicted, for source: {self.source}")
         if self.source != "scikit-learn" and not (self.files and self.addresses):

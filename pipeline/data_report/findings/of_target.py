@@ -61,7 +61,7 @@ def too_few_rows(schema: Schema, rows: Mapping[str, int]) -> list[Finding]:
     seen = []
     (train, n), (validation, n_validation), *_ = rows.items()
     if n_validation < FEW_VALIDATION_ROWS:
-        seen.append(("", f"{n_validation} {validation} rows, by which candidates hardly differ"))
+        seen.append(("", f"{n_validation} {validation} rows, too few to tell candidates apart"))
     if schema.image is None and n < ROWS_PER_INPUT * len(schema.inputs):
         seen.append(("", f"{n:,} {train} rows for {len(schema.inputs)} inputs"))
     if isinstance(schema.target, ClassTarget):
