@@ -48,7 +48,7 @@ def _get_operation(path: str, summary: str, is_text: bool = False, needs_ready: 
     media_type, json_type = ("text/plain", "string") if is_text else ("application/json", "object")
     statuses = [*EVERY_ROUTE, *([503] if needs_ready else []), *(() if path in WITHOUT_KEY else KEYS)]
     ok = {
-        "description": "The response that the summary describes",
+        "description": "What the summary says",
         "content": {media_type: {"schema": {"type": json_type}}},
     }
     return {
