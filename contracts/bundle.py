@@ -113,7 +113,7 @@ def open_bundle(folder: Path) -> "tuple[Manifest, Schema]":
     try:
         return manifest, load_schema(folder / "schema.json")
     except (OSError, ValueError, RecursionError) as error:
-        raise BundleDamaged(f"{folder / 'schema.json'} is no schema: {_short(error)}") from None
+        raise BundleDamaged(f"{folder / 'schema.json'} is not a schema: {_short(error)}") from None
 
 
 def check_bundle(folder: Path) -> Manifest:

@@ -82,4 +82,4 @@ def _session(folder: Path, threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has an exception for each of its status codes, and no common one
-        raise BundleDamaged(f"{folder / 'model.onnx'} is no model that ONNX Runtime loads: {error}") from None
+        raise BundleDamaged(f"{folder / 'model.onnx'} is not a model that ONNX Runtime loads: {error}") from None

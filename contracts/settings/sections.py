@@ -146,9 +146,9 @@ class Search(Section):
         if self.sampler == "cmaes":
             raise ValueError(f"another sampler {beside}, because cmaes has one objective only")
         if self.pruner.type not in ("auto", "none"):
-            raise ValueError(f"pruner: none {beside}, because no pruner knows which one counts, received another")
+            raise ValueError(f"pruner: none {beside}, because pruners know one objective only, received another")
         if self.finalist_seeds:
-            raise ValueError(f"finalist_seeds: 0 {beside}, which ranks the best itself, received another number")
+            raise ValueError(f"finalist_seeds: 0 {beside}, where the Pareto front ranks, received another number")
 
     @model_validator(mode="after")
     def is_complete(self) -> "Search":

@@ -153,7 +153,7 @@ def _extract(archive: tarfile.TarFile, folder: Path) -> None:
     for member in archive:  # Python 3.11.0 to 3.11.3 have no filter
         is_inside = (folder / member.name).resolve().is_relative_to(folder.resolve())
         if not is_inside or not (member.isfile() or member.isdir()):
-            raise tarfile.TarError(f"{member.name} leads out of the archive, or is no file")
+            raise tarfile.TarError(f"{member.name} leads out of the archive, or is not a file")
     archive.extractall(folder)  # noqa: S202 - each member is checked above
 
 

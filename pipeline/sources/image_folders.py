@@ -34,7 +34,7 @@ def read_images(folder: Path, image: Image) -> tuple[pa.Table, str]:
             problems.append(f"{path.relative_to(folder)}: expected {error.expected}, received {error.received}")
     if problems:
         more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-        raise UserError("\n  ".join([f"{folder} has files that are no pictures:", *problems[:SHOWN], *more]))
+        raise UserError("\n  ".join([f"{folder} has files that are not pictures:", *problems[:SHOWN], *more]))
     images = np.stack(pixels).reshape(-1, image.height, image.width)
     counts = ", ".join(f"{labels.count(name)} of {name}" for name in sorted(set(labels)))
     return pa.table({IMAGE: images_to_column(images), TARGET: pa.array(labels)}), f"pictures: {counts}"

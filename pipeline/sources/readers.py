@@ -149,7 +149,7 @@ def _csv(path: Path, source: Source) -> pa.Table:
     try:
         table = pd.read_csv(path)
     except ValueError as error:  # pandas' own errors too
-        raise UserError(f"{path.name} is no CSV: {str(error).strip().splitlines()[0]}") from None
+        raise UserError(f"{path.name} is not a CSV file: {str(error).strip().splitlines()[0]}") from None
     (target,) = source.targets
     if target not in table:
         raise UserError(f"{path.name}: expected a column {target!r}, received {', '.join(table.columns)}")

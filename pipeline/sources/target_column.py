@@ -62,7 +62,7 @@ def check_names(columns: list[str], source: Source) -> None:
             raise UserError(f"data.target: expected a column of {source.source}, received {name!r}{hint}")
     if set(columns) <= {*source.targets, IS_TEST}:
         raise UserError(
-            f"{source.source}: expected columns to learn from beside {' and '.join(source.targets)}, received none"
+            f"{source.source}: expected more columns than {' and '.join(source.targets)}, to learn from, received none"
         )
 
 
