@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 READY := .venv/.ready
 RUN := @python -m pipeline.commands
-# The value of a variable, else $(2), as one word of the shell: whatever signs it has, none of it is a command.
+# The value of a variable, else $(2), as one word of the shell: no character of it can start a command.
 quoted = '$(subst ','\'',$(or $(value $(1)),$(2)))'
 option = $(if $(value $(2)),$(1) $(call quoted,$(2)))
 needed = $(if $(value $(1)),$(call quoted,$(1)),$(error say $(1)=$(2)))
@@ -26,7 +26,7 @@ PORT ?= 3000
 .PHONY: help
 help:  ## list the targets
 	@echo "make <target> [DATASET=$(DATASET)]"
-	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  \1|\2/' | awk -F'|' '{printf "  %-18s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: $(READY)  ## make .venv from requirements.lock (other targets do it by themselves)
@@ -59,51 +59,51 @@ lock:  ## resolve pyproject.toml into requirements.lock again
 	  --constraints requirements.lock --custom-compile-command "make lock" bench/peers/data.in -o bench/peers/data.lock
 
 .PHONY: test
-test: $(READY)  ## run all tests, in three processes: on two cores, each waits for a third of its time
+test: $(READY)  ## run all tests, in three processes
 	python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 
 .PHONY: coverage
-coverage: $(READY)  ## the same with the lines that no test reaches, which takes a third longer
+coverage: $(READY)  ## run all tests and list the lines that they do not reach; takes a third longer
 	python -m pytest --cov --cov-report=term-missing:skip-covered
 
 .PHONY: fault-test
-fault-test: $(READY)  ## a search and streamed rows under random kills, more than in `make test` [KILLS=30 ROWS=600000]
+fault-test: $(READY)  ## kill a search and streamed steps at random moments, more often than `make test` does [KILLS=30 ROWS=600000]
 	FAULT_KILLS=$(or $(KILLS),30) FAULT_ENDS="INT KILL TERM KILL KILL" FAULT_ROWS=$(or $(ROWS),600000) \
 	  python -m pytest -s tests/test_faults.py tests/test_data_faults.py
 
 .PHONY: settings-reference
-settings-reference: $(READY)  ## write docs/reference/parameters.md and the JSON schemas anew, from the settings
+settings-reference: $(READY)  ## write docs/reference/parameters.md and the JSON schemas from the settings
 	python -m contracts.settings.reference
 
 .PHONY: lint
-lint: $(READY)  ## ruff and mypy
+lint: $(READY)  ## run ruff and mypy
 	ruff check .
 	ruff format --check .
 	mypy
 
 .PHONY: audit
-audit: $(READY)  ## Bandit over the code and pip-audit over requirements.lock; needs a network
+audit: $(READY)  ## run Bandit over the code and pip-audit over requirements.lock; needs a network
 	uv tool run bandit --quiet --recursive --severity-level high contracts models serving pipeline
 	uv tool run pip-audit -r requirements.lock --require-hashes --disable-pip --strict
 
 .PHONY: repro
-repro: $(READY)  ## data → trained → selected → packaged [DATASETS="mnist california_housing"]
+repro: $(READY)  ## fetch, preprocess, train, select, evaluate and package, where something has changed [DATASETS="mnist california_housing"]
 	$(RUN) repro $(foreach name,$(value DATASETS),$(call quoted,,$(name)))
 
 .PHONY: add-data
-add-data: $(READY)  ## make data of yours a dataset: NAME=churn SOURCE=../churn.csv [TARGET=Churn] [SEPARATOR=";"] [DATABASE=variable, for a query]
+add-data: $(READY)  ## describe your own data in catalog/: NAME=churn SOURCE=../churn.csv [TARGET=Churn] [SEPARATOR=";"] [DATABASE=variable, for a query]
 	@python -m pipeline.commands add-data $(call option,--database,DATABASE) $(call option,--separator,SEPARATOR) -- $(call needed,NAME,churn) $(call needed,SOURCE,../churn.csv) $(call option,,TARGET)
 
 .PHONY: contract
-contract: $(READY)  ## write what later data of DATASET must be, once: catalog/contracts/<dataset>.yaml
+contract: $(READY)  ## write rules for later data of DATASET, once: catalog/contracts/<dataset>.yaml
 	$(RUN) contract $(call quoted,DATASET)
 
 .PHONY: check-data
-check-data: $(READY)  ## data against the contract of DATASET: its source, or DATA=new.csv
+check-data: $(READY)  ## check the source of DATASET, or DATA=new.csv, against its contract
 	$(RUN) check-data $(call quoted,DATASET) $(call option,,DATA)
 
 .PHONY: ui
-ui: $(READY)  ## MLflow's UI over the tracked runs [UI_PORT=5000]
+ui: $(READY)  ## start MLflow's UI on 127.0.0.1 [UI_PORT=5000]
 	$(RUN) ui --port $(call quoted,UI_PORT,5000)
 
 .PHONY: tune
@@ -115,15 +115,15 @@ studies: $(READY)  ## list the studies: trials by state, best value, last change
 	$(RUN) studies
 
 .PHONY: study-export
-study-export: $(READY)  ## the trials of a study as a table: DATASET=iris OUT=trials.csv or .parquet [STUDY=name]
+study-export: $(READY)  ## write the trials of a study as a table: DATASET=iris OUT=trials.csv or .parquet [STUDY=name]
 	$(RUN) study-export $(call quoted,DATASET) $(call option,--out,OUT) $(call option,--study,STUDY)
 
 .PHONY: dashboard
-dashboard: $(READY)  ## Optuna's dashboard over the studies, on 127.0.0.1 [DASHBOARD_PORT=8080]
+dashboard: $(READY)  ## start Optuna's dashboard on 127.0.0.1 [DASHBOARD_PORT=8080]
 	$(RUN) dashboard --port $(call quoted,DASHBOARD_PORT,8080)
 
 .PHONY: scheduler
-scheduler: $(READY)  ## a Dask scheduler for search.scheduler and preprocess.scheduler, on 127.0.0.1; whoever reaches it can run code [HOST=…]
+scheduler: $(READY)  ## start a Dask scheduler on 127.0.0.1 [HOST=…]; whoever reaches its port can run code on the workers
 	@python -m distributed.cli.dask_scheduler --host $(call quoted,HOST,127.0.0.1) --port 8786 --no-dashboard
 
 .PHONY: worker
@@ -135,7 +135,7 @@ serve: $(READY)  ## serve the packaged Bento of DATASET on 127.0.0.1 [PORT=3000]
 	$(RUN) serve $(call quoted,DATASET) --port $(call quoted,PORT)
 
 .PHONY: predict
-predict: $(READY)  ## send the schema's sample to the running service [PORT=3000]
+predict: $(READY)  ## send the schema's sample row to the running service [PORT=3000]
 	$(RUN) predict $(call quoted,DATASET) --port $(call quoted,PORT)
 
 .PHONY: predict-file
@@ -143,20 +143,20 @@ predict-file: $(READY)  ## predict a file of any size, or a folder of parts: DAT
 	@python -m serving.batch artifacts/$(call quoted,DATASET)/bundle $(call needed,IN,rows.csv) $(call needed,OUT,predictions.parquet) $(call option,--scheduler,SCHEDULER)
 
 .PHONY: load
-load: $(READY)  ## a bounded load on the running service [PORT=3000 LOAD_SECONDS=10 LOAD_SHARE=0.8]
+load: $(READY)  ## put a bounded load on the running service [PORT=3000 LOAD_SECONDS=10 LOAD_SHARE=0.8]
 	@python -m bench.load --port $(call quoted,PORT) --seconds $(call quoted,LOAD_SECONDS,10) $(call option,--share,LOAD_SHARE)
 
 .PHONY: attack
-attack: $(READY)  ## hostile input for the service, the settings and the data, on loopback, under ten minutes [PART=service]
+attack: $(READY)  ## send hostile input to the service, the settings and the parsers, on loopback, under ten minutes [PART=service]
 	python -m bench.attack $(PART)
 
 .PHONY: containerize
-containerize: $(READY)  ## an image of the packaged Bento of DATASET; needs a container engine
+containerize: $(READY)  ## make an image of the packaged Bento of DATASET; needs a container engine
 	@command -v docker podman nerdctl >/dev/null || { echo "expected docker, podman or nerdctl, found none" >&2; exit 1; }
 	BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/var/bentoml} bentoml containerize $(call quoted,DATASET):latest -t $(call quoted,DATASET):latest
 
 .PHONY: bench-serve
-bench-serve: $(READY) var/bench-serve/peers/.ready  ## our service beside a bare handler and mlflow models serve; needs wrk and DATA_MIRROR
+bench-serve: $(READY) var/bench-serve/peers/.ready  ## compare the service with a bare handler and with mlflow models serve; needs wrk and DATA_MIRROR
 	python -m bench.serve
 
 var/bench-serve/peers/.ready: bench/peers/serve.lock
@@ -169,51 +169,51 @@ promote: $(READY)  ## serve a registered version again: DATASET=iris VERSION=1 [
 	$(RUN) promote $(call quoted,DATASET) $(call option,,VERSION) $(call option,--note,NOTE) $(if $(FORCE),--force)
 
 .PHONY: approve
-approve: $(READY)  ## make a version the champion, on the record: DATASET=iris VERSION=2 NOTE="why" [FORCE=1]
+approve: $(READY)  ## make a version the champion and record why: DATASET=iris VERSION=2 NOTE="why" [FORCE=1]
 	$(RUN) approve $(call quoted,DATASET) $(call option,,VERSION) $(call option,--note,NOTE) $(if $(FORCE),--force)
 
 .PHONY: lineage
-lineage: $(READY)  ## where a version comes from [VERSION=2, else the champion]; or DATA=<md5>: which versions come from it
+lineage: $(READY)  ## show where a version comes from [VERSION=2, else the champion]; or with DATA=<md5> the versions that come from this data
 	$(RUN) lineage $(call quoted,DATASET) $(call option,,VERSION) $(call option,--data,DATA)
 
 .PHONY: retrain
-retrain: $(READY)  ## train the winner, or VERSION=2, again from its stored settings and compare
+retrain: $(READY)  ## train the winner, or VERSION=2, again from its stored settings and compare the results
 	$(RUN) retrain $(call quoted,DATASET) $(call option,,VERSION)
 
 .PHONY: lr-range
-lr-range: $(READY)  ## learning rate range test of DATASET: a suggestion and a curve
+lr-range: $(READY)  ## run the learning rate range test of DATASET: a suggestion and a curve
 	$(RUN) lr-range $(call quoted,DATASET)
 
 .PHONY: references
-references: $(READY)  ## linear models, trees and boosting on the same splits, as runs of the same experiment
+references: $(READY)  ## train linear models, trees and boosting on the same splits, as runs of the same experiment
 	$(RUN) references $(call quoted,DATASET)
 
 .PHONY: tensorboard
-tensorboard: $(READY)  ## TensorBoard over the learning curves of DATASET's trials [TENSORBOARD_PORT=6006]
+tensorboard: $(READY)  ## start TensorBoard with the learning curves of DATASET's trials [TENSORBOARD_PORT=6006]
 	$(RUN) tensorboard $(call quoted,DATASET) --port $(call quoted,TENSORBOARD_PORT,6006)
 
 .PHONY: export
-export: $(READY)  ## the champion as SavedModel, weights and architecture JSON: DATASET=iris [OUT=folder]
+export: $(READY)  ## write the champion as SavedModel, weights and architecture JSON: DATASET=iris [OUT=folder]
 	$(RUN) export $(call quoted,DATASET) $(call option,,OUT)
 
 .PHONY: bench-train
-bench-train: $(READY)  ## plain Keras fit beside ours, in turns [SYSTEM=S5]; needs DATA_MIRROR or the network
+bench-train: $(READY)  ## compare plain Keras fit with our training, in turns [SYSTEM=S5]; needs DATA_MIRROR or the network
 	python -m bench.train $(SYSTEM)
 
 .PHONY: report
-report: $(READY)  ## the material's networks beside its figures, then the best of each dataset [PART=material]
+report: $(READY)  ## train the course material's networks and compare them with its figures; then the best of each dataset [PART=material]
 	python -m bench.report $(PART)
 
 .PHONY: bench-stream
-bench-stream: $(READY)  ## training from a stream beside training from memory and Keras over CSV, predictions of a file; a million rows
+bench-stream: $(READY)  ## compare training from a stream with training from memory and with Keras over CSV, and predict a file; a million rows
 	python -m bench.stream
 
 .PHONY: bench-tables
-bench-tables: $(READY)  ## own tables beside boosted trees [TABLES=<folder>, else $$DATA_MIRROR/tables]
+bench-tables: $(READY)  ## train and serve your own tables, and compare with boosted trees [TABLES=<folder>, else $DATA_MIRROR/tables]
 	python -m bench.tables $(TABLES)
 
 .PHONY: bench-data
-bench-data: $(READY) var/bench-data/peers/.ready  ## streamed fetch, preprocess and predictions of generated tables, beside pandas, Polars and Dask-ML [ROWS="100000 1000000"]
+bench-data: $(READY) var/bench-data/peers/.ready  ## stream generated tables through fetch, preprocess and predictions; compare with pandas, Polars and Dask-ML [ROWS="100000 1000000"]
 	python -m bench.data $(if $(ROWS),--rows $(ROWS))
 
 var/bench-data/peers/.ready: bench/peers/data.lock
@@ -224,7 +224,7 @@ var/bench-data/peers/.ready: bench/peers/data.lock
 
 QUALITY_PEERS := trees $(if $(filter realmlp tabm,$(WITH)),networks) $(filter autogluon,$(WITH))
 .PHONY: bench-quality
-bench-quality: $(READY) $(QUALITY_PEERS:%=var/bench-quality/%/.ready)  ## a search's first trial beside four libraries of trees, resumable [TABLES=<folder> ONLY="titanic ames" WITH="realmlp tabm autogluon"]; or tuned ones: TUNED=1 [BENCH_SECONDS=360]
+bench-quality: $(READY) $(QUALITY_PEERS:%=var/bench-quality/%/.ready)  ## compare the first trial of a search with four libraries of trees, resumable [TABLES=<folder> ONLY="titanic ames" WITH="realmlp tabm autogluon"]; or whole searches with tuned trees: TUNED=1 [BENCH_SECONDS=360]
 	python -m bench.quality$(if $(TUNED),_tuned $(call option,--seconds,BENCH_SECONDS)) $(if $(TABLES),--tables $(call quoted,TABLES)) $(if $(ONLY),--only $(ONLY)) $(if $(WITH),--with $(WITH))
 
 .PHONY: bench-answers
@@ -244,11 +244,11 @@ $(PEER): $(READY) bench/peers/keras_tuner.txt
 	@touch $(PEER)
 
 .PHONY: bench-search
-bench-search: $(PEER)  ## Keras Tuner beside our search, and test functions [BENCH_SECONDS=120 SEEDS="1 2 3"]
+bench-search: $(PEER)  ## compare Keras Tuner with our search, also on test functions [BENCH_SECONDS=120 SEEDS="1 2 3"]
 	python -m bench.search --seconds $(or $(BENCH_SECONDS),120) --seeds $(or $(SEEDS),1 2 3)
 
 .PHONY: bench-gate
-bench-gate: $(READY) var/bench-intervals/.ready  ## how often noise is promoted and a better model found, simulated; coverage and calibration over 20 splits
+bench-gate: $(READY) var/bench-intervals/.ready  ## simulate how often noise is promoted and a better model found; measure coverage and calibration over 20 splits
 	python -m bench.gate
 	python -m bench.intervals
 
@@ -258,7 +258,7 @@ var/bench-intervals/.ready: bench/peers/intervals.lock
 	@touch $@
 
 .PHONY: bench-explain
-bench-explain: $(READY) var/bench-explain/.ready  ## explanations beside shap's KernelExplainer, for what artifacts/ holds
+bench-explain: $(READY) var/bench-explain/.ready  ## compare explanations with shap's KernelExplainer, for the bundles in artifacts/
 	@var/bench-explain/bin/python -m bench.explain
 
 var/bench-explain/.ready: bench/peers/explain.lock
@@ -267,9 +267,9 @@ var/bench-explain/.ready: bench/peers/explain.lock
 	@touch $@
 
 .PHONY: bench-engine
-bench-engine: $(READY)  ## what the search itself costs, two workers against one; needs digits preprocessed
+bench-engine: $(READY)  ## measure the cost of the search itself, and two workers against one; needs digits preprocessed
 	python -m bench.engine
 
 .PHONY: clean
-clean:  ## remove what runs have made, downloads and tracked runs too
+clean:  ## remove everything that runs have made, also downloads and tracked runs
 	rm -rf data artifacts metrics plots var dvc.lock .dvc/cache .dvc/tmp

@@ -44,7 +44,7 @@ def iris_folds() -> list[float]:
 
     def repetition(seed: int) -> float:
         splits = StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(y, y)
-        # The validation rows decide nothing, so the train rows serve.
+        # The validation rows decide nothing, so the train rows take their place.
         folds = [partial(known_split, {"train": fit, "validation": fit, "test": test}) for fit, test in splits]
         return float(np.mean([trained_score("iris", fold, IRIS, 100, seed) for fold in folds]))
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 def streamed(table: Path, project: Path) -> dict[str, float]:
     """fetch and preprocess as the stages run them, made to stream whatever the memory."""
-    # So little that each table is streamed, and so much that a stream fits.
+    # So little memory that each table is streamed, but enough for a stream.
     return _stages(table, project, memory=min(1.5, int(table.stem) / 1e6))
 
 
 def bundle(table: Path, project: Path) -> dict[str, float]:
-    """An untrained network of two layers of 128 for the rows of a table: what `predict` needs, and no figure."""
+    """The bundle of an untrained network of two layers of 128 for the rows of a table, which `predict` needs; it is not
+    timed.
+    """
     _stages(table, project, memory=8)
     import numpy as np
 
@@ -61,7 +63,9 @@ def _stages(table: Path, project: Path, memory: float) -> dict[str, float]:
 
 
 def pandas(table: Path, project: Path) -> dict[str, float]:
-    """What a person writes with pandas and scikit-learn: read, split, constants of the train rows, three files."""
+    """The code that a person writes with pandas and scikit-learn: read, split, constants of the train rows, three
+    files.
+    """
     import pandas as pd
     from sklearn.compose import make_column_selector, make_column_transformer
     from sklearn.impute import SimpleImputer

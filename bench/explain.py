@@ -1,4 +1,5 @@
-"""Explanations of the service beside shap's KernelExplainer: do they name the same features, and how long do they take.
+"""Explanations of the service beside shap's KernelExplainer: whether both name the same features, and how long they
+take.
 
 Reads the bundles of `artifacts/`; explains some of their background rows, for each output. Runs in an environment of
 its own, which has shap. Writes bench/results/explain.json after each bundle. No result fails it.
@@ -22,8 +23,8 @@ from serving.predictor import Predictor
 
 RESULTS = Path("bench/results/explain.json")
 ROWS = 10
-COALITIONS = 2**14  # of KernelExplainer: more than its default, which errs as much as we do; and all features, not ten
-AT_ONCE = 8192  # rows of a prediction
+COALITIONS = 2**14  # of KernelExplainer: more than its default, which is as inexact as our values; all features
+AT_ONCE = 8192  # rows of one prediction
 
 
 def measure(bundle: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The gate between candidates and champion, simulated: how often noise is promoted, and a better model found.
 
-Models are simulated by their predictions: the target plus an error that all models share and one of their own. Today's
-rule is beside the rule of before, "any gain". Writes bench/results/gate.json. No result fails it.
+Models are simulated by their predictions: the target plus an error that all models share and one of their own. The gate
+is compared with an earlier rule, "any gain". Writes bench/results/gate.json. No result fails it.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ RESULTS = Path("bench/results/gate.json")
 METRIC, CONFIDENCE, INTERVAL, TRIALS, KEPT = BY_NAME["rmse"], 0.9, 0.95, 12, 3
 DRAWS, CHAINS, NIGHTS = 500, 20, 50
 ROWS = (24, 100, 1_000, 10_000)
-SHARED, OWN = 1.0, 0.5  # standard deviations of the errors
+SHARED, OWN = 1.0, 0.5  # standard deviations of the shared and of the own errors
 
 
 def predictions(n_rows: int, factors: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -52,7 +52,7 @@ def equal_models(n_rows: int) -> dict[str, float]:
 
 
 def factor_for(theory: float, n_rows: int) -> float:
-    """The factor of a better model's errors with which the paired interval of it alone excludes 0 this often."""
+    """The factor of a better model's errors with which its own paired interval excludes 0 this often."""
     normal, generator = NormalDist(), np.random.default_rng(0)
     needed = normal.inv_cdf(0.5 + INTERVAL / 2) + normal.inv_cdf(theory)
     low, high = 0.0, 1.0

@@ -1,4 +1,4 @@
-"""A pool whose trials take no time: what is left is the search."""
+"""A pool whose trials take no time, so that only the search takes time."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from models.search.workers.events import Done
 
 
 class Instant:
-    """In the place of the pool of processes: a job's value is computed from its hyperparameters."""
+    """Replaces the pool of processes: a job's value is computed from its hyperparameters."""
 
     def __init__(self, compute: Callable[[dict[str, Any]], float]) -> None:
         self.compute = compute

@@ -1,9 +1,9 @@
 """Coverage and size of intervals and sets, and the calibration error, over 20 splits of each dataset.
 
-The datasets are the bundled ones and the tables of `$DATA_MIRROR/tables`. One network with early stopping a split, so
-without a search; of a number also one of quantiles, whose intervals differ between rows. Beside it MAPIE over
-scikit-learn's MLP, or its boosted trees where the rows are many. Writes bench/results/intervals.json after each
-dataset; names of datasets as arguments run these alone.
+The datasets are the bundled ones and the tables of `$DATA_MIRROR/tables`. Each split trains one network with early
+stopping, without a search; for a number also one of quantiles, whose intervals differ between rows. MAPIE uses
+scikit-learn's MLP, or its boosted trees for many rows. Writes bench/results/intervals.json after each dataset; names of
+datasets as arguments run these alone.
 """
 
 import json
@@ -49,7 +49,7 @@ MAPIE = Path("var/bench-intervals/bin/python")
 SPLITS, PATIENCE = 20, 20
 SEEN = 300_000  # train rows in all epochs together, between 10 and 200 epochs
 LEVELS = (0.025, 0.05, 0.5, 0.95, 0.975)
-MANY = 5_000  # train rows, from which on scikit-learn's boosted trees are beside the network
+MANY = 5_000  # train rows from which on MAPIE uses scikit-learn's boosted trees
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
@@ -73,7 +73,7 @@ def parts_of(dataset: str, table: str | None, seed: int) -> tuple[Schema, Parts]
 
 
 def ours(schema: Schema, parts: Parts, seed: int) -> dict[str, float]:
-    """Figures of a network on test rows, with the calibration that the export would make."""
+    """Figures of a network on test rows, with the calibration of an export."""
     spec = Spec(
         depth=2, width=64, activation="relu", dropout=0.1, optimizer="adam", learning_rate=0.003,
         batch_size=batch_size_for(len(parts["train"][1])),

@@ -90,7 +90,7 @@ def _resident_mb_of(port: int) -> Callable[[], float]:
     for process in psutil.process_iter():
         try:
             connections = process.net_connections("tcp4")
-        except psutil.Error:  # it has ended, or belongs to another user
+        except psutil.Error:  # the process has ended, or belongs to another user
             continue
         if any(c.status == "LISTEN" and c.laddr.port == port for c in connections):
             listening.append(process)

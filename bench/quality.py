@@ -2,7 +2,7 @@
 
 Tables are those of a folder, as in `bench.tables`, and the catalog's `california_housing` and `housing`. Each is split
 with three seeds; all see the same encoded rows, stop early on the same validation rows and are scored once on the same
-test rows: 1 - ROC AUC of classes, RMSE of a number. Each result is written as it comes, and is not measured again:
+test rows: 1 - ROC AUC of classes, RMSE of a number. Each result is written at once, and is not measured again:
 `make bench-quality TABLES=<folder> ONLY="titanic ames"` measures some tables, the others another time. `WITH="realmlp
 tabm autogluon"` adds other people's networks and an ensemble, which the ratio leaves out. `TUNED=1` is another program,
 `bench.quality_tuned`.
@@ -41,7 +41,7 @@ from pipeline.tracking import provenance
 
 RESULTS = Path("bench/results/quality.json")
 FOLDER = Path("var/bench-quality")
-PEERS = dict.fromkeys(LIBRARIES, "trees") | SHOWN  # competitors, and whose environment and script they need
+PEERS = dict.fromkeys(LIBRARIES, "trees") | SHOWN  # competitors, with the environment and the script of each
 OF_CATALOG = ("california_housing", "housing")
 SEEDS = (1, 2, 3)
 
@@ -56,7 +56,7 @@ class Split(NamedTuple):
     seed: int
 
 
-Competitor = Callable[[Split], dict[str, Any]]  # returns its test predictions, its seconds and what else is known of it
+Competitor = Callable[[Split], dict[str, Any]]  # returns test predictions, seconds and other facts
 
 
 def main(arguments: list[str]) -> int:
@@ -85,7 +85,7 @@ def parser_of_tables(description: str | None) -> argparse.ArgumentParser:
 
 
 def find_tables(tables: str | None, only: list[str] | None = None) -> dict[str, str]:
-    """What a file of the catalog holds for each table, by its name: that of `make add-data`, or the catalog's own.
+    """The text of the catalog's file for each table, by its name: as `make add-data` writes it, or the catalog's own.
 
     Args:
         tables: a folder; None for that of the mirror.
@@ -196,7 +196,7 @@ def save_rows(split: Split) -> Path:
 
 
 def of_peer(who: str, script: str, split: Split, *more: str) -> dict[str, Any]:
-    """What a script of `bench.peers` measures of a competitor, in the environment of its own."""
+    """Measure a competitor by a script of `bench.peers`, in its own environment."""
     rows, predictions = save_rows(split), split.paths.prepared / "predictions.npy"
     python = FOLDER / PEERS[who] / "bin/python"
     command = [str(python), "-m", f"bench.peers.quality_{script}", who, "0", str(rows), str(predictions), *more]

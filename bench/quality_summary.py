@@ -1,4 +1,4 @@
-"""What the results of `make bench-quality` come to: ratios, their geometric mean, and its interval."""
+"""The summary of `make bench-quality`: ratios, their geometric mean, and its interval."""
 
 from collections.abc import Collection
 from typing import Any
@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.evaluation.boosted_trees import LIBRARIES
 
 OURS = "ours"
-SHOWN = {"realmlp": "networks", "tabm": "networks", "autogluon": "autogluon"}  # whose environment each needs
+SHOWN = {"realmlp": "networks", "tabm": "networks", "autogluon": "autogluon"}  # with their environments
 
 
 def summary(results: dict[str, Any], libraries: Collection[str] = LIBRARIES) -> str:

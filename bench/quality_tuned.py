@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     parser = parser_of_tables(__doc__)
     parser.add_argument("--seconds", default="360", help="the budget of each competitor; default: %(default)s")
     asked = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what runs for it ends, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that processes of the competitor end, too
     try:
         if not asked.seconds.isdecimal() or not int(asked.seconds):
             raise UserError(f"--seconds: expected a whole number from 1 on, received {asked.seconds}")
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
 
 
 def with_budget(entry: str, seconds: int) -> str:
-    """The file of the catalog for a search that ends after so many seconds, on the first split."""
+    """The file of the catalog for a search that ends after this time, on the first split."""
     settings = YAML(typ="safe").load(entry)
     settings["search"] |= {"n_trials": None, "timeout": seconds}
     return json.dumps(settings | {"preprocess": {"seed": SEEDS[0]}})

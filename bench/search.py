@@ -36,10 +36,10 @@ PICTURE = Path("docs/images/search.png")
 PEER = Path("var/keras_tuner/bin/python")
 DATASET = "fashion_mnist"
 EPOCHS = 10
-OURS = {  # with which `search.pruner`
+OURS = {  # `search.pruner` by the name of ours
     "ours": "auto", "ours, hyperband": "hyperband", "ours, halving": "successive_halving",
 }  # fmt: skip
-THEIRS = ("random", "hyperband", "bayesian")  # of Keras Tuner
+THEIRS = ("random", "hyperband", "bayesian")  # the tuners of Keras Tuner
 TUNERS = (*OURS, *THEIRS)
 
 Ended = list[tuple[float, float | None]]  # per trial: seconds since the start, and its value if it has one
@@ -55,7 +55,7 @@ def main() -> None:
         "machine": {**machine("tensorflow", "keras", "optuna", "numpy"), "keras-tuner": "1.4.8"},
         "seconds": chosen.seconds,
         "epochs": EPOCHS,
-        "searches": known["searches"] if known.get("seconds") == chosen.seconds else {},  # a measurement in pieces
+        "searches": known["searches"] if known.get("seconds") == chosen.seconds else {},  # goes on measuring
     }
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "data"
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def search(tuner: str, seed: int, seconds: float, data: Path, folder: Path) -> Ended:
-    """Trials of one tuner, within so many seconds from the start of its process."""
+    """Trials of one tuner, within its seconds from the start of its process."""
     folder.mkdir()
     if tuner in OURS:
         command = [sys.executable, "-m", "pipeline.stages", "train", "--dataset", DATASET]
@@ -101,7 +101,9 @@ def search(tuner: str, seed: int, seconds: float, data: Path, folder: Path) -> E
 
 
 def _our_project(folder: Path, seed: int, pruner: str) -> dict[str, str]:
-    """A working copy in which a search has more to do than time; returns the variables of its processes."""
+    """Make a working copy whose search has more trials than fit into its time; returns the environment of its
+    processes.
+    """
     for name in ("params.yaml", "spaces.yaml"):
         shutil.copy(name, folder)
     shutil.copytree("catalog", folder / "catalog")
@@ -139,7 +141,7 @@ def compared(
 ) -> dict[str, dict[str, float | None]]:
     """One of ours against each of the others, as medians over the seeds.
 
-    `reached_after` is the share of the whole time after which ours had the other's final value, nothing for never.
+    `reached_after` is the share of the whole time after which ours had the other's final value, or None.
     """
     found: dict[str, dict[str, float | None]] = {}
     for tuner in THEIRS:

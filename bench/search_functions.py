@@ -1,7 +1,7 @@
 """Every sampler on functions whose minimum is known, through the loop that searches networks.
 
 Beale, Rosenbrock and Branin (Surjanovic and Bingham, Virtual Library of Simulation Experiments), two numbers
-each. A pool that computes a function in place of training a network is all that differs.
+each. The only difference is a pool that computes a function instead of training a network.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ from models.training.data import Data
 TRIALS = 50
 SEEDS = (1, 2, 3, 4, 5)
 SAMPLERS = ("grid", "random", "qmc", "tpe", "cmaes", "gp")
-STEPS = 6  # of a grid: 7 values by 7, as many as trials
+STEPS = 6  # steps of the grid: 7 by 7 values, about as many as trials
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def _compare(name: str, folder: Path, arguments: argparse.Namespace) -> dict[str
 
 
 def _in_turns(rounds: int, runs: dict[str, Callable[[], dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Medians over the rounds, in each of which everything runs once, and the spread of the rates."""
+    """Medians over the rounds, and the spread of the rates; each round runs everything once."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():

@@ -1,4 +1,6 @@
-"""The cost of the checks of a request: our handler's time less that of parsing, model and response without checks."""
+"""The cost of the checks of a request: the time of our handler minus that of parsing, model and response without
+checks.
+"""
 
 import time
 from collections.abc import Callable

@@ -96,7 +96,7 @@ def _write(paths: Paths) -> None:
 
 
 def _trainer(data: Data, way: str, seed: int) -> Callable:
-    """A call trains for so many epochs, with these callbacks."""
+    """A function that trains for a number of epochs, with these callbacks."""
     keras.utils.set_random_seed(seed)
     schema, rows = load_schema(data.schema), data.split("train")
     train = rows if way == "memory" else Stream(rows, schema)
@@ -110,7 +110,7 @@ def _speed(paths: Paths, data: Data) -> dict:
     rates: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(TURNS):
         for way, train in ways.items():
-            clock = Clock()  # leaves out the first epoch of a call, which compiles
+            clock = Clock()  # without the first epoch of a call, which compiles
             train(epochs=2, callbacks=[clock])
             rates[way].append(ROWS["train"] / clock.seconds[0])
     return {"rows_per_second": _spread(rates), "stream_against_memory": _median_ratio(rates)}
@@ -150,7 +150,7 @@ def _quality(paths: Paths, data: Data) -> dict:
 
 
 def _memory(paths: Paths, data: Data) -> dict:
-    """MiB at the peak of a process that trains for one epoch, less that of one that imports and builds only."""
+    """Peak MiB of a process that trains for one epoch, minus those of a process that only imports and builds."""
     peaks = {}
     for way in ("nothing", *WAYS):
         command = [sys.executable, "-m", "bench.stream", way, str(paths.root)]

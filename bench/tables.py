@@ -1,8 +1,8 @@
-"""People's own tables, each by three lines of settings, beside scikit-learn's boosted trees: `make bench-tables`.
+"""Tables with the settings of `make add-data`, beside scikit-learn's boosted trees: `make bench-tables`.
 
-A folder holds the files, and a README.md with a table whose columns `file` and `target` name what is predicted. Each
-file is trained, packaged and served in a project of its own, a clone of the last commit in `var/bench-tables`. What is
-measured for a commit is not measured again.
+A folder holds the files, and a README.md with a table whose columns `file` and `target` name the targets. Each file is
+trained, packaged and served in a project of its own, a clone of the last commit in `var/bench-tables`. A table is
+measured once for each commit.
 """
 
 import json
@@ -109,7 +109,7 @@ def run(project: Path, *command: str) -> "subprocess.CompletedProcess[str]":
 
 
 def environment() -> dict[str, str]:
-    """The variables of a process in a project of its own: none that leads it out of there."""
+    """The environment of a process in a project of its own, without variables that lead to other places."""
     own = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "OPTUNA_", "BENTOML_"))}
     return own | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{own['PATH']}", "DVC_NO_ANALYTICS": "1"}
 

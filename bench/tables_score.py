@@ -1,4 +1,4 @@
-"""How good a network of `make bench-tables` is on test rows, beside scikit-learn's boosted trees on the same rows."""
+"""Test errors of the networks of `make bench-tables`, beside scikit-learn's boosted trees on the same rows."""
 
 import json
 import sys
@@ -15,7 +15,7 @@ from pipeline.paths import Paths
 SEEDS = range(1, 6)
 PLAIN, OF_LOGARITHM = "plain", "of the logarithm"
 LOGARITHM = {"target_scale": "log"}
-MOST_CATEGORIES = 255  # that boosting takes
+MOST_CATEGORIES = 255  # the most categories that boosting takes
 
 
 def score(name: str) -> dict[str, Any]:

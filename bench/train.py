@@ -34,7 +34,7 @@ from models.training.fit import compile_trainer, shuffled_row_indices
 
 RESULTS = Path("bench/results/train.json")
 SEEDS = (1, 2, 3, 4, 5)
-EPOCHS_IN_TURN = 3  # epochs of one call to `fit`, before the other side's turn
+EPOCHS_IN_TURN = 3  # epochs of one call to `fit`, before it is the other side's turn
 
 
 class Clock(keras.callbacks.Callback):

@@ -1,4 +1,4 @@
-"""What the other packages agree on: schema, encoding, network spec, metrics, bundle, settings, errors, files.
+"""What the other packages share: schema, encoding, network spec, metrics, bundle, settings, errors, files.
 
 Imports none of the other packages, and no TensorFlow, MLflow, DVC or BentoML.
 """

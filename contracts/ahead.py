@@ -1,4 +1,4 @@
-"""Work ahead: what is needed next is made while this is used."""
+"""Work ahead: the next item is made while the present one is used."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ Item = TypeVar("Item")
 
 
 def ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The same items in order. A thread makes the next one, and no more, while this one is used."""
+    """The same items in order. A thread makes only the next item while the present one is used."""
     with ThreadPoolExecutor(1) as thread:
         coming = thread.submit(lambda: next(items, None))
         while (item := coming.result()) is not None:

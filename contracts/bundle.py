@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 BACKGROUND = "background.npy"  # absent in older bundles and for images
-REQUIRED = ("model.onnx", "schema.json")  # without which a bundle gives no prediction
+REQUIRED = ("model.onnx", "schema.json")  # a bundle gives no prediction without them
 
 
 class Calibration(BaseModel):
-    """What the logits of a network were multiplied by and shifted by, one for all classes or one for each label.
+    """The scale and the shift of a network's logits, one for all classes or one for each label.
 
-    The log losses are those of the validation rows, as trained, and by calibrations of the other folds' rows.
+    The log losses are those of the validation rows: as trained, and with each fold calibrated by the other folds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,7 +40,7 @@ class Calibration(BaseModel):
 
 
 class Member(BaseModel):
-    """A network of an ensemble of trials: what trains it again, and its share in the mean."""
+    """A network of an ensemble of trials: the values that train it again, and its share in the mean."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -78,7 +78,7 @@ class Manifest(BaseModel):
     versions: dict[str, str]
     calibration: Calibration | None = None
     members: tuple[Member, ...] = ()
-    threshold: float | None = None  # of the second of two classes, from which on it is predicted; None for 0.5
+    threshold: float | None = None  # probability from which on the second of two classes is predicted; None for 0.5
     files: dict[str, str] = {}
 
     @property
@@ -113,11 +113,12 @@ def open_bundle(folder: Path) -> "tuple[Manifest, Schema]":
     try:
         return manifest, load_schema(folder / "schema.json")
     except (OSError, ValueError, RecursionError) as error:
-        raise BundleDamaged(f"{folder / 'schema.json'} is no schema: {_short(error)}") from None
+        raise BundleDamaged(f"{folder / 'schema.json'} is not a schema: {_short(error)}") from None
 
 
 def check_bundle(folder: Path) -> Manifest:
-    """The manifest, after a check of every file: those that a prediction needs are listed, and no other is there.
+    """The manifest, after a check of every file: it lists the files that a prediction needs, and every file of the
+    folder.
 
     Raises:
         BundleDamaged: with the name of the file.

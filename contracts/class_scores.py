@@ -1,8 +1,8 @@
 """Scores of class predictions, as functions of targets and probabilities.
 
-They are written out here because `import sklearn` takes seconds, and its F1 and ROC AUC take 5 ms a call on 24 rows, of
-which `select` makes thousands. Targets are codes of shape (n_rows,) with probabilities of shape (n_rows, n_classes), or
-labels, 0 or 1, of shape (n_rows, n_labels) with probabilities of the same shape.
+They are written out here because `import sklearn` takes seconds, and its F1 and ROC AUC take 5 ms a call on 24 rows.
+`select` makes thousands of such calls. Targets are codes of shape (n_rows,) with probabilities of shape (n_rows,
+n_classes), or labels, 0 or 1, of shape (n_rows, n_labels) with probabilities of the same shape.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Score = Callable[[np.ndarray, np.ndarray], float]
 
 
 def hits(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Whether the most probable class is the true one; of labels the share that is right."""
+    """Whether the most probable class is the true one; for labels the share of right ones."""
     if y.ndim == 2:
         return np.mean((p > 0.5) == (y == 1), axis=1)
     return p.argmax(axis=1) == y
@@ -27,7 +27,7 @@ def negative_log_likelihood(y: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 
 def squared_distance(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """The Brier score of each row (Brier, 1950): of two classes (p - y)², of several the sum over them."""
+    """The Brier score of each row (Brier, 1950): (p - y)² for two classes, the sum over the classes for more."""
     if y.ndim == 2:
         return np.square(p - y, dtype=np.float64).mean(axis=1)
     distances = np.square(_normalised(p) - np.eye(p.shape[1])[y])
@@ -48,7 +48,7 @@ def f1(y: np.ndarray, p: np.ndarray) -> float:
 
 
 def balanced_accuracy(y: np.ndarray, p: np.ndarray) -> float:
-    """The mean over the classes of the share of their rows that is found; classes without a row do not count."""
+    """The mean recall over the classes; classes without a row do not count."""
     found, relevant, _ = _counts(y, p)
     return float(np.mean(found[relevant > 0] / relevant[relevant > 0]))
 
@@ -76,7 +76,7 @@ def averaged_over_labels(of_classes: Score) -> Score:
 
 
 def _counts(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each class the rows that are found, that have it, and that are predicted to have it."""
+    """For each class: its rows that are predicted right, its rows, and the rows that are predicted as it."""
     predicted, n_classes = p.argmax(axis=1), p.shape[1]
     found = np.bincount(y[predicted == y], minlength=n_classes)
     return found, np.bincount(y, minlength=n_classes), np.bincount(predicted, minlength=n_classes)

@@ -1,5 +1,5 @@
 """Prediction sets and intervals by split conformal prediction (Vovk et al., 2005; Angelopoulos and Bates, 2021, arXiv
-2107.07511). Why so: docs/decisions/0033-prediction-sets.md
+2107.07511). The reasons are in docs/decisions/0033-prediction-sets.md.
 
 A bundle holds the sorted scores of the validation rows: how far a prediction was from the truth. A table with
 categories also has them row by row, so that each value of a category has thresholds of its own (Mondrian conformal
@@ -16,13 +16,13 @@ FILE, BY_ROW_FILE = "conformal.npy", "conformal_by_row.npy"
 
 
 def row_scores(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-    """Scores, float32 of shape (n_rows, n): the distance to each number; 1 - P(true class), with n = 1; or
-    1 - P(label) of each label where it holds, NaN where it does not. Of quantiles how far the number is outside each
-    pair of them, below 0 inside (conformalised quantile regression: Romano et al., 2019, arXiv 1905.03222).
+    """Scores, float32 of shape (n_rows, n): the distance to each number; 1 - P(true class), with n = 1; or 1 - P(label)
+    of each label where it holds, NaN where it does not. For quantiles, how far the number is outside each pair of them,
+    below 0 inside (conformalised quantile regression: Romano et al., 2019, arXiv 1905.03222).
 
     Args:
         y: targets, as `contracts.encoding.encode_target` gives them.
-        predictions: shape (n_rows, n_outputs), in the order of `schema.outputs`; of a model of quantiles these.
+        predictions: shape (n_rows, n_outputs), in the order of `schema.outputs`; the quantiles of a model of quantiles.
     """
     if schema.levels:
         low, high = _pairs(schema)
@@ -115,8 +115,8 @@ def intervals(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The lower and the upper ends of the intervals of numbers, both of shape (n_rows, n).
 
-    Of quantiles those of the pair whose levels are nearest to the confidence, moved by its limit; the median is always
-    within.
+    With quantiles, each interval is the pair whose levels are nearest to the confidence, moved by its limit; the median
+    is always inside.
 
     Args:
         predictions: as `row_scores` takes them.

@@ -11,11 +11,13 @@ import numpy as np
 from contracts.schema import CategoricalFeature, ClassTarget, DateFeature, Feature, NumericTarget, Schema
 
 UNKNOWN = 0  # the code of a category that is missing or absent from the train split
-AFTER_SECONDS = r"(\.\d+)?( ?(Z|UTC|GMT|[+-]\d{2}:?\d{2}))?$"  # a fraction of one and a time zone, in a text
+AFTER_SECONDS = r"(\.\d+)?( ?(Z|UTC|GMT|[+-]\d{2}:?\d{2}))?$"  # fractions of a second and a time zone in a text
 
 
 class Repeated(NamedTuple):
-    """A column as its different values, and the position of each row's value among them: each is encoded once."""
+    """A column as its different values, and the position of each row's value among them, so that each value is encoded
+    once.
+    """
 
     values: Sequence[Any]
     positions: np.ndarray
@@ -66,7 +68,7 @@ def decide(probabilities: np.ndarray, threshold: float | None) -> np.ndarray:
 
     Args:
         probabilities: shape (n_rows, n_classes).
-        threshold: of the second of two classes; None for the most probable class.
+        threshold: probability from which on the second of two classes is predicted; None for the most probable class.
     """
     if threshold is None:
         return probabilities.argmax(axis=1)
@@ -105,7 +107,7 @@ def date_parts(dates: Sequence[datetime | None] | np.ndarray) -> list[np.ndarray
 
 def parse_date(value: Any, form: str) -> datetime | None:
     """A date from text in ISO 8601 or in a format of `strptime`; fractions of a second and a time zone may follow, and
-    are left out. None is a missing one.
+    are ignored. None is a missing date.
 
     Raises:
         ValueError: for text that is neither.
@@ -140,5 +142,5 @@ def _codes(feature: CategoricalFeature, values: Sequence[Any]) -> np.ndarray:
 
 @lru_cache
 def _code_of(categories: tuple[str, ...]) -> dict[str, int]:
-    """Kept, because a chunk of rows or a request takes less time than 100,000 categories."""
+    """The code of each category. Cached, because making 100,000 codes takes longer than a request."""
     return {category: code for code, category in enumerate(categories, start=UNKNOWN + 1)}

@@ -1,4 +1,4 @@
-"""The one exception that is shown without a stack trace, and the words of its message."""
+"""The exception that is shown without a stack trace, and helpers for its message."""
 
 import difflib
 import reprlib
@@ -11,12 +11,12 @@ _SHORT.maxstring = _SHORT.maxother = 60
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: the message says what was expected, what was received, what to do."""
+    """A mistake that the user can correct: the message says what was expected, what was received and what to do."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, and where: `where: expected …, received …`.
+    """One mistake and its place: `where: expected …, received …`.
 
     `received` is empty where `expected` already says what was received.
     """
@@ -44,11 +44,11 @@ def show(value: Any) -> str:
 
 
 def _line(text: str, most: int = 400) -> str:
-    """A text of any length and with any signs in one line."""
+    """A text of any length and with any characters in one line."""
     text = text if len(text) <= most else f"{text[: most // 2]}…{text[-most // 2 :]}"
     return printable(text)
 
 
 def printable(text: str) -> str:
-    """A text whose line ends and other signs of control, which a terminal would obey, are written out."""
+    """A text with its line ends and other control characters written out, so that a terminal does not obey them."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

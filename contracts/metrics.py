@@ -15,7 +15,7 @@ class Metric:
 
     `compute` takes targets of shape (n_rows,) and predictions: class probabilities of shape
     (n_rows, n_classes), or values of shape (n_rows,). With labels and several values both have (n_rows, n_outputs).
-    It gives NaN for targets that do not define it; `needs` says which do, and is empty where all do.
+    It gives NaN for targets that do not define it; `needs` says which targets do, and is empty if all do.
     A metric that is a function `of_mean` of a mean over rows also has `row_values`, which gives (n_rows,).
     A metric `of_decisions` depends on the classes that are predicted, not on their probabilities.
     A metric `of_ratios` judges a prediction by its ratio to the target, not by their difference.
@@ -110,7 +110,7 @@ CLASSIFICATION = (
     _of_rows("brier", of_classes.squared_distance),
     _of_decisions("balanced_accuracy", of_classes.balanced_accuracy),
 )
-F1 = _of_decisions("f1", of_classes.f1)  # of the second class, so that it needs two
+F1 = _of_decisions("f1", of_classes.f1)  # the F1 of the second class, so it needs two classes
 REGRESSION = (
     _of_rows("rmse", _squared_error, np.sqrt),
     _of_rows("mae", _absolute_error),
@@ -137,7 +137,7 @@ def bootstrap_intervals(
     Resamples in which a metric is NaN do not count.
 
     Args:
-        predictions: what each metric is computed from.
+        predictions: the array from which each metric is computed.
     """
     generator = np.random.default_rng(seed)
     values = np.empty((samples, len(predictions)))

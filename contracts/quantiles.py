@@ -1,6 +1,6 @@
-"""Quantiles of a number: what a metric makes of the outputs of a network that predicts them.
+"""Quantiles of a number: the outputs of a network as metrics take them.
 
-Why so: docs/decisions/0035-quantiles.md
+The reasons are in docs/decisions/0035-quantiles.md.
 """
 
 import numpy as np

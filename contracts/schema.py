@@ -75,8 +75,8 @@ Feature = Annotated[NumericFeature | CategoricalFeature | DateFeature | ImageFea
 
 
 class ClassTarget(_Frozen):
-    """Two or more classes, as texts; class i has the code i. `frequencies` are those of the train split, `kind` is what
-    they were in the data, and are again in an answer.
+    """Two or more classes, as texts; class i has the code i. `frequencies` are those of the train split, `kind` is the
+    type that they have in the data and in an answer.
     """
 
     name: str
@@ -93,7 +93,7 @@ class ClassTarget(_Frozen):
 
 
 class LogScale(_Frozen):
-    """The logarithm of a number plus `offset`, which is 0 where all are above 0, with statistics of the train split."""
+    """The logarithm of a number plus `offset`, 0 if all numbers are above 0, with statistics of the train split."""
 
     offset: float
     mean: float
@@ -101,8 +101,8 @@ class LogScale(_Frozen):
 
 
 class NumericTarget(_Frozen):
-    """A number, with statistics of the train split; `quantiles` has level and value of each that a network predicts.
-    `log` is None where a train value is below 0. `skewed` is whether a search tries the logarithm.
+    """A number, with statistics of the train split; `quantiles` has the level and the value of each quantile that a
+    network predicts. `log` is None where a train value is below 0. `skewed` is whether a search tries the logarithm.
     """
 
     name: str
@@ -140,7 +140,7 @@ class DroppedColumn(_Frozen):
 
 
 class SplitUsed(_Frozen):
-    """What divided the rows, as in the setting `data.split`, and what a person should know about it."""
+    """The rule that divided the rows, as in the setting `data.split`, and notes about it for a person."""
 
     by: str
     column: str | None = None
@@ -148,21 +148,21 @@ class SplitUsed(_Frozen):
 
 
 class TextForm(_Frozen):
-    """How the text files of the data are written: what later files of the same kind are read by."""
+    """How the text files of the data are written; later files of the same kind are read in the same way."""
 
-    UNNAMED: ClassVar[str] = "unnamed"  # the first column where it has no name: the index that pandas and R write
+    UNNAMED: ClassVar[str] = "unnamed"  # the first column if it has no name: the index that pandas and R write
     encoding: str = "utf-8"
     delimiter: str = ","
     decimal: str = "."
     missing: tuple[str, ...] = ("",)
-    units: dict[str, str] = {}  # the sign before or behind the numbers of a column, as $ or %
+    units: dict[str, str] = {}  # the character before or after the numbers of a column, such as $ or %
 
 
 class Schema(_Frozen):
     """The features of a row in order, its target, and a sample row.
 
     `raw_md5` is the hash of the raw data; `weight` names the column of sample weights, if there is one. `text` is None
-    where the data is no text. `missing_elsewhere` names features that rows of the data lack, though no train row does.
+    if the data is not text. `missing_elsewhere` names features that are missing in some rows, but in no train row.
     """
 
     dataset: str
@@ -207,7 +207,7 @@ class Schema(_Frozen):
 
     @property
     def labels(self) -> tuple[str | int | bool, ...]:
-        """What a prediction names: the classes as they were in the data; empty for labels and regression."""
+        """The classes as a prediction names them, as in the data; empty for labels and regression."""
         return self.target.labels if isinstance(self.target, ClassTarget) else ()
 
     @property

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-# Raised when the same spec, seed and rows give other numbers (tests/models/test_network_version.py): trials of two
-# versions are not comparable, so that the name of a study contains it.
+# Raised when the same spec, seed and rows give other numbers (tests/models/test_network_version.py). Trials of two
+# versions are not comparable, so the name of a study contains it.
 NETWORK_VERSION = 3
 
 Width = Annotated[int, Field(ge=1, le=65_536)]
@@ -31,7 +31,7 @@ LOSSES = {
     "multilabel": ("cross_entropy",),
     "regression": ("mse", "mae", "huber"),
 }
-BINNED = {"quantile", "piecewise", "piecewise_sum"}  # encodings of numbers by intervals, which preprocess fits
+BINNED = {"quantile", "piecewise", "piecewise_sum"}  # encodings of numbers by the intervals that preprocess fits
 SCHEDULE_PARAMETERS = {
     "constant": (),
     "time": ("decay",),

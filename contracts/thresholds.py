@@ -1,4 +1,4 @@
-"""The threshold of the second of two classes: how it is chosen, and what a metric makes of it."""
+"""The threshold of the second of two classes: how it is chosen, and how a metric uses it."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ from contracts.encoding import decide
 from contracts.metrics import Metric
 
 HALF = 0.5
-MAX_TRIED = 200  # thresholds; more of them fit the noise of the rows
+MAX_TRIED = 200  # thresholds that are tried; more would fit the noise of the rows
 
 
 def metric_input(
     metric: Metric, predictions: np.ndarray, threshold: float | None, quantiles: np.ndarray | None = None
 ) -> np.ndarray:
-    """What a metric is computed from: the predictions, or their quantiles with levels, or, where it depends on the
-    decisions of a threshold, 1 for the class that is predicted and 0 for the other.
+    """The input of a metric: the predictions, or their quantiles with levels. For a metric of decisions it is 1 for the
+    class that is predicted and 0 for the other.
     """
     if metric.of_quantiles and quantiles is not None:
         return quantiles
@@ -23,7 +23,7 @@ def metric_input(
 
 
 def best_threshold(metric: Metric, y: np.ndarray, probabilities: np.ndarray) -> float:
-    """The threshold with the best value of a metric of decisions, of several the nearest to 0.5.
+    """The threshold with the best value of a metric of decisions; of equal ones the nearest to 0.5.
 
     Args:
         y: codes of shape (n_rows,), 0 or 1.

@@ -1,6 +1,6 @@
-"""The stages of `dvc.yaml` and the commands of the Makefile, and what they are made of.
+"""The stages of `dvc.yaml`, the commands of the Makefile, and the modules behind them.
 
-The only package that knows MLflow, DVC and the order of things. Imports `models`, `serving` and `contracts`; each part
-imports those before it: `paths`, `sources`, `data`, `evaluation`, `tracking`, `search`, `dvc_cli`, `stages` and
-`commands`.
+The only package that knows MLflow, DVC and the order of the stages. Imports `models`, `serving` and `contracts`; each
+part imports those before it: `paths`, `tables` and `resources`; `environment` and `sources`; `data_contract`; `data`;
+`streaming`; `data_report`; `evaluation`; `tracking`; `search` and `model_report`; `dvc_cli`; `stages` and `commands`.
 """

@@ -18,22 +18,21 @@ import psutil
 from contracts.files import write_atomically
 from pipeline.tracking.locks import file_lock
 
-STAGE = ["python", "-m", "pipeline.stages"]  # how dvc.yaml starts one
+STAGE = ["python", "-m", "pipeline.stages"]  # the command in dvc.yaml
 FORKED = "pipeline.stages.forked"
 FIRST = ("fetch", "preprocess", "train")
 
 
 def working_copy() -> contextlib.AbstractContextManager[None]:
-    """Held by one command at a time that changes settings or outputs; a second one says so and waits."""
+    """A lock for commands that change settings or outputs. A second command says who holds it, and waits."""
     return file_lock("working-copy", "this working copy is in use")
 
 
 def run_dvc(datasets: list[str], *arguments: str) -> int:
-    """Run a command of DVC as if `datasets` of `params.yaml` listed these as well; 0, or 1 where it failed.
-
-    SIGTERM ends the stage that runs, as Ctrl-C does, and with it DVC.
+    """Run a command of DVC as if `datasets` of `params.yaml` also listed these datasets; returns 0, or 1 if it failed.
+    SIGTERM ends the running stage, as Ctrl-C does, and then DVC.
     """
-    from dvc.cli import main  # takes a second
+    from dvc.cli import main  # the import takes a second
 
     before = signal.signal(signal.SIGTERM, end_stage)
     try:
@@ -48,8 +47,8 @@ def _listed_as_well(datasets: list[str]) -> Iterator[None]:
     """Extend the matrix of `dvc.yaml` in memory.
 
     DVC has no option for it: `dvc exp run -S datasets=…` writes `params.yaml` anew, and removes the outputs of the
-    datasets that are listed no more. `dvc checkout`, which each `dvc exp run` begins with, removes every output that
-    DVC remembers and no stage has: so DVC is kept from remembering what is made here.
+    datasets that are listed no more. Each `dvc exp run` begins with `dvc checkout`, which removes every output that DVC
+    remembers and no stage has. So DVC is kept from remembering the outputs of this run.
     """
     from dvc.parsing.context import Context
     from dvc_data.hashfile.state import State
@@ -58,7 +57,7 @@ def _listed_as_well(datasets: list[str]) -> Iterator[None]:
 
     def load_and_extend(context: Any, *args: Any, **kwargs: Any) -> None:
         load_from_vars(context, *args, **kwargs)
-        if "default" in kwargs:  # the variables of dvc.yaml, which are params.yaml's; not those of one stage
+        if "default" in kwargs:  # the variables of dvc.yaml, which come from params.yaml; not those of a single stage
             listed = [*context["datasets"].value, *datasets]
             context.merge_update(Context({"datasets": list(dict.fromkeys(listed))}), overwrite=True)
 
@@ -98,9 +97,8 @@ def _lock_file_remembered() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _forked_stages() -> Iterator[None]:
-    """Run the stages after the first one in forks of a process that imports, during the first, what they need.
-
-    Where nothing before `select` is out of date, what is left takes less time than that.
+    """Run the stages after the first in forks of one process, which imports the modules that they need while the first
+    stage runs. If nothing before `select` is out of date, the remaining stages take less time than these imports.
     """
     from dvc.stage import run
     from dvc.stage.exceptions import StageCmdFailedError
@@ -142,8 +140,8 @@ class Forks:
         os.close(answers)
 
     def run(self, arguments: list[str], environment: dict[str, str]) -> int | None:
-        """The exit code of a stage; None where its code has changed, so that it has to be started anew."""
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stage's to handle, as DVC does
+        """The exit code of a stage; None if its code has changed, so that it must be started as a new process."""
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stage handles it, and DVC ignores it as well
         try:
             os.write(self.commands, json.dumps([arguments, environment]).encode() + b"\n")
             answer = os.read(self.answers, 64)
@@ -161,12 +159,12 @@ class Forks:
         try:
             self.process.wait(2)  # it removes its temporary files
         except subprocess.TimeoutExpired:
-            self.process.kill()  # no stage runs in it; it still imports
+            self.process.kill()  # no stage runs in the process, which still imports
             self.process.wait()
 
 
 def end_stage(signum: int, frame: FrameType | None) -> None:
-    """Handle a signal: end the stage that runs, and this process where none does."""
+    """Handle a signal: end the running stage, or this process if no stage runs."""
     processes = []
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):  # it has ended meanwhile

@@ -15,7 +15,8 @@ DEFAULTS = {
     "ORT_DISABLE_TELEMETRY": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "MPLBACKEND": "agg",
-    # Threads that wait for each other sleep: else boosted trees take a hundred times as long beside another program.
+    # Threads that wait for each other sleep. Otherwise boosted trees take a hundred times as long beside another
+    # program.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
 

@@ -19,12 +19,12 @@ class Paths:
 
     @property
     def contract(self) -> Path:
-        """What later data must be: the user's file, which may be absent."""
+        """The rules for later data: the user's file, which may be absent."""
         return self.root / "catalog/contracts" / f"{self.dataset}.yaml"
 
     @property
     def card(self) -> Path:
-        """What the model is for, and its limits: the team's text, which may be absent."""
+        """The purpose and the limits of the model: the team's text, which may be absent."""
         return self.root / "catalog/cards" / f"{self.dataset}.md"
 
     @property
@@ -77,5 +77,5 @@ class Paths:
 
 
 def var() -> Path:
-    """The absolute path of the folder for state that is no output of a stage."""
+    """The absolute path of the folder for state that is not an output of a stage."""
     return Path(os.environ.get("DVC_ROOT", ".")).resolve() / "var"

@@ -1,4 +1,4 @@
-"""What this process may take of the machine: cores, and memory, which decides whether a table is streamed."""
+"""The cores and the memory that this process may use; the memory decides whether a table is streamed."""
 
 import os
 from contextlib import suppress
@@ -8,14 +8,13 @@ from typing import Literal, NamedTuple
 from contracts.errors import UserError
 
 GIB = 2**30
-SHARE = 0.5  # of the memory, for one table
+SHARE = 0.5  # share of the memory for one table
 CGROUP = Path("/sys/fs/cgroup")
 
 
 class Choice(NamedTuple):
-    """Whether a table is streamed, and why; `limit` is the memory that it may take, in bytes.
-
-    `is_clear` is whether nobody needs the reason: the table is small, and no setting speaks of it.
+    """Whether a table is streamed, and why; `limit` is the memory that it may take, in bytes. `is_clear` is whether the
+    reason is not printed, because the table is small and no setting names a limit.
     """
 
     streams: bool
@@ -28,9 +27,9 @@ def choose(memory: Literal["auto"] | float, needed: int, setting: str, is_lastin
     """Stream a table that would take more memory than it may.
 
     Args:
-        memory: what `setting` says, GiB.
-        needed: bytes that the table takes as a whole, at its peak; an estimate.
-        is_lasting: whether the next run is to choose the same: by all memory, and not by what is free now.
+        memory: the value of `setting`, GiB.
+        needed: estimated bytes of the table as a whole, at the peak.
+        is_lasting: whether the next run must choose the same: then all memory decides, not the free memory.
     """
     if memory != "auto":
         limit, of = int(memory * GIB), f"{setting}, {memory:g} GiB"
@@ -71,7 +70,7 @@ def all_memory() -> int:
 
 
 def free_memory() -> int:
-    """Bytes that this process can take: what the machine has free, or less where its control group allows less."""
+    """Bytes that this process can take: the free memory of the machine, or less if its control group allows less."""
     return min(_of_machine(), _of_group())
 
 
@@ -84,7 +83,7 @@ def _of_machine() -> int:
 
 
 def _of_group() -> int:
-    """What the control group of a container leaves; what it has of files in memory can be dropped."""
+    """The memory that the control group of a container leaves; cached files count as free."""
     try:
         most, taken = ((CGROUP / f"memory.{name}").read_text().strip() for name in ("max", "current"))
         stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())

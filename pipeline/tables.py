@@ -1,4 +1,4 @@
-"""The tables that stages pass on: the names of their columns, images in a column, and how they are written."""
+"""The tables that stages pass on: names of columns, images in a column, and files."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ TEXT_FORM = b"text_form"
 IMAGE = "image"
 TARGET = "__target__"
 IS_TEST = "__is_test__"  # marks the rows that a source declares as test
-FEWEST = 3  # rows of a class: one for each of train, validation and test
+FEWEST = 3  # fewest rows of a class: one for each of train, validation and test
 BATCH = 131_072  # rows of a row group of a table that is streamed
 
 
@@ -34,28 +34,30 @@ def column_to_images(column: pa.ChunkedArray, height: int, width: int) -> np.nda
 
 
 def is_numeric(kind: pa.DataType) -> bool:
-    """Whether a column holds numbers or moments."""
+    """Whether a column holds numbers or timestamps."""
     return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_temporal(kind)
 
 
 def as_numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """Numbers, or moments in seconds: float64 of shape (n_rows,), NaN where one is missing."""
+    """Numbers, or timestamps in seconds: float64 of shape (n_rows,), NaN where one is missing."""
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64())
     return column.cast(pa.float64(), safe=False).to_numpy()
 
 
 def write_rows(path: Path, table: pa.Table) -> None:
-    """Write a table as a whole, or not at all."""
+    """Write a table as a whole or not at all."""
     with write_atomically(path) as unfinished:
         pq.write_table(table, unfinished, compression="zstd")
 
 
 @contextmanager
 def row_groups(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], None]]:
-    """Yield what adds rows to a new file in row groups of `BATCH` rows; the caller gives the file its last name."""
+    """Yield a function that adds rows to a new file in row groups of `BATCH` rows; the caller renames the file at the
+    end.
+    """
     pending: list[pa.Table] = []
-    texts = [field.name for field in schema if pa.types.is_string(field.type)]  # numbers repeat too seldom
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]  # numbers seldom repeat
     with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=texts or False) as writer:
 
         def add(table: pa.Table) -> None:
@@ -66,11 +68,13 @@ def row_groups(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], N
                 pending[:] = [together.slice(BATCH)]
 
         yield add
-        add(schema.empty_table())  # the rows that are left
+        add(schema.empty_table())  # the remaining rows
 
 
 def infer_task(table: pa.Table) -> Task:
-    """What the target of a table asks for: text has classes, a number is a regression; so are several, labels aside."""
+    """The task for the target of a table: text has classes, one or several numbers are a regression, labels are
+    multilabel.
+    """
     target = table[TARGET]
     if pa.types.is_struct(target.type):
         return "multilabel" if pa.types.is_boolean(target.type.field(0).type) else "regression"
@@ -80,7 +84,7 @@ def infer_task(table: pa.Table) -> Task:
 
 
 def note_text_form(table: pa.Table, form: TextForm) -> pa.Table:
-    """The table with a note of how its text files are written."""
+    """The table with metadata about the form of its text files."""
     return table.replace_schema_metadata({**(table.schema.metadata or {}), TEXT_FORM: form.model_dump_json()})
 
 
@@ -104,5 +108,5 @@ def has_integer_classes(table: pa.Table) -> bool:
 
 
 def date_format(schema: pa.Schema, name: str) -> str:
-    """The format in which a column's source writes dates; ISO 8601 where nothing is noted."""
+    """The format in which a column's source writes dates; ISO 8601 without a note."""
     return ((schema.field(name).metadata or {}).get(DATE_FORMAT) or b"%Y-%m-%d").decode()

@@ -1,7 +1,7 @@
 """`python -m serving.answer_sample`: the answer of the packaged service to its schema's sample, as JSON.
 
-The package stage runs this in the Bento's folder, so that the files, settings and routes that are served are those that
-are tried. It needs no port.
+The package stage runs this in the Bento's folder, so it tries the files, settings and routes that are served. It needs
+no port.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ async def main() -> None:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message.get("body", b""))
 
-    service: Any = Prediction  # BentoML's decorator makes a service of the class
+    service: Any = Prediction  # BentoML's decorator has replaced the class by a service
     scope = {
         "type": "http", "method": "POST", "path": f"/v1/models/{schema.dataset}:predict", "query_string": b"",
         "headers": [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())],

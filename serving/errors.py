@@ -1,4 +1,4 @@
-"""The one error body of the service: RFC 9457 problem details, with the field that other protocols' clients read."""
+"""The error body of the service: RFC 9457 problem details, with the field that clients of other protocols read."""
 
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import orjson
 from starlette.responses import Response
 
 MAX_LISTED = 20  # errors or warnings listed in one response; `detail` has the number of all errors
-CLOSE_CONNECTION = {"Connection": "close"}  # for a response that does not wait for the rest of the request
+CLOSE_CONNECTION = {"Connection": "close"}  # header of a response that does not wait for the rest of the request
 
 
 class FieldError(NamedTuple):
@@ -33,7 +33,7 @@ class Problem(Exception):
         self.status, self.detail, self.errors, self.headers = status, detail, errors or [], headers or {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """For a worker of another process, which raises it there."""
+        """Pickle it, because a worker in another process raises it."""
         return Problem, (self.status, self.detail, self.errors, self.headers)
 
 

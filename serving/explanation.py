@@ -14,14 +14,14 @@ import numpy as np
 
 from contracts.schema import Schema, columns_of
 
-PREDICTIONS = 8192  # for one explanation at most, in one call of the model; more where the features are many
+PREDICTIONS = 8192  # most predictions for one explanation, in one call of the model; more if there are many features
 WORK = 2.5e9  # multiplications for the predictions of one explanation
-TILES = 7  # of an image, on its longer side; smaller ones alone change nothing
+TILES = 7  # tiles on the longer side of an image; a smaller tile alone changes nothing
 
 
 class Contributions(NamedTuple):
-    """`mean` of the predictions for the background, shape (n_outputs,), and what each feature adds to it, (n_features,
-    n_outputs).
+    """The mean of the predictions for the background, shape (n_outputs,), and the contribution of each feature, shape
+    (n_features, n_outputs).
     """
 
     mean: np.ndarray
@@ -46,14 +46,14 @@ def explain(
     if 2**n * len(background) <= most:
         return _exact(predict, row, background, feature_of, n)
     pairs = max(1, most // (2 * len(background) * (n + 1)))
-    generator = np.random.default_rng(0)  # the same question has the same answer
+    generator = np.random.default_rng(0)  # the same row gets the same explanation
     orders = generator.permuted(np.tile(np.arange(n), (pairs * len(background), 1)), axis=1)
     orders = np.concatenate([orders, orders[:, ::-1]])
     others = np.tile(background, (2 * pairs, 1))
     step = max(1, PREDICTIONS // (n + 1))
     totals, starts = [], []
     for first in range(0, len(orders), step):
-        place = np.argsort(orders[first : first + step], axis=1)  # of each feature in its order
+        place = np.argsort(orders[first : first + step], axis=1)  # the position of each feature in its order
         joined = place[:, None, :] < np.arange(n + 1)[None, :, None]  # (orders, coalitions, features)
         rows = np.where(joined[:, :, feature_of], row, others[first : first + step, None, :])
         predicted = predict(rows.reshape(-1, len(row)).astype(np.float32)).astype(np.float64)
@@ -67,7 +67,9 @@ def explain(
 def _exact(
     predict: Callable[[np.ndarray], np.ndarray], row: np.ndarray, background: np.ndarray, feature_of: np.ndarray, n: int
 ) -> Contributions:
-    """The same of few features, over every coalition: the mean gain, weighted by how many orders have it."""
+    """Exact values for few features: the mean gain over every coalition, weighted by the number of orders with this
+    coalition.
+    """
     numbers = np.arange(2**n)
     joined = (numbers[:, None] >> np.arange(n)) & 1 == 1
     rows = np.where(joined[:, None, feature_of], row, background)
@@ -90,7 +92,7 @@ def features_of_columns(schema: Schema) -> np.ndarray:
 def occlusion(
     predict: Callable[[np.ndarray], np.ndarray], row: np.ndarray, height: int, width: int, grey: float
 ) -> np.ndarray:
-    """By how much the prediction falls if a tile of an image is grey, shape (tiles down, tiles across, n_outputs).
+    """How much the prediction falls if a tile of an image is grey, shape (tiles down, tiles across, n_outputs).
 
     After Zeiler and Fergus (2014).
     """

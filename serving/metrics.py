@@ -32,7 +32,7 @@ class RequestMetrics:
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
         key = (route, status)
-        if key not in self._children:  # looking up a label costs more than counting
+        if key not in self._children:  # kept, because looking up a label costs more than counting
             self._children[key] = (self._requests.labels(route, str(status)), self._latency.labels(route))
         counter, histogram = self._children[key]
         counter.inc()

@@ -12,8 +12,8 @@ from serving.metrics import RequestMetrics
 from serving.predictor import Predictor
 from serving.validation.validator import EncodedRows, InputValidator
 
-MOST_EXPLAINED = 10  # rows in one request
-TOLERANCE = 1e-4  # of the sample's prediction, relative if it is larger than 1
+MOST_EXPLAINED = 10  # rows of a request with explanations
+TOLERANCE = 1e-4  # largest difference to the sample's prediction, relative if the prediction is larger than 1
 
 
 class ModelResponse(NamedTuple):
@@ -60,14 +60,16 @@ class ServedModel:
         predictions = answer(self.schema, self._predictor.outputs(rows.encoded))
         if not np.isfinite(predictions).all():
             bad = np.flatnonzero(~np.isfinite(predictions).all(axis=1))
-            raise Problem(400, f"row {bad[0]} (and {len(bad) - 1} more) is too far from training to give a number")
+            raise Problem(
+                400, f"row {bad[0]} (and {len(bad) - 1} more) is too far from the training data to give a number"
+            )
         classes = np.bincount(self.decide(predictions)).tolist() if self.schema.picks_one else []
         self.metrics.count_predictions(len(predictions), classes, rows.kinds)
         return predictions
 
     def explain(self, rows: EncodedRows, predictions: np.ndarray) -> list[dict[str, Any]]:
-        """For each row and each output that the answer is about: the mean prediction and what each feature adds to it;
-        of an image by how much the prediction falls if a tile is grey.
+        """For each row and each output of the answer: the mean prediction and the contribution of each feature; for an
+        image how much the prediction falls if a tile is grey.
 
         Raises:
             Problem: 400 for too many rows, or a bundle that lacks what it takes; 504 past the time of a request.
@@ -77,7 +79,8 @@ class ServedModel:
         image, background = self.schema.image, self._predictor.background
         if image is None and background is None:
             raise Problem(
-                400, "?explain: this model is from before explanations, a champion of a later training can be explained"
+                400,
+                "?explain: an older version made this model; a champion of a later training can be explained",
             )
         end = time.monotonic() + self.timeout
 
@@ -97,7 +100,7 @@ class ServedModel:
             assert background is not None
             found = explain(predict, row, background, features_of_columns(self.schema), self._predictor.work)
             if not np.isfinite(found.values).all():
-                raise Problem(400, f"row {number} is too far from training to be explained")
+                raise Problem(400, f"row {number} is too far from the training data to be explained")
             names = [feature.name for feature in self.schema.features]
             explained.append(
                 {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import: else usage goes to its makers
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read at the import; else ONNX Runtime sends usage data
 
 import onnxruntime
 
@@ -14,7 +14,7 @@ from contracts.conformal import load_scores, load_scores_by_row
 from contracts.encoding import predictions_of
 from contracts.schema import Schema
 
-BULK_ROWS = 256  # from this number of rows on, a second thread is worth waking
+BULK_ROWS = 256  # rows from which on a second thread saves time
 
 
 class Predictor:
@@ -45,7 +45,8 @@ class Predictor:
         self._input = self._session.get_inputs()[0].name
 
     def outputs(self, rows: np.ndarray) -> np.ndarray:
-        """The outputs of the network, (n_rows, n_outputs): of quantiles each, of two classes the second.
+        """The outputs of the network, (n_rows, n_outputs): every quantile; for two classes the probability of the
+        second.
 
         Args:
             rows: float32 of shape (n_rows, schema.input_width), from `contracts.encoding.encode`.
@@ -81,4 +82,4 @@ def _session(folder: Path, threads: int) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has an exception for each of its status codes, and no common one
-        raise BundleDamaged(f"{folder / 'model.onnx'} is no model that ONNX Runtime loads: {error}") from None
+        raise BundleDamaged(f"{folder / 'model.onnx'} is not a model that ONNX Runtime loads: {error}") from None

@@ -19,18 +19,18 @@ from contracts.bundle import BundleDamaged, check_bundle
 from serving.settings import SettingsError, read_packaged, read_settings
 
 BENTO = Path(__file__).parent.parent  # the folder with the packages, the bundle and settings.json
-# Only this machine, unless --host says otherwise; a container is reached at its own address.
+# Only this machine, unless --host names another address; a container is reached at its own address.
 HOST = "0.0.0.0" if os.environ.get("BENTOML_CONTAINERIZED") else "127.0.0.1"  # noqa: S104
-# By default glibc returns freed memory over 128 KiB to the system, and each large body pays for new pages. Requests per
-# second of 1,000 images: 47 with these settings, 28 without (docs/decisions/0020-request-path.md).
+# By default glibc returns freed memory over 128 KiB to the system, so that each large body needs new pages. Requests
+# per second of 1,000 images: 47 with these settings, 28 without (docs/decisions/0020-request-path.md).
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67108864", "MALLOC_ARENA_MAX": "1"}
 
 IS_WORKER = any(argument.startswith("_bentoml_impl.worker") for argument in sys.orig_argv)
 if not IS_WORKER:
     os.environ["SUPERVISOR_PID"] = str(os.getpid())
 
-    with contextlib.suppress(ValueError):  # not the main thread: nobody serves
-        signal.signal(signal.SIGUSR2, lambda *_: os._exit(1))  # from a worker that cannot load the model
+    with contextlib.suppress(ValueError):  # not the main thread, so nothing is served
+        signal.signal(signal.SIGUSR2, lambda *_: os._exit(1))  # exit code of a worker that cannot load the model
 
 try:
     packaged = read_packaged(BENTO / "settings.json")
@@ -48,7 +48,7 @@ class AsgiService(bentoml.Service):
     """
 
     def to_asgi(self, is_main: bool = True) -> Any:
-        if packaged.workers == 1:  # one worker counts in memory, several share files
+        if packaged.workers == 1:  # one worker counts in memory; several workers share files
             os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
         import uvicorn
         from bentoml._internal import server
@@ -70,7 +70,7 @@ class AsgiService(bentoml.Service):
             predictor = Predictor(BENTO / "bundle", bulk_threads=2)
         except BundleDamaged as error:
             print(f"cannot start: {error}", file=sys.stderr, flush=True)
-            if IS_WORKER:  # or the supervisor would start the next worker, and the next
+            if IS_WORKER:  # otherwise the supervisor would start worker after worker
                 os.kill(supervisor, signal.SIGUSR2)
             sys.exit(1)
         metrics = RequestMetrics(predictor.schema.dataset, packaged.version, predictor.schema.classes)

@@ -1,4 +1,4 @@
 """`make attack`: hostile input for the service, the settings and the data, on this machine alone.
 
-Each module of attacks has `run() -> list[Row]`; `__main__` runs those that it finds.
+Each module of attacks has `run() -> list[Row]`; `__main__` runs them.
 """

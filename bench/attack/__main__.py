@@ -1,8 +1,7 @@
-"""python -m bench.attack [service] [settings] [parsers]: run the attacks, print a table, write
-bench/results/attack.json, where parts that did not run keep what they had.
-
-Bounded, on loopback, against processes of its own; exits with 1 if a case did not hold. The service is attacked alone,
-because its answers are timed; settings and parsers share the cores afterwards.
+"""python -m bench.attack [service] [settings] [parsers]: run the attacks, print a table, and write
+bench/results/attack.json, where parts that did not run keep their figures. The attacks are bounded, and go over
+loopback to processes of their own. The exit code is 1 if a case failed. The service is attacked alone, because its
+answers are timed; settings and parsers share the cores afterwards.
 """
 
 import importlib

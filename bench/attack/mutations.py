@@ -52,7 +52,7 @@ def change_bytes(content: bytes, rng: random.Random) -> bytes:
 
 @contextlib.contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """End what computes for longer, with TimeoutError."""
+    """End a computation that takes longer, with TimeoutError."""
 
     def end(*_: Any) -> None:
         raise TimeoutError(f"no end after {seconds:g} s of computing")

@@ -41,13 +41,15 @@ from pipeline.sources.own_table import read_source
 from pipeline.sources.readers import housing_digest, load_raw
 
 ROOT = Path(__file__).parents[2]
-SECONDS, BYTES = 10, 6 * 2**30  # of computing for one case, and of memory for all
+SECONDS, BYTES = 10, 6 * 2**30  # seconds of computing for one case, and bytes of memory for all
 TEXT = "a,b,y\n" + "".join(f"{n},x{n % 3},{n % 2}\n" for n in range(20))
 Case = tuple[Callable[[bytes], Any], bytes, type[Exception]]
 
 
 def run(seconds: float = 300, seed: int = 1) -> list[Row]:
-    """Half of the time for files, half for bodies; a process that is ended by a signal or by time is a failure."""
+    """Spend half of the time on files and half on bodies. A process that is ended by a signal or by its time limit is a
+    failure.
+    """
     with tempfile.TemporaryDirectory(prefix="attack-") as folder:
         command = [sys.executable, "-m", "bench.attack.parsers", str(seconds), str(seed), folder]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds * 2 + 120, check=False)
@@ -79,7 +81,7 @@ def attack(name: str, cases: dict[str, Case], seconds: float, seed: int, folder:
                 failures.setdefault(kind, f"{kind}: {mutant[:200]!r}")
     found = list(failures.values())[:20]
     growth = psutil.Process().memory_info().rss / at_half - 1 if at_half else 0.0
-    found += [f"memory grew by {growth:.0%}"] * (growth > 0.05 and seconds >= 60)  # in less it has not come to rest
+    found += [f"memory grew by {growth:.0%}"] * (growth > 0.05 and seconds >= 60)  # before, it still grows
     return Row(name, count, found, f"memory {growth:+.1%} in the second half")
 
 
@@ -159,7 +161,7 @@ def _read_housing(folder: Path, kind: str, content: bytes) -> None:
     content = gzip.compress(content) if kind == "tar" else content
     (path := folder / "housing.tgz").write_bytes(content)
     digest = "0" * 64
-    with contextlib.suppress(ValueError, OSError, EOFError, zlib.error):  # no digest
+    with contextlib.suppress(ValueError, OSError, EOFError, zlib.error):  # without a digest
         digest = housing_digest(path)
     _load(folder, {"housing.tgz": content}, {"housing.tgz": digest}, source="statlib_housing", task="regression")
 
@@ -171,7 +173,7 @@ def _read_csv(folder: Path, content: bytes) -> None:
 
 def body_cases(folder: Path) -> dict[str, Case]:
     """A body of each protocol and form, for the handlers of the routes."""
-    sys.path.insert(0, str(ROOT / "tests/serving"))  # which has small bundles, without TensorFlow
+    sys.path.insert(0, str(ROOT / "tests/serving"))  # it has small bundles, without TensorFlow
     from apps import make_model
     from bundles import TICKETS, TILES
     from request_bodies import GOOD, IMAGE, ROUTES, request_body
@@ -217,7 +219,7 @@ def body_cases(folder: Path) -> dict[str, Case]:
 
 def main(seconds: float, seed: int, folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (BYTES, BYTES))
-    warnings.simplefilter("ignore")  # those of NumPy about what it reads
+    warnings.simplefilter("ignore")  # NumPy warns about some files
     rows = [
         attack("parsers: files", file_cases(folder), seconds / 2, seed, folder),
         attack("parsers: bodies", body_cases(folder), seconds / 2, seed, folder),

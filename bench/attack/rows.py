@@ -7,8 +7,8 @@ class Row(NamedTuple):
     """A class of cases.
 
     Args:
-        failures: a sentence for each case that did not hold.
-        notes: what was measured, in words.
+        failures: a sentence for each failed case.
+        notes: figures in words.
     """
 
     name: str

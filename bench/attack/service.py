@@ -20,12 +20,12 @@ from bench.attack.service_cases import CLASSES, GOOD, Case
 from tests.serving.bento_servers import BentoServer, is_up, launch, package, stop, wait_until
 from tests.serving.bundles import TILES, make_bundle
 
-ATTACKERS, SECONDS, TIMEOUT = 10, 6.0, 5  # clients at once; of an attack; SERVING_TIMEOUT
+ATTACKERS, SECONDS, TIMEOUT = 10, 6.0, 5  # attackers at the same time; seconds of an attack; SERVING_TIMEOUT
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 
 
 def run() -> list[Row]:
-    """Every class of requests, then the good client beside each kind of bad client, then the end of the service."""
+    """Send every class of requests, then run the good client beside each kind of bad client, then end the service."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_bundle(TILES, folder / "artifacts/tiles/bundle")
@@ -83,7 +83,7 @@ def _start_bulk(server: BentoServer) -> None:
 
 
 def _memory_mb(server: BentoServer) -> float:
-    """Resident, of all processes of the service."""
+    """Resident memory of all processes of the service."""
     family = psutil.Process(server.process.pid)
     return sum(process.memory_info().rss for process in [family, *family.children(recursive=True)]) / 2**20
 
@@ -97,7 +97,7 @@ def _post(server: BentoServer, case: Case) -> tuple[int, str | None]:
         answer.read()
         return answer.status, answer.getheader("Retry-After")
     except (OSError, http.client.HTTPException):
-        return (413 if 413 in case.statuses else 0), None  # ended before all of a body over the limit was sent
+        return (413 if 413 in case.statuses else 0), None  # ended before the whole body was sent
     finally:
         connection.close()
 
@@ -141,7 +141,7 @@ def _connect(server: BentoServer) -> socket.socket:
 
 
 def _drip(server: BentoServer, ended: threading.Event, first: bytes, drop: bytes) -> None:
-    """Send something at once, then a drop now and then, until the service ends the connection."""
+    """Send a beginning, then a few bytes now and then, until the service ends the connection."""
     with _connect(server) as connection:
         connection.sendall(first)
         while not ended.wait(0.1):

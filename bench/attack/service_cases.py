@@ -100,7 +100,7 @@ def _resized_head(side: int) -> bytes:
 
 
 def scans(n_scans: int, size: tuple[int, int] = (64, 64)) -> bytes:
-    """A JPEG whose last scan is there so many times."""
+    """A JPEG that repeats its last scan `n_scans` times."""
     content = _picture("JPEG", size, "L", progressive=True)
     last = content[content.rindex(b"\xff\xda") : -2]
     return content[:-2] + last * n_scans + content[-2:]

@@ -1,7 +1,7 @@
-"""Broken settings: each mutation of `params.yaml` and of each file of `catalog/` ends with one message, or is valid.
+"""Broken settings: each mutation of `params.yaml` and of each file of `catalog/` gives one message, or is valid.
 
 A valid file is changed as a tree of YAML or as bytes, and read by the command `summary`, which reads it as every
-other command does. An audit hook of Python sees whatever it starts, writes or connects to.
+other command does. An audit hook of Python reports every process, file and connection.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from bench.attack.rows import Row
 from pipeline.commands.__main__ import main
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 5  # of computing, for one file
+SECONDS = 5  # seconds of computing for one file
 BOMB = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 1}]" for n in range(30))
 MERGES = "\n".join(
     f"a{n}: &a{n} {{{'<<: [' + ', '.join([f'*a{n - 1}'] * 9) + ']' if n else 'x: 1'}}}" for n in range(30)
@@ -48,7 +48,7 @@ WHOLE: tuple[bytes, ...] = (
 NAMES = ("../../x", "/etc/passwd", "x;touch FILE;#", "$(touch FILE)", "'; touch FILE; '", "${datasets}", "IRIS", "")
 LISTS = (b"iris", b"null", b"[[a]]", b"{iris: 1}")
 PARAMS = (ROOT / "params.yaml").read_bytes()
-# What real processes get: all of it is refused.
+# Mutations for real processes; each must be refused.
 REFUSED = (
     *(re.sub(rb"- digits\n", b"- " + json.dumps(name).encode() + b"\n", PARAMS) for name in NAMES),
     *(re.sub(rb"datasets:\n(- \w+\n)+", b"datasets: " + value + b"\n", PARAMS) for value in LISTS),
@@ -73,7 +73,7 @@ def mutants(content: bytes, rng: random.Random) -> Iterator[bytes]:
 
 
 class Watch:
-    """What Python's audit events say of the processes, files and connections of the code under attack."""
+    """The processes, files and connections of the code under attack, from Python's audit events."""
 
     def __init__(self) -> None:
         self.active, self.seen = False, set[str]()
@@ -89,7 +89,7 @@ class Watch:
 
 
 def attack(file: str, count: int, seed: int, watch: Watch) -> list[str]:
-    """What went wrong, one line each, with `count` mutations of one file of the settings."""
+    """The failures with `count` mutations of one file of the settings, one line each."""
     wrong: list[str] = []
     with tempfile.TemporaryDirectory(prefix="attack-") as parent:
         project = Path(parent) / "project"
@@ -121,7 +121,7 @@ def _files(folder: Path) -> set[str]:
 
 
 def _judge(file: str, watch: Watch) -> str | None:
-    """What is wrong with the end of the command: None where it read the settings, or refused them in one message."""
+    """The failure of a command, or None if it read the settings, or refused them in one message."""
     said, refused = io.StringIO(), io.StringIO()
     watch.seen.clear()
     with (
@@ -133,7 +133,7 @@ def _judge(file: str, watch: Watch) -> str | None:
         watch.active = True
         try:
             code = main()
-        except BaseException as error:  # whatever reaches a user as a stack trace
+        except BaseException as error:  # any exception that reaches a user as a stack trace
             return f"{type(error).__name__}: {error}"[:300]
         finally:
             watch.active = False
@@ -141,7 +141,7 @@ def _judge(file: str, watch: Watch) -> str | None:
 
 
 def judge(code: int, message: str, file: str) -> str | None:
-    """What is wrong with an exit code and a message about a broken file."""
+    """The problem with an exit code and a message about a broken file, or None."""
     if code == 0:
         return f"valid, but said {message[:300]}" if message else None
     first, *problems = message.splitlines() or [""]
@@ -170,7 +170,7 @@ def _attack_alone(file: str, count: int, seed: int) -> list[str]:
 
 
 def _repro(content: bytes, number: int) -> str | None:
-    """What is wrong with `repro` over a broken `params.yaml`, in a folder in which DVC could do nothing."""
+    """The failure of `repro` with a broken `params.yaml`, in a folder in which DVC cannot do anything, or None."""
     with tempfile.TemporaryDirectory(prefix="attack-") as parent:
         project = Path(parent) / "project"
         _copy(project, "params.yaml")

@@ -1,7 +1,7 @@
-"""What the search itself costs, the study and MLflow included: `make bench-engine`. Trials are real but small, or none.
+"""The cost of the search itself, with the study and MLflow: `make bench-engine`. Trials are small, or take no time.
 
-Measured: trials per minute of two workers against one, the time that passes besides training, the time that the
-1,000th trial costs beside the 10th, and the memory of the search and its fork server over 100 trials.
+It measures trials per minute of two workers and of one, the time without training, the time of the search for the
+1,000th and the 20th trial, and the memory of the search and its fork server over 100 trials.
 
 A module called `__main__`, as that of the stages: a trial's process imports the main module, unless it has this name.
 """
@@ -41,7 +41,7 @@ from pipeline.search.study_log import StudyLog
 
 RESULTS = Path("bench/results/engine.json")
 DATASET = "digits"
-TRIALS_OF_EACH = 40  # for the throughput, of each number of workers, in turns of half as many
+TRIALS_OF_EACH = 40  # trials of each number of workers for the throughput, in two turns
 TRIALS_FOR_MEMORY = 100
 TRIALS_WITHOUT_WORK = 1000
 
@@ -89,7 +89,7 @@ def search(
     folder: Path, data: Data, pool: Any, n_trials: int, workers: int, epochs: int = 20,
     on_trial: Callable[[optuna.Trial, str, TrialResult | None, str], None] = lambda *_: None,
 ) -> float:  # fmt: skip
-    """Seconds of a study of so many trials, all with the same number of epochs, from its first to its last."""
+    """Seconds from the first to the last trial of a study whose trials have the same number of epochs."""
     params = load_params(Path("params.yaml"), DATASET)
     train = params.train.model_copy(update={"epochs": epochs, "patience": epochs})
     settings = params.search.model_copy(

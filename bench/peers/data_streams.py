@@ -15,7 +15,7 @@ BINS, CATEGORIES = 48, 255
 
 
 def polars(table: Path, folder: Path) -> None:
-    """With its streaming engine, of which each query reads the table."""
+    """Polars with its streaming engine; each query reads the table."""
     import polars as pl
     from polars import selectors
 

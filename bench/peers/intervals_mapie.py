@@ -1,7 +1,7 @@
 """Intervals and sets of MAPIE in the environment of `intervals.lock`: `python -m bench.peers.intervals_mapie <task>
 <folder of splits> <confidence> …` prints a JSON list with coverage and width or size for each split.
 
-Its model is one that has predicted already: rows are the predictions.
+Its model returns stored predictions: the rows are the predictions.
 """
 
 import json

@@ -3,7 +3,7 @@ bench.peers.quality_tuned <library> <seed> <rows.npz> <predictions.npy> <log_los
 validation metric of the best trial, the number of trials and the seconds as JSON.
 
 The first trial has the library's defaults and a learning rate of 0.05: the searches of Grinsztajn et al. (2022) begin
-with the defaults, too. A training that runs when the time is over ends and does not count, as a trial of ours.
+with the defaults, too. A training that runs at the end of the time is ended and does not count, as in our search.
 """
 
 import json

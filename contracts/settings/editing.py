@@ -1,4 +1,4 @@
-"""Keys set in a YAML file that a person wrote: every other byte of it stays."""
+"""Set keys in a YAML file that a person wrote, without changing any other byte."""
 
 import re
 from collections.abc import Mapping
@@ -16,13 +16,14 @@ Scalar = int | float | None
 
 
 def set_keys(path: Path, section: str, values: Mapping[str, Scalar]) -> None:
-    """Set keys of one section, which is made where there is none.
+    """Set keys of one section, which is added if it is absent.
 
-    The parser says where a key stands and the text is changed there: written out again by ruamel.yaml, lists and long
-    lines are folded anew and nulls become blanks.
+    The parser says where a key is, and the text is changed there. ruamel.yaml's own output would fold lists and long
+    lines anew, and write nulls as blanks.
 
     Raises:
-        UserError: where the text cannot be changed so, as with a section that is an alias; the file is left as it is.
+        UserError: if the text cannot be changed in this way, for example for a section that is an alias; the file stays
+            as it is.
     """
     before = path.read_bytes().decode("utf-8")
     wanted = _read(before)

@@ -1,6 +1,6 @@
 """`params.yaml`, `spaces.yaml` and `catalog/` as typed, frozen settings.
 
-Everything that is wrong in any of the files is found before any work starts, and told in one message.
+All mistakes of all files are found before any work starts, and listed in one message.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -81,7 +81,7 @@ def _problems_of_keys(files: SettingsFiles) -> Iterator[Problem]:
         file = f"catalog/{name}.yaml"
         yield from _unknown(file, "", entry or {}, ("data", *OVERRIDABLE))
         for section in OVERRIDABLE:
-            change = (entry or {}).get(section) or {}  # nothing, where each of its keys is commented out
+            change = (entry or {}).get(section) or {}  # None if each of its keys is commented out
             if not isinstance(change, Mapping):
                 yield Problem(f"{file}: {section}", "a mapping", show(change))
             elif section == "search" and "space" in change:
@@ -107,7 +107,7 @@ def _problems_of_datasets(datasets: Any, catalog: Iterable[str]) -> Iterator[Pro
 
 
 def _problems_of_names(file: str, key: str, space: Any, spaces: Iterable[str]) -> Iterator[Problem]:
-    """What is wrong with a search space whose hyperparameters nobody has looked at: with their names alone."""
+    """Problems of a search space that has not been validated: with the names of its hyperparameters only."""
     if isinstance(space, Mapping):
         yield from _unknown(file, f"{key}.", space, hyperparameters())
     elif space not in list(spaces):
@@ -124,7 +124,7 @@ def _unknown(file: str, prefix: str, content: Mapping[Any, Any], known: Iterable
 def _validate(
     params: Content, catalog: Mapping[str, Content | None], spaces: Content
 ) -> tuple[dict[str, Params], list[Problem]]:
-    """The settings of each dataset, and every wrong value, each told once and for the file that it is in."""
+    """The settings of each dataset, and every wrong value, each listed once with its file."""
     base = validate(Settings, merged(params, {}, spaces))
     shared = base if isinstance(base, list) else []
     problems = [mistake.at(where(mistake.place, {"params.yaml": params})) for mistake in shared]
@@ -141,7 +141,7 @@ def _validate(
 
 
 def _misfits(params: Params) -> list[Mistake]:
-    """What one section lacks in another, and why a network of the search space cannot be built."""
+    """Sections that do not fit each other, and reasons why a network of the search space cannot be built."""
     mistakes = []
     numeric = params.search.space.get("numeric", "standardise")
     used = BINNED & set(numeric.choices if isinstance(numeric, Choices) else [numeric])
@@ -152,7 +152,7 @@ def _misfits(params: Params) -> list[Mistake]:
 
 
 def task_misfits(params: Params, task: Task) -> list[Mistake]:
-    """Why the metric, the threshold or a network of the search space does not fit a task."""
+    """Reasons why the metric, the threshold or a network of the search space does not fit a task."""
     mistakes = []
     fitting = METRICS[task]
     metric, threshold = params.metric_for(task), params.select.threshold
@@ -171,7 +171,7 @@ def task_misfits(params: Params, task: Task) -> list[Mistake]:
 
 
 def _quantile_misfits(params: Params, metric: str) -> list[Mistake]:
-    """What the settings ask of quantiles that nobody predicts, and of those that only the pinball loss trains."""
+    """Settings that do not fit `data.quantiles`, or that need it."""
     if not params.source.quantiles:
         missing = metric == "quantile_loss"
         return [Mistake(("search", "metric"), "data.quantiles for quantile_loss", "none")] if missing else []

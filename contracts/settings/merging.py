@@ -1,4 +1,4 @@
-"""One dataset's settings out of two files, and which of the files a mistake is in."""
+"""The settings of one dataset from two files, and the file that a mistake is in."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +11,8 @@ from contracts.settings.validation import Place
 def merged(params: Content, entry: Content, spaces: Content) -> Content:
     """The sections of `params.yaml` with the overrides of a file of `catalog/` laid over them, key by key.
 
-    In `search.space` each hyperparameter is a key; the name of a space stands for what `spaces.yaml` has under it,
-    and replaces what lies below.
+    In `search.space` each hyperparameter is a key. The name of a space stands for the space in `spaces.yaml`, and
+    replaces the whole space of `params.yaml`.
     """
     sections = {name: _over(params[name], entry.get(name)) for name in Settings.model_fields if name in params}
     sections |= {"data": entry["data"]} if "data" in entry else {}
@@ -29,19 +29,20 @@ def merged(params: Content, entry: Content, spaces: Content) -> Content:
 
 
 def where(place: Place, files: Mapping[str, Content]) -> str:
-    """`file: section.key` for a place in merged settings: the file that has most of it, the first one of equals."""
+    """`file: section.key` for a place in merged settings: the file that has most of the place, or the first of two
+    equal ones.
+    """
     return max((_key(place, file, content) for file, content in files.items()), key=lambda found: found[0])[1]
 
 
 def _key(place: Place, file: str, content: Content) -> tuple[int, str]:
-    """How many parts of a place a file has, and the place as a message names it.
-
-    Below a hyperparameter, or a key of another section, files are not merged: what a file has there is all there is.
+    """How many parts of a place a file has, and the place as a message names it. Below a hyperparameter, or a key of
+    another section, files are not merged: one file holds everything there.
     """
     node: Any = content
     merged_parts = 3 if place[:2] == ("search", "space") else 2
     for depth, part in enumerate(place):
-        if isinstance(node, str):  # the name of a search space, which has the rest
+        if isinstance(node, str):  # the name of a search space, which holds the rest
             return merged_parts, f"{file}: {_dotted(place[:depth])}: {node}.{_dotted(place[depth:])}"
         try:
             node = node[part]
@@ -55,5 +56,5 @@ def _dotted(place: Place) -> str:
 
 
 def _over(base: Any, change: Any) -> Any:
-    """A mapping with another one laid over it."""
+    """A mapping, updated by another one."""
     return {**base, **change} if isinstance(base, Mapping) and isinstance(change, Mapping) else base or change

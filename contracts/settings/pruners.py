@@ -12,13 +12,13 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Plain(Section):
-    """`auto` is what suits the budget; `none` lets every trial run to its end."""
+    """`auto` depends on folds and budget; `none` lets every trial run to its end."""
 
     type: Literal["auto", "none"]
 
 
 class Median(Section):
-    """Ends what is worse than half of the trials at the same epoch, once so many have ended."""
+    """Ends a trial that is worse than half of the trials at the same epoch, once `startup_trials` trials have ended."""
 
     type: Literal["median"]
     startup_trials: Count = 4
@@ -32,7 +32,7 @@ class Halving(Section):
 
 
 class Patient(Section):
-    """The median pruner, for trials that have not got better over `patience` epochs."""
+    """The median pruner, only for trials without an improvement over `patience` epochs."""
 
     type: Literal["patient"]
     patience: Count = 5
@@ -40,7 +40,7 @@ class Patient(Section):
 
 
 class Threshold(Section):
-    """Ends what is below `lower` or above `upper`, in the unit of the metric."""
+    """Ends a trial whose metric is below `lower` or above `upper`."""
 
     type: Literal["threshold"]
     lower: Number | None = None
@@ -54,7 +54,7 @@ class Threshold(Section):
 
 
 class Wilcoxon(Section):
-    """Ends what a signed-rank test over the folds says is worse than the best (Wilcoxon, 1945)."""
+    """Ends a trial that is worse than the best one by a signed-rank test over the folds (Wilcoxon, 1945)."""
 
     type: Literal["wilcoxon"]
     p: Annotated[float, Field(gt=0, lt=1)] = 0.1

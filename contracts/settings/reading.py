@@ -1,4 +1,4 @@
-"""The files of the settings, read as DVC reads them; a file that cannot be read is a problem of one line."""
+"""The files of the settings, read as DVC reads them. A file that cannot be read gives a problem of one line."""
 
 import re
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ from contracts.errors import Problem, show
 
 Content = dict[str, Any]
 DATASET_NAME = re.compile(r"[a-z0-9_]{1,64}")
-MOST_BYTES = 2**18  # of a file, which take 3 s to parse; params.yaml has 5,000
-MOST_VALUES = 100_000  # of a file, once each alias is written out
+MOST_BYTES = 2**18  # bytes of a file; they take 3 s to parse, and params.yaml has 5,000
+MOST_VALUES = 100_000  # values of a file with each alias written out
 
 
 @dataclass
@@ -53,7 +53,7 @@ def read_files(params: Path) -> SettingsFiles:
 
 
 def read_mapping(path: Path, name: str) -> Content | Problem:
-    """The mapping that a file holds, or what is wrong with the file, which the message calls `name`."""
+    """The mapping in a file, or the problem of the file, which the message calls `name`."""
     if path.is_fifo():
         return Problem(name, "a file that can be read", "a pipe")
     try:
@@ -79,19 +79,19 @@ def read_mapping(path: Path, name: str) -> Content | Problem:
 
 def _parse(text: str) -> Any:
     """Safe and pure: no tags, duplicate keys refused, YAML 1.2 numbers as DVC reads them."""
-    if re.search(r"([\[{]\s*){50}", text):  # at which the parser would look for seconds
+    if re.search(r"([\[{]\s*){50}", text):  # the parser would take seconds for it
         raise RecursionError
-    if re.search(r"0[xob][0-9a-fA-F_]{300}", text):  # Python makes a number of it that it cannot print
+    if re.search(r"0[xob][0-9a-fA-F_]{300}", text):  # Python reads it as a number that it cannot print
         raise ValueError("a number of hundreds of digits")
-    if "&" in text:  # an anchor: with a few of them, a file of a page says more than memory holds
+    if "&" in text:  # an anchor: a page with a few of them can stand for more values than memory holds
         _count_values(YAML(typ="safe", pure=True).compose(text), {})
     return YAML(typ="safe", pure=True).load(text)
 
 
 def _count_values(node: Any, counts: dict[int, int]) -> int:
-    """How many values a node has, with each alias written out; ValueError where they are too many or have no end."""
+    """How many values a node has, with each alias written out; ValueError if they are too many or endless."""
     if id(node) not in counts:
-        counts[id(node)] = MOST_VALUES  # until it is known: a node that contains itself has more than that
+        counts[id(node)] = MOST_VALUES  # until the number is known; a node that contains itself is then over the limit
         inner = node.value if isinstance(node, CollectionNode) else []
         parts = [part for pair in inner for part in pair] if isinstance(node, MappingNode) else inner
         counts[id(node)] = 1 + sum(_count_values(part, counts) for part in parts)

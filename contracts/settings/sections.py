@@ -1,6 +1,6 @@
 """The sections of `params.yaml` and of a file in `catalog/`, typed and frozen.
 
-What a key of `params.yaml` does is said beside it there; `docs/reference/parameters.md` is made from both.
+A comment beside each key of `params.yaml` says what it does; `docs/reference/parameters.md` is made from both.
 """
 
 import importlib.util
@@ -31,7 +31,7 @@ METRICS: dict[Task, tuple[str, ...]] = {
 
 Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1, le=1_000_000)]
-Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]  # what a timer can wait
+Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]  # the most that a timer can wait
 Workers = Annotated[int, Field(ge=1, le=256)]
 
 
@@ -146,9 +146,9 @@ class Search(Section):
         if self.sampler == "cmaes":
             raise ValueError(f"another sampler {beside}, because cmaes has one objective only")
         if self.pruner.type not in ("auto", "none"):
-            raise ValueError(f"pruner: none {beside}, because no pruner knows which one counts, received another")
+            raise ValueError(f"pruner: none {beside}, because pruners know one objective only, received another")
         if self.finalist_seeds:
-            raise ValueError(f"finalist_seeds: 0 {beside}, which ranks the best itself, received another number")
+            raise ValueError(f"finalist_seeds: 0 {beside}, where the Pareto front ranks, received another number")
 
     @model_validator(mode="after")
     def is_complete(self) -> "Search":
@@ -204,10 +204,10 @@ class Params(Settings):
     source: Source = Field(alias="data")
 
     def bins_for(self, n_rows: int) -> int:
-        """The intervals that are fitted for each number of so many train rows."""
+        """The number of intervals that are fitted for each numeric column of `n_rows` train rows."""
         numeric = self.search.space.get("numeric")
         asked = BINNED & set(getattr(numeric, "choices", (numeric,)))
-        auto = 48 if asked or n_rows >= 1000 else 0  # with fewer rows an interval has a handful of them
+        auto = 48 if asked or n_rows >= 1000 else 0  # with fewer rows an interval would hold only a handful
         return auto if self.preprocess.bins == "auto" else self.preprocess.bins
 
     @field_validator("source")

@@ -15,7 +15,7 @@ IDX_FILES = (
     "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz",
     "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
 )  # fmt: skip
-# What can be predicted in each dataset that scikit-learn brings.
+# The tasks of each dataset of scikit-learn.
 SCIKIT_LEARN: dict[str, tuple[Task, ...]] = {
     "iris": ("multiclass", "regression"), "wine": ("multiclass", "regression"), "digits": ("multiclass", "regression"),
     "breast_cancer": ("binary", "multiclass", "regression"), "digit_properties": ("multilabel",),
@@ -46,7 +46,7 @@ class Image(Section):
 
 
 class Split(Section):
-    """What decides in which part a row is: its content, its group, its time, a column that says so, or chance."""
+    """What decides the part of a row: its content, its group, its time, a column, or chance."""
 
     by: Literal["hash", "group", "time", "column", "random"]
     column: str | None = None
@@ -60,7 +60,7 @@ class Split(Section):
 
 
 class Source(Section):
-    """Where a dataset comes from and what is predicted. `$DATA_MIRROR/<dataset>/<file>` is tried before `addresses`."""
+    """Where a dataset comes from and what is predicted; `$DATA_MIRROR/<dataset>/<file>` is tried before `addresses`."""
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
@@ -68,7 +68,8 @@ class Source(Section):
     """A file, a folder of files or of images by class, an address, or a query; or scikit-learn, idx, statlib_housing
     or csv."""
     task: Task | None = None
-    """What is predicted: one class of several or of two, several labels at once, or a number; null = by the target."""
+    """What is predicted: one class of several or of two, several labels at once, or a number; null = the values of the
+    target decide."""
     target: str | Targets | None = None
     """The column to predict, or a list of columns that one network predicts together: numbers, or labels that are true
     or false; needed for a file, a query and csv."""
@@ -76,46 +77,46 @@ class Source(Section):
     """The levels of the quantiles that are predicted beside the median, for `task: regression`, such as
     [0.05, 0.5, 0.95]; [] = none."""
     separator: Annotated[str, Field(min_length=1)] | None = None
-    """The sign between the labels of a target that holds several in one text, such as `|`; null = one value."""
+    """The text between the labels of a target that holds several in one text, such as `|`; null = one value."""
     columns: dict[str, Literal["number", "category", "drop"] | Order] = Field(default={})
-    """What a column is, where it is not what it looks like, by its name: number, category, drop, or the list of an
-    ordered category's values, the lowest first; an identifier can be learned from so."""
+    """The use of a column, by its name, where the one that is found is wrong: number, category, drop, or a list of the
+    values of an ordered category, the lowest first. A column that is left out can be learned from in this way."""
     split: Split | None = None
     """What divides the rows: `{by: hash}`, `{by: group, column: customer}`, `{by: time, column: date}`,
-    `{by: column, column: part}` or `{by: random}`; null = hash for data of one's own, random for the others."""
+    `{by: column, column: part}` or `{by: random}`; null = hash for your own data, random for other datasets."""
     test_source: str | None = None
     """A file, a folder or an address with the test rows; null = test rows are taken from `source`."""
     database: str | None = None
     """The environment variable that holds the address of the database for a query in `source`; null = no query."""
     max_categories: Annotated[int, Field(ge=1, le=1_000_000)] = 255
-    """The most frequent values of a category that have a code of their own; the others share one."""
+    """How many values of a category have a code of their own, the most frequent ones; the others share one code."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """The sign between two values of a file; null = found."""
+    """The character between two values of a text file; null = detected."""
     decimal: Literal[".", ","] | None = None
-    """The decimal mark of a file; null = found."""
+    """The decimal mark of a text file; null = detected."""
     encoding: str | None = None
-    """The encoding of a file; null = found."""
+    """The encoding of a text file; null = detected."""
     missing: tuple[str, ...] | None = Field(default=None, strict=False)
     """Texts that mean a missing value, such as -999; null = blank, NA, NaN, null, None, ? and the like."""
     weight: str | None = None
-    """The column that says how much each row counts in training; metrics count every row once; null = all the same."""
+    """The column that says how much each row counts in training; metrics count every row once; null = equal weights."""
     classes: tuple[str, ...] | None = Field(default=None, strict=False)
     """Names of the classes in the order of their codes, for idx; null = 0 to 9."""
     image: Image | None = None
-    """The size of the images, for idx, scikit-learn's digits and a folder of images; null = a table, or as found."""
+    """The size of the images, for idx, scikit-learn's digits and a folder of images; null = a table."""
     addresses: tuple[str, ...] = Field(default=(), strict=False)
     """URLs, tried in turn; `{file}` stands for a name in `files`."""
     files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]] = Field(default={})
-    """SHA-256 of each file's content, after decompression, by the file's name."""
+    """SHA-256 of each file's content after decompression, by the file's name."""
 
     @property
     def is_file(self) -> bool:
-        """Whether the rows are the user's own, of a path, an address or a query, rather than of a named reader."""
+        """Whether the rows are the user's own, from a path, an address or a query, and not from a named reader."""
         return self.source not in READERS
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The columns to predict; none for pictures by class and for readers that name it themselves."""
+        """The columns to predict; none for pictures by class and for readers that name the target themselves."""
         return self.target if isinstance(self.target, tuple) else () if self.target is None else (self.target,)
 
     def order_of(self, column: str) -> tuple[str, ...] | None:
@@ -152,7 +153,7 @@ class Source(Section):
                 raise ValueError("a column that says the part (split) for a query, received test_source")
             return self
         if self.test_source is not None or self.database is not None:
-            raise ValueError(f"test_source and database for data of one's own, received source: {self.source}")
+            raise ValueError(f"test_source and database only with your own data, received source: {self.source}")
         if self.task is None:
             raise ValueError(f"task: what is predicted, for source: {self.source}")
         if self.source != "scikit-learn" and not (self.files and self.addresses):

@@ -19,8 +19,8 @@ class Section(BaseModel):
 Integer = Annotated[int, Field(ge=-(2**53), le=2**53)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Plain = bool | str | Integer | Finite | None
-MOST_STEPS = 100_000  # of a range of floats
-MOST_DEPTHS = 100  # that are looked at; a network has fewer layers
+MOST_STEPS = 100_000  # steps of a range of floats
+MOST_DEPTHS = 100  # values of `depth` that are read; a network has fewer layers
 
 
 class Distribution(Section):
@@ -33,11 +33,11 @@ class Distribution(Section):
 
     @property
     def start(self) -> Any:
-        """The value of the first trial: the default, or what stands for it."""
+        """The value of the first trial: the default, or its substitute."""
         raise NotImplementedError
 
     def ends(self) -> Sequence[Any]:
-        """The values that stand for all others when a space is checked."""
+        """The extreme values, which are tried when a space is checked."""
         raise NotImplementedError
 
     def values(self) -> Sequence[Any] | None:
@@ -46,7 +46,7 @@ class Distribution(Section):
 
 
 class Range(Distribution):
-    """Numbers from `low` to `high`, both included, evenly spread or on a log scale.
+    """Numbers from `low` to `high`, both included, spread evenly or on a log scale.
 
     `layers: own` gives every hidden layer a width of its own; only `width` may have it.
     """
@@ -76,7 +76,7 @@ class Range(Distribution):
 
     @property
     def start(self) -> Any:
-        """The default, else the middle, on a log scale that of the logarithm, computed from steps as Optuna does."""
+        """The default, else the middle (of the logarithm on a log scale), computed from steps as Optuna does."""
         value = self.default
         if value is None:
             value = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
@@ -87,7 +87,7 @@ class Range(Distribution):
 
 
 class IntRange(Range):
-    """Whole numbers, every `step` where one is given."""
+    """Whole numbers, in steps of `step` if it is given."""
 
     type: Literal["int"]
     low: Integer
@@ -104,7 +104,7 @@ class IntRange(Range):
 
 
 class FloatRange(Range):
-    """Numbers, every `step` where one is given."""
+    """Numbers, in steps of `step` if it is given."""
 
     type: Literal["float"]
     low: Finite
@@ -151,7 +151,7 @@ def values_of(entry: Any) -> Sequence[Any] | None:
 
 
 def contains(values: Iterable[Any] | None, value: Any) -> bool:
-    """Whether a value is one of several: numbers may differ by rounding, and True is not 1."""
+    """Whether a value is among others; numbers may differ by rounding, and True is not 1."""
     if isinstance(values, range) and type(value) in (int, float):  # it may have a billion members
         return math.isfinite(value) and round(value) in values and _same(round(value), value)
     return any(_same(value, other) for other in values or ())
@@ -186,7 +186,7 @@ def in_order(space: Mapping[str, Any]) -> list[str]:
 
 
 def choose(space: Mapping[str, Any], pick: Callable[[str, Distribution], Any]) -> dict[str, Any]:
-    """One configuration: what `pick` gives for each distribution whose condition holds, and the plain values."""
+    """One configuration: a value from `pick` for each distribution whose condition holds, and the plain values."""
     chosen: dict[str, Any] = {}
     for name in in_order(space):
         entry = space[name]
@@ -201,14 +201,14 @@ def holds(entry: Any, chosen: Mapping[str, Any]) -> bool:
 
 
 def to_hyperparameters(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """What a network is built from: a configuration with `width_1`, `width_2`, … as one list `width`."""
+    """The hyperparameters of a network: a configuration with `width_1`, `width_2`, … as one list `width`."""
     widths = [value for name, value in configuration.items() if name.startswith("width_")]
     others = {name: value for name, value in configuration.items() if not name.startswith("width_")}
     return {**others, "width": widths} if widths else others
 
 
 def _expand_layers(space: dict[str, Any]) -> dict[str, Any]:
-    """Replace a width with `layers: own` by `width_1`, `width_2`, …, each used where there are so many layers."""
+    """Replace a width with `layers: own` by `width_1`, `width_2`, …; each is used if the network has that layer."""
     width, values = space.get("width"), values_of(space.get("depth", 0))
     depths = [depth for depth in islice(values or (), MOST_DEPTHS) if type(depth) is int]
     if not isinstance(width, Range) or width.layers == "equal" or not depths:
@@ -228,7 +228,7 @@ def _tag(value: Any) -> str:
     return "distribution" if isinstance(value, Mapping | Section) else "value"
 
 
-# Told apart by form, so that a mistake in one kind of entry is not reported once for each of the others.
+# The form decides the kind of entry, so that a mistake is not reported once for each other kind.
 Searched = Annotated[IntRange | FloatRange | Choices, Field(discriminator="type")]
 Fixed = Plain | list[Integer | Finite | str]
 Entry = Annotated[Annotated[Searched, Tag("distribution")] | Annotated[Fixed, Tag("value")], Discriminator(_tag)]

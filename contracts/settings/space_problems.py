@@ -1,4 +1,4 @@
-"""Whether every network of a search space can be built, told before anything is trained."""
+"""Whether every network of a search space can be built, checked before anything is trained."""
 
 import itertools
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ def _corners(space: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _needed(space: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
-    """The values that others must have for `name` to be used; a list is empty where no value will do."""
+    """The values that others must have for `name` to be used; a list is empty if no value fits."""
     needed: dict[str, list[Any]] = {}
     todo = [name]
     while todo:
@@ -95,7 +95,7 @@ def _condition_problems(space: Mapping[str, Any]) -> list[str]:
 
 
 def _literals(name: str) -> list[str]:
-    """The words that a hyperparameter may have, where it takes nothing else."""
+    """The words that a hyperparameter may have, if it takes nothing else."""
     arguments = getattr(Spec.model_fields[name].annotation, "__args__", ())
     return list(arguments) if all(isinstance(argument, str) for argument in arguments) else []
 

@@ -38,7 +38,7 @@ def validate(model: type[M], values: Mapping[str, Any]) -> M | list[Mistake]:
 
 
 def unknown_key(key: object, known: Iterable[str]) -> tuple[str, str]:
-    """What was expected and what was received where a key has no meaning."""
+    """The problem of an unknown key."""
     known = sorted(known)
     hint = nearest(key, known)
     return "a known key" if hint else f"one of {', '.join(known)}", f"{show(key)}{hint}"
@@ -69,7 +69,7 @@ def _translate(place: Place, items: list[Any], values: Mapping[str, Any]) -> Mis
 
 
 def _place(item: Any, values: Mapping[str, Any]) -> Place:
-    """The keys that lead to an error; pydantic's names for the parts of a union are none of them."""
+    """The keys that lead to an error, without pydantic's names for the parts of a union."""
     node: Any = values
     place: list[str | int] = []
     for part in item["loc"]:
@@ -82,7 +82,7 @@ def _place(item: Any, values: Mapping[str, Any]) -> Place:
 
 
 def _keys_at(place: Place, values: Any) -> set[str]:
-    """The keys that the settings may have at a place, of the pruner or distribution that its `type` names."""
+    """The keys that the settings may have at a place; for a pruner or a distribution, the keys of its `type`."""
     schema = Params.model_json_schema()
     nodes = _alternatives(schema, schema)
     for part in place:

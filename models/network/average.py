@@ -24,10 +24,10 @@ class Average(keras.Model):
             network.name = f"network_{number}"
 
     def build(self, input_shape: tuple) -> None:
-        self.built = True  # each network is
+        self.built = True  # each network is built already
 
     def call(self, rows, training: bool | None = None):  # type: ignore[no-untyped-def]
-        # Never in training: its members would each give a prediction.
+        # Always inference: in training an ensemble gives the prediction of each of its members.
         parts = zip(self.shares, self.networks, strict=True)
         return sum(share * network(rows, training=False) for share, network in parts)
 

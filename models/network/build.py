@@ -92,7 +92,7 @@ def _wide_deep(spec: Spec, schema: Schema, rows: keras.KerasTensor) -> keras.Mod
     output of the hidden layers.
 
     With paths over named features the inner network has the two inputs `wide` and `deep`; the outer one has the same
-    single input as every other network, and selects their columns.
+    single input as every other network, and selects the columns of both.
     """
     if spec.wide is None or spec.deep is None:
         wide = encode(spec, schema, rows)

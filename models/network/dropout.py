@@ -9,13 +9,13 @@ from keras import ops
 
 from models.network.layers import serializable
 
-GOLDEN = 0x9E3779B9  # 2³² divided by the golden ratio: neighbouring positions become far apart
+GOLDEN = 0x9E3779B9  # 2³² divided by the golden ratio, which moves neighbouring positions far apart
 
 
 @serializable
 class Dropout(keras.layers.Dropout):
-    """Keras' dropout (Srivastava et al., 2014) with a hash of seed, step and position in the place of random numbers:
-    the shape stays.
+    """Keras' dropout (Srivastava et al., 2014) with a hash of seed, step and position in place of random numbers; the
+    shape stays.
     """
 
     def call(self, values, training: bool = False):  # type: ignore[no-untyped-def]

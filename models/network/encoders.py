@@ -6,7 +6,7 @@ from contracts.schema import CategoricalFeature, NumericFeature, Schema
 from contracts.spec import Spec
 from models.network import layers, table_layers
 
-MANY_CODES = 9  # from so many on a category has an embedding (RealMLP: Holzmüller et al., 2024, arXiv 2407.04491)
+MANY_CODES = 9  # codes from which on a category has an embedding (RealMLP: Holzmüller et al., 2024, arXiv 2407.04491)
 
 
 def encode(

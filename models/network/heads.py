@@ -108,8 +108,8 @@ def loss(spec: Spec, schema: Schema) -> keras.losses.Loss:
 
 
 def loss_scale(spec: Spec, schema: Schema) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
-    """What turns targets and predictions of shape (…, n_outputs) into the numbers that a loss compares: those of a
-    regression have a standard deviation of 1, so that learning rates do not depend on the unit.
+    """The function that turns targets and predictions of shape (…, n_outputs) into the numbers that a loss compares.
+    Those of a regression have a standard deviation of 1, so that learning rates do not depend on the unit.
     """
     if schema.task != "regression":
         return lambda values: values

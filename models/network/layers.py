@@ -70,7 +70,7 @@ class IsMissing(keras.layers.Layer):
 class Exponential(keras.layers.Layer):
     """exp(std · x + mean) - offset of each column: from a standardised logarithm to its number; the shape stays.
 
-    Ten standard deviations are the most in either direction, so that every prediction is finite.
+    The logarithm is clipped to ten standard deviations in either direction, so that every prediction is finite.
     """
 
     def __init__(self, means: list[float], stds: list[float], offsets: list[float], **kwargs) -> None:  # type: ignore[no-untyped-def]
@@ -226,7 +226,7 @@ def deal(values, members: int, per_row: int):  # type: ignore[no-untyped-def]
     """Give each row of a batch to `per_row` members, as BatchEnsemble gives it to one (Wen et al., 2020, arXiv
     2002.06715): (n_rows, …) → (n_rows · per_row / members, members, …).
 
-    A step then costs `per_row` times that of one network, instead of `members` times.
+    A step then costs `per_row` times as much as that of one network, instead of `members` times.
     """
     copies = [ops.roll(values, copy * (members // per_row), axis=0) for copy in range(per_row)]
     return ops.reshape(ops.concatenate(copies), (-1, members, *values.shape[1:]))

@@ -1,8 +1,8 @@
 """Layers of networks for tables, from RealMLP (Holzmüller et al., 2024, arXiv 2407.04491) and TabM (Gorishniy et al.,
 2025, arXiv 2410.24210).
 
-A layer with a learning rate of its own learns v where its weight is start + factor · v: under Adam, whose step does not
-depend on the size of a gradient, the weight learns `factor` times as fast.
+A layer with its own learning rate learns v, and its weight is start + factor · v. With Adam, whose step does not depend
+on the size of a gradient, the weight then learns `factor` times as fast.
 """
 
 from statistics import NormalDist
@@ -150,8 +150,8 @@ class ClipOutput(keras.layers.Layer):
 
 @serializable
 class Quantiles(keras.layers.Layer):
-    """Quantiles that cannot cross: the median, and from it outwards a softplus for each gap between two neighbours, on
-    the scale of a standard normal distribution, whose quantiles those of zeros are; the shape stays.
+    """Quantiles that cannot cross: the median, and outwards from it a softplus for each gap between two neighbours; the
+    shape stays. The gaps have the scale of a standard normal distribution: an input of zeros gives its quantiles.
 
     Args:
         levels: rising, 0.5 among them.
@@ -161,7 +161,7 @@ class Quantiles(keras.layers.Layer):
         super().__init__(**kwargs)
         self.levels, self.median = levels, levels.index(0.5)
         normal = np.array([NormalDist().inv_cdf(level) for level in levels])
-        steps = np.zeros((len(levels), len(levels)), "float32")  # of the softplus of a column to each quantile
+        steps = np.zeros((len(levels), len(levels)), "float32")  # the weight of a column's softplus in each quantile
         for i, gap in enumerate(np.diff(normal, prepend=normal[0])):
             if i <= self.median:
                 steps[i - 1, :i] = -gap / np.log(2)

@@ -1,1 +1,1 @@
-"""Training many networks: what is tried, in which processes, and which are the best. Imports `models.training`."""
+"""Searches: which configurations are tried, where they are trained, and which are best. Imports `models.training`."""

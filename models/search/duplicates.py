@@ -7,7 +7,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from models.search.trial import OnTrial
 
-DUPLICATES = "duplicates"  # the number of the trial whose result another one takes over
+DUPLICATES = "duplicates"  # attribute: the number of the trial whose result this trial has taken over
 
 
 def earlier_trial(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial | None:
@@ -27,5 +27,5 @@ def take_over(
     for epoch, value in earlier.intermediate_values.items():
         trial.report(value, epoch)
     on_trial(trial, "duplicate", None, f"trial {earlier.number} had the same hyperparameters")
-    # Optuna takes the value of a pruned trial from its last report, and refuses to be told one.
+    # Optuna takes the value of a pruned trial from its last report, and refuses a value here.
     study.tell(trial, earlier.values if earlier.state == TrialState.COMPLETE else None, state=earlier.state)

@@ -1,6 +1,6 @@
 """Successive fidelities: all trials train on a sample of the train rows, the best again on more, the last on all.
 
-This is successive halving with rows as what is rationed (Jamieson and Talwalkar, 2016).
+This is successive halving with rows as the resource (Jamieson and Talwalkar, 2016).
 """
 
 import copy
@@ -29,17 +29,17 @@ def train_on_more_rows(
     study: optuna.Study, ranked: list[FrozenTrial], plan: Plan, data: Data, trainer: "Pool | Cluster",
     files: TrialFiles, on_trained: OnTrained,
 ) -> list[FrozenTrial]:  # fmt: skip
-    """Train a quarter of the trials, at least `keep`, on four times the rows, and so on up to all rows.
+    """Train the best quarter of the trials, at least `keep`, on four times as many rows, and so on up to all rows.
 
-    The study keeps what a training reached, so that a search that continues trains only what is missing. A network
-    takes the place of the one on fewer rows.
+    The study keeps the value of each training, so a search that continues trains only what is missing. A network
+    replaces the one that was trained on fewer rows.
 
     Args:
         ranked: the trials, the best first.
         on_trained: called before the study knows the result.
 
     Returns:
-        those that were trained on all rows, the best first, with what they reached there.
+        The trials that were trained on all rows, the best first, with their values there.
 
     Raises:
         UserError: when all trainings of a round fail, with the reasons.
@@ -90,7 +90,7 @@ def most_rows(study: optuna.Study, plan: Plan) -> list[tuple[int, float | None]]
 
 
 def _on(trial: FrozenTrial, reached: dict[str, Any]) -> FrozenTrial:
-    """A trial with what it reached on more rows."""
+    """A trial with its value on more rows."""
     other = copy.copy(trial)
     other.values = [reached["value"]]
     other.user_attrs = trial.user_attrs | {name: reached[name] for name in ("best_epoch", "threads")}

@@ -1,4 +1,4 @@
-"""The best trials trained again with other seeds: how much of their lead was luck."""
+"""The best trials are trained again with other seeds, which shows how much of their lead was luck."""
 
 import errno
 import statistics
@@ -19,7 +19,7 @@ from models.training.data import Data
 if TYPE_CHECKING:
     from models.search.workers.cluster import Cluster
 
-SEEDS_APART = 7_368_787  # between the seeds of a finalist, further than initialisations or trials are
+SEEDS_APART = 7_368_787  # distance between the seeds of a finalist, larger than that between initialisations or trials
 
 
 def train_with_more_seeds(
@@ -30,9 +30,8 @@ def train_with_more_seeds(
     trainer: "Pool | Cluster",
     files: TrialFiles,
 ) -> None:
-    """Train each with `finalist_seeds` other seeds. The study keeps the values, so that each is trained once.
-
-    A training that fails leaves no value: `values_of_seeds` has one less.
+    """Train each finalist with `finalist_seeds` other seeds. The study keeps the values, so that each seed is trained
+    once. A training that fails leaves no value.
     """
     todo = [
         (trial, number)
@@ -53,7 +52,7 @@ def train_with_more_seeds(
 def train_each(
     jobs: list[Any], task_of: Callable[[Any], tuple[TrialTask, Path]], trainer: "Pool | Cluster", limit: float | None
 ) -> Iterator[Done | Failed]:
-    """Train every job to its end, as many at a time as there is room for, and yield how each ended.
+    """Train every job to its end, as many at the same time as the workers have room for, and yield how each ended.
 
     Args:
         task_of: the task of a job, and the file of its network.
@@ -76,7 +75,7 @@ def train_each(
 
 
 def further_seed(trial: FrozenTrial, number: int) -> int:
-    """The seed of a finalist's training with another seed; 0 is the number of its own."""
+    """The seed of a finalist's further training; number 0 is the trial's own seed."""
     return int(trial.user_attrs["seed"]) + SEEDS_APART * number
 
 
@@ -86,7 +85,7 @@ def values_of_seeds(study: optuna.Study, trial: FrozenTrial) -> list[float]:
 
 
 def rank_by_mean(study: optuna.Study, finalists: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Finalists in the order of their means; one that failed with some seed comes after all that did not."""
+    """Finalists in the order of their means; those that failed with any seed come last."""
     sign = -1 if study.directions[0] == StudyDirection.MAXIMIZE else 1
 
     def rank(trial: FrozenTrial) -> tuple[bool, float]:

@@ -4,14 +4,14 @@ import numpy as np
 
 from contracts.metrics import Metric
 
-DRAWS = 16  # shares are multiples of a sixteenth, or of a larger part where fewer draws are better
+DRAWS = 16  # shares are multiples of 1/16, or of a larger fraction if fewer draws are better
 FOLDS = 5
 
 
 def select_greedily(metric: Metric, y: np.ndarray, predictions: list[np.ndarray], most: int) -> np.ndarray:
-    """How often each model is in the ensemble whose mean prediction has the best metric, shape (n_models,).
+    """How often each model is in the ensemble with the best metric of the mean prediction, shape (n_models,).
 
-    Each draw adds the model, with replacement, that makes the mean best. The draws end where they were best.
+    Each draw adds the model, with replacement, that makes the mean best. The ensemble is that of the best draw.
 
     Args:
         predictions: of each model, as the metric takes them; the first one is the best single model.
@@ -32,7 +32,7 @@ def select_greedily(metric: Metric, y: np.ndarray, predictions: list[np.ndarray]
 def cross_fitted(metric: Metric, y: np.ndarray, predictions: list[np.ndarray], most: int, seed: int) -> np.ndarray:
     """The predictions of ensembles for rows on which they were not selected: each fold by the selection of the others.
 
-    A selection flatters itself on its own rows; on these it does not.
+    On its own rows a selection looks better than it is.
     """
     fold = np.random.default_rng(seed).permutation(len(y)) % FOLDS
     mean = np.empty_like(predictions[0], np.float64)

@@ -1,4 +1,4 @@
-"""A search as it was decided before it starts: settings and data put together, with no `auto` left."""
+"""The plan of a search, decided before it starts: settings and data together, without any `auto`."""
 
 import math
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ from models.search.trial import TrialTask
 from models.training.data import Data
 
 MANY_TRIALS = 100  # from here on Hyperband's brackets have enough trials each
-MANY_GENERATIONS = 1000  # trials: twenty of NSGA-II's generations of fifty
-MOST_COUNTED = 100_000  # configurations that are counted, to know when all have been tried
-STEPS, MOST_STEPS = 128, 10_000  # about so many in an epoch; at most so many in a training
+MANY_GENERATIONS = 1000  # trials: twenty generations of NSGA-II, fifty trials each
+MOST_COUNTED = 100_000  # configurations that are counted at most, to know when all have been tried
+STEPS, MOST_STEPS = 128, 10_000  # steps: about 128 in an epoch, at most 10,000 in a training
 SMALLEST_BATCH, LARGEST_BATCH = 32, 256
 FEWEST_EPOCHS, MOST_EPOCHS = 50, 200
-FACTOR = 4  # as many rows for a quarter of the trials, so that each round costs about the same
-REPORTS = 20  # a trial reports at most so often: a report costs more than a small epoch
+FACTOR = 4  # a quarter of the trials gets four times the rows, so that each round costs about the same
+REPORTS = 20  # reports of a trial at most: a report costs more than a small epoch
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Plan:
     `study` is its name in Optuna's storage. `data_md5` holds the digest of each prepared part. `bins` is how many
     intervals are fitted for each number. `search` has the sampler and the pruner that `auto` stands for.
     `n_configurations` is how many different ones the space has, None where they cannot be counted. `workers` train at
-    the same time on this machine, each with so many `threads`. `streams` says why train rows are read from a stream;
-    empty where they are in memory. `n_rows` is the number of train rows.
+    the same time on this machine, each with the same number of `threads`. `streams` says why train rows are read from a
+    stream; empty where they are in memory. `n_rows` is the number of train rows.
     """
 
     dataset: str
@@ -62,7 +62,7 @@ class Plan:
 
     @property
     def fidelities(self) -> tuple[int, ...]:
-        """The numbers of train rows, of which every trial trains on the first and the best on all others, too."""
+        """The numbers of train rows of each round: all trials train on the first, the best also on the others."""
         rows = [self.search.rows or self.n_rows]
         if rows[0] >= self.n_rows:
             return (self.n_rows,)
@@ -71,7 +71,7 @@ class Plan:
         return (*rows, self.n_rows)
 
     def limit(self, n_rows: int) -> float | None:
-        """Seconds after which a training on so many rows is ended; a trial's limit grows with its rows."""
+        """Seconds after which a training on `n_rows` rows is ended; the limit grows with the rows."""
         timeout = self.search.trial_timeout
         return timeout and timeout * n_rows / self.fidelities[0] if n_rows else timeout
 
@@ -106,7 +106,7 @@ class Plan:
 def plan_search(
     settings: Params, task: str, metric: Metric, study: str, data_md5: Mapping[str, str], cores: int, n_rows: int = 0
 ) -> Plan:
-    """The plan of one search for so many train rows. `cores` of this machine are shared among its workers."""
+    """The plan of one search over `n_rows` train rows. Its workers share the `cores` of this machine."""
     search = settings.search
     workers = cores if search.workers == "auto" else search.workers
     n_configurations = count_configurations(search.space, search.n_trials or MOST_COUNTED)
@@ -129,21 +129,21 @@ def plan_search(
 
 
 def batch_size_for(n_rows: int) -> int:
-    """The power of two with which an epoch of so many train rows has about `STEPS` steps, within limits."""
+    """The power of two with which an epoch of `n_rows` train rows has about `STEPS` steps, within limits."""
     nearest = 2 ** round(math.log2(max(n_rows, 1) / STEPS))
     return int(min(max(nearest, SMALLEST_BATCH), LARGEST_BATCH))
 
 
 def resolve_epochs(train: Train, n_rows: int) -> int:
-    """What `auto` stands for: fewer epochs where each has many steps, so that no slow trial holds a search up."""
+    """The epochs of `auto`: fewer if each has many steps, so that a slow trial does not hold up the search."""
     if train.epochs != "auto":
         return train.epochs
     return min(MOST_EPOCHS, max(FEWEST_EPOCHS, MOST_STEPS * batch_size_for(n_rows) // max(n_rows, 1)))
 
 
 def resolve_sampler(search: Search, n_configurations: int | None) -> str:
-    """What `auto` stands for: a grid where `n_trials` has room for every configuration, else TPE; with two objectives
-    NSGA-II where `n_trials` has room for many of its generations.
+    """The sampler of `auto`: a grid if `n_trials` covers every configuration, else TPE; with two objectives NSGA-II if
+    `n_trials` covers many of its generations.
     """
     if search.sampler != "auto":
         return search.sampler
@@ -155,7 +155,7 @@ def resolve_sampler(search: Search, n_configurations: int | None) -> str:
 
 
 def resolve_pruner(search: Search) -> Pruner:
-    """What `auto` stands for: Wilcoxon's test for five folds or more, Hyperband for many trials, else the median.
+    """The pruner of `auto`: Wilcoxon's test for five folds or more, Hyperband for many trials, else the median.
 
     With Optuna's TPE, Hyperband is the pruner that its authors' benchmarks favour; but each of its brackets learns from
     its own trials alone, so that it needs many.

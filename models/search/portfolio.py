@@ -1,6 +1,7 @@
 """Configurations that a search of `space: auto` tries after its first one, before the sampler learns.
 
-They were good on other tables than those of `bench/quality.py`: docs/decisions/0019-networks-for-tables.md says which.
+They were good on other tables than those of `bench/quality.py`; docs/decisions/0019-networks-for-tables.md names the
+tables.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Any
 from contracts.settings.space import Distribution, Range, SearchSpace, contains
 from models.search.space import default_configuration
 
-# What differs from the first configuration; the encoding, which other spaces do not have, is always named.
+# The differences to the first configuration. Each names the encoding, which other spaces do not have.
 PORTFOLIO: tuple[dict[str, Any], ...] = (
     {"numeric": "pbld", "numeric_embedding": 8},
     {"numeric": "piecewise_sum", "learning_rate": 0.002},
@@ -18,7 +19,9 @@ PORTFOLIO: tuple[dict[str, Any], ...] = (
 
 
 def portfolio(space: SearchSpace) -> Iterator[dict[str, Any]]:
-    """The configurations that a space has, as Optuna's parameters; none where it does not search what they change."""
+    """The configurations that a space contains, as Optuna's parameters; none if it does not search the hyperparameters
+    that they change.
+    """
     first = default_configuration(space)
     for changes in PORTFOLIO:
         configuration = {**first, **changes}

@@ -10,7 +10,7 @@ from models.search.plan import Plan
 
 
 def make_pruner(plan: Plan) -> BasePruner:
-    """The pruner of a plan. Steps are epochs, of which every trial runs `warmup_epochs`, or folds."""
+    """The pruner of a plan. Steps are epochs or folds; every trial runs `warmup_epochs` epochs."""
     steps = plan.epochs if plan.search.folds == 1 else plan.search.folds
     warmup = plan.search.warmup_epochs if plan.search.folds == 1 else 0
     first = max(1, warmup)

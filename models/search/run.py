@@ -1,4 +1,6 @@
-"""The loop of a search: Optuna suggests, worker processes train, and what they report decides."""
+"""The loop of a search: Optuna suggests configurations, worker processes train them, and their reports go to the
+pruner.
+"""
 
 import errno
 import math
@@ -78,7 +80,7 @@ def _start_trial(
     number = trial.user_attrs.get(RESUMES, trial.number)
     task = plan.trial_task(data, hyperparameters, plan.seed_of(number), checkpoint=files.checkpoint(number))
     trainer.start(trial, task.function, task, files.network(trial.number), limit=plan.search.trial_timeout)
-    # While it trains: each attribute is a commit.
+    # Written while the trial trains, because each attribute is a commit.
     trial.set_user_attr("seed", task.seed)
     trial.set_user_attr("hyperparameters", hyperparameters)
     return False
@@ -104,7 +106,7 @@ def _handle(
             on_trial(trial, "pruned", None, "")
             study.tell(trial, state=TrialState.PRUNED)
         case Failed(_, reason, disk_full=True):
-            raise OSError(errno.ENOSPC, reason)  # not the trial's fault: it is trained when there is room again
+            raise OSError(errno.ENOSPC, reason)  # the trial did not fail: it is trained again
         case Failed(_, reason):
             trial.set_user_attr("reason", reason)
             on_trial(trial, "failed", None, reason)

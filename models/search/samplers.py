@@ -1,4 +1,4 @@
-"""Optuna's samplers by name: what is tried next."""
+"""Optuna's samplers by name."""
 
 import warnings
 
@@ -39,7 +39,7 @@ def make_sampler(plan: Plan, n_trials: int) -> BaseSampler:
     """The sampler of a plan.
 
     Args:
-        n_trials: that the study has already: it must not draw the same random numbers once more.
+        n_trials: trials that the study already has; the sampler must not draw their random numbers again.
     """
     search = plan.search
     seed = search.seed + n_trials
@@ -60,7 +60,7 @@ def make_sampler(plan: Plan, n_trials: int) -> BaseSampler:
                 )
                 sampler.ranges = unconditional_ranges(search.space)
                 return sampler
-            case "qmc":  # a sequence, which continues where it ended
+            case "qmc":  # a sequence, which continues after its last point
                 return optuna.samplers.QMCSampler(
                     seed=search.seed, scramble=True, independent_sampler=at_random, warn_independent_sampling=False
                 )
@@ -72,7 +72,7 @@ def make_sampler(plan: Plan, n_trials: int) -> BaseSampler:
                 return optuna.samplers.TPESampler(
                     seed=seed,
                     group=conditional,
-                    multivariate=True if conditional else None,  # groups imply it, and Optuna warns of it
+                    multivariate=True if conditional else None,  # `group` implies it, and Optuna warns of both
                 )
 
 

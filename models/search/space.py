@@ -1,4 +1,4 @@
-"""Configurations of a search space: asked of Optuna, the first one, all of them, and how many there are."""
+"""Configurations of a search space: suggested by Optuna, the default one, and their number."""
 
 import itertools
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def count_configurations(space: SearchSpace, most: int) -> int | None:
 
 
 def _configurations(space: SearchSpace, names: list[str], chosen: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every configuration once, `chosen` completed by the names that are left."""
+    """Every configuration once: `chosen`, completed by values for the remaining names."""
     if not names:
         yield chosen
         return

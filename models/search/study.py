@@ -1,4 +1,4 @@
-"""A study in Optuna's storage: opened, its trials counted, and those of a search that died closed.
+"""A study in Optuna's storage: open it, count its trials, and close those that a dead search left open.
 
 One process searches a study at a time and is the only one that writes to it, so that SQLite is enough for any number of
 workers.
@@ -18,9 +18,9 @@ from models.search.space import default_configuration
 
 # A failure counts as a result: the same configuration would fail again.
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-ABANDONED = "abandoned"  # why a trial was ended from outside: it does not count, and is trained again
-RESUMES = "resumes"  # the number of the trial whose seed and checkpoint another one takes over
-SECONDS = "seconds"  # how long the study has been searched, over all its searches
+ABANDONED = "abandoned"  # attribute: why a trial was ended from outside; it does not count, and is trained again
+RESUMES = "resumes"  # attribute: the number of the trial whose seed and checkpoint this trial takes over
+SECONDS = "seconds"  # attribute: seconds of all searches of the study
 
 
 def open_study(plan: Plan, storage: optuna.storages.BaseStorage) -> optuna.Study:
@@ -44,7 +44,7 @@ def open_study(plan: Plan, storage: optuna.storages.BaseStorage) -> optuna.Study
 def abandon_running(study: optuna.Study, why: str, on_abandoned: Callable[[int], None] = lambda number: None) -> None:
     """Close the trials that are marked as running although nobody trains them, and enqueue the same ones again.
 
-    An interrupt in the middle does no harm: what is still open is closed the next time.
+    An interrupt in between does no harm: the next call closes the trials that are still open.
 
     Args:
         on_abandoned: called with the number of each trial before it is closed.
@@ -69,7 +69,7 @@ def resumable_trials(study: optuna.Study) -> set[int]:
 
 
 def seconds_searched(study: optuna.Study) -> float:
-    """How long the study has been searched, over all its searches; one that was killed counts up to its last trial."""
+    """Seconds of all searches of the study; a killed search counts up to its last trial."""
     return float(study.user_attrs.get(SECONDS, 0))
 
 

@@ -1,4 +1,6 @@
-"""What runs in the process of one trial: training and export. Importing this module imports TensorFlow, quietly."""
+"""The functions that run in the process of one trial: training and export. Importing this module imports TensorFlow,
+quietly.
+"""
 
 import json
 import time
@@ -34,11 +36,11 @@ from models.training.fit import Fitted, fit
 from models.training.latency import latency
 from models.training.stream import Stream
 
-SEEDS_APART = 1_000_003  # between the initialisations of a trial, more than between any two trials
+SEEDS_APART = 1_000_003  # distance between the seeds of a trial's initialisations, larger than between trials
 
-COMPARED_ROWS = 256  # on which graphs are compared and timed
+COMPARED_ROWS = 256  # validation rows on which graphs are compared and timed
 
-OnEpoch = Callable[[int, float], None]  # takes an epoch or a fold, from 0, and a value; raises to end the trial
+OnEpoch = Callable[[int, float], None]  # called with an epoch or a fold, from 0, and a value; raises to end the trial
 
 
 def train(task: TrialTask, save_to: Path, on_epoch: OnEpoch) -> TrialResult:
@@ -73,7 +75,7 @@ def train_folds(task: TrialTask, save_to: Path, on_epoch: OnEpoch) -> TrialResul
             fold = replace(task, data=task.data.fold(number))
             fitted, _ = _best_of_restarts(fold, number * task.train.restarts, _ignore)
             ended.append((_value(task, fitted), fitted.best_epoch))
-            if checkpoint and len(ended) < task.folds:  # the last one is trained again: its network tells the size
+            if checkpoint and len(ended) < task.folds:  # the last fold is trained again: its network gives the size
                 with write_atomically(checkpoint) as unfinished:
                     unfinished.write_text(json.dumps(ended))
         values, epochs = zip(*ended[: number + 1], strict=True)
@@ -111,7 +113,7 @@ def export_bundle(
         calibrate: whether probabilities may be calibrated on the validation rows.
 
     Returns:
-        how it was calibrated, None where it was not, or why it cannot be exported.
+        The calibration, None without one, or the reason why the network cannot be exported.
     """
     use_threads(0)
     schema, validation = load_schema(data.schema), data.split("validation")
@@ -142,7 +144,7 @@ def predict_validation(saved: list[Path], data: Data, metric: str, on_epoch: OnE
 
 
 def average(saved: list[Path], shares: list[float], task: TrialTask, save_to: Path, on_epoch: OnEpoch) -> TrialResult:
-    """Save the weighted mean of trained networks as one network; its value is that of the validation rows."""
+    """Save the weighted mean of trained networks as one network; the result has its value on the validation rows."""
     use_threads(0)
     started, schema, validation = time.perf_counter(), load_schema(task.data.schema), task.data.split("validation")
     networks = [inference_model(keras.models.load_model(path, compile=False)) for path in saved]
@@ -161,7 +163,7 @@ def _best_of_restarts(task: TrialTask, first: int, on_epoch: OnEpoch) -> tuple[F
 
     Args:
         first: the number of the first initialisation, which decides its seed.
-        on_epoch: hears of the first one only, because a trial is pruned only once.
+        on_epoch: called for the first initialisation only, because a trial is pruned only once.
     """
     attempts = [_fit(task, first + n, _ignore if n else on_epoch) for n in range(task.train.restarts)]
     values = tuple(_value(task, fitted) for fitted in attempts)

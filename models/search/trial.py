@@ -26,20 +26,20 @@ class TrialTask:
     threads: int
     checkpoint: Path | None = None
     folds: int = 1
-    reports_mean: bool = True  # of the folds so far; else each fold's own value
+    reports_mean: bool = True  # whether a report has the mean of the folds so far; else it has the fold's own value
     measures_latency: bool = False
 
     @property
     def function(self) -> str:
-        """What trains it, by its name in `models.search.train_trial`."""
+        """The name of the function in `models.search.train_trial` that trains it."""
         return "train" if self.folds == 1 else "train_folds"
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What a finished trial leaves: the value of its best epoch, the numbers of all epochs, size and seconds.
+    """The result of a finished trial: the value of its best epoch, the figures of all epochs, size and seconds.
 
-    With folds `value` is the mean of theirs. `latency` is seconds for one row, where it is measured.
+    With folds `value` is the mean of theirs. `latency` is the seconds for one row, if they are measured.
     """
 
     value: float
@@ -67,7 +67,7 @@ class TrialFiles:
         return self.folder / str(trial) / "history.csv"
 
     def checkpoint(self, trial: int, n_rows: int = 0) -> Path:
-        """That of a trial, or of its training again on so many rows."""
+        """The checkpoint of a trial, or of its training on `n_rows` rows."""
         return self.folder / str(trial) / (f"checkpoint_{n_rows}" if n_rows else "checkpoint")
 
     def keep_only(self, trials: set[int]) -> None:

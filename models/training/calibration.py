@@ -1,5 +1,5 @@
-"""Calibrated probabilities: a scale, and a shift for labels, inside the output layer. Why so:
-docs/decisions/0032-calibration.md
+"""Calibrated probabilities: a scale, and a shift for labels, inside the output layer. The reasons are in
+docs/decisions/0032-calibration.md.
 """
 
 import keras
@@ -14,15 +14,15 @@ from models.network.ensemble import Ensemble
 from models.training.export import inference_model
 
 FOLDS, SEED, CONFIDENCE = 5, 0, 0.95
-SMALLEST = float(np.finfo(np.float32).eps)  # probability that is told from 0 and from 1, as in the metric
-LIMIT = 3.0  # of the logarithm of a scale
-ROWS = 4096  # that are predicted at a time
+SMALLEST = float(np.finfo(np.float32).eps)  # smallest distance of a probability from 0 and 1, as in the metric
+LIMIT = 3.0  # limits of the logarithm of a scale
+ROWS = 4096  # rows that are predicted at a time
 UNCHANGED = (1.0, 0.0)
-LEAST_WORSE = 10  # rows that a calibration must make worse to be believed
+LEAST_WORSE = 10  # rows that a calibration must make worse before it is kept
 
 
 def member_probabilities(network: keras.Model, rows: np.ndarray) -> np.ndarray:
-    """Probabilities of shape (n_rows, members, n_outputs); a network that is no ensemble is its only member."""
+    """Probabilities of shape (n_rows, members, n_outputs); a network without members counts as its only member."""
     network = inference_model(network)
     if isinstance(network, Average):
         return np.concatenate([member_probabilities(one, rows) for one in network.networks], axis=1)
@@ -76,9 +76,8 @@ def fit_calibration(members: np.ndarray, y: np.ndarray, weights: np.ndarray | No
 
 
 def _calibrated(logits: np.ndarray, weights: np.ndarray, y: np.ndarray) -> tuple[tuple[float, float], float, float]:
-    """Scale and shift, `UNCHANGED` where they do not help beyond noise; the log loss before, and cross-fitted.
-
-    Some rows must become worse: where none does, there are no errors that would show what more certainty costs.
+    """Scale and shift, `UNCHANGED` if they do not help beyond noise; the log loss before, and cross-fitted. Some rows
+    must become worse: without errors, nothing shows the cost of more certainty.
     """
     fold = np.random.default_rng(SEED).permutation(len(y)) % FOLDS
     before, after = _losses(logits, weights, y, *UNCHANGED), np.empty(len(y))
@@ -118,7 +117,7 @@ def _fit(logits: np.ndarray, weights: np.ndarray, y: np.ndarray) -> tuple[float,
         )  # fmt: skip
         return float(np.exp(found.x)), 0.0
     if not len(y) or y.min() == y.max():
-        return UNCHANGED  # the shift has no limit where all rows are alike
+        return UNCHANGED  # the shift has no limit if all rows have the same label
     found = minimize(
         lambda values: _losses(logits, weights, y, np.exp(values[0]), values[1]).mean(),
         np.zeros(2), bounds=[(-LIMIT, LIMIT), (-20, 20)], method="L-BFGS-B",

@@ -10,7 +10,7 @@ import numpy as np
 
 from contracts.files import write_atomically
 
-MIN_SECONDS = 10.0  # between two checkpoints, so that short trainings write none
+MIN_SECONDS = 10.0  # seconds between two checkpoints, so that short trainings write none
 
 
 class Checkpoint(keras.callbacks.Callback):

@@ -39,7 +39,7 @@ class Data:
         self.write(name, len(split.target), [split])
 
     def write(self, name: str, n_rows: int, batches: Iterable[Split]) -> None:
-        """The same for so many rows that come in batches; a mapped file would count as memory of this process."""
+        """Write `n_rows` rows that come in batches; a mapped file would count as memory of this process."""
         with contextlib.ExitStack() as stack:
             files = {}
             for batch in batches:
@@ -54,7 +54,7 @@ class Data:
                     np.ascontiguousarray(values).tofile(files[part])
 
     def split(self, name: str) -> Split:
-        """Map the arrays of the split `train` or `validation`; what is written to them stays in this process."""
+        """Map the arrays of the split `train` or `validation`; changes to them stay in this process."""
         paths = [self._file("train" if self.held_out else name, part) for part in Split._fields]
         split = Split(*(np.load(path, mmap_mode="c") for path in paths if path.exists()))
         if self.held_out is None:
@@ -68,7 +68,7 @@ class Data:
         return replace(self, schema=schema, held_out=held_out)
 
     def sample(self, n_rows: int) -> "Data":
-        """The data with so many train rows, in files of their own."""
+        """The data with a sample of `n_rows` train rows, which has its own files."""
         return replace(self, train=f"train_{n_rows}")
 
     def _file(self, name: str, part: str) -> Path:

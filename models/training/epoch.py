@@ -17,7 +17,7 @@ from models.network.build import AUXILIARY, MAIN
 from models.network.layers import deal
 from models.training.data import Split
 
-VALIDATION_ROWS = 8192  # of one network per validation step, to bound its memory; an ensemble's members share them
+VALIDATION_ROWS = 8192  # rows of one network per validation step, to bound its memory; an ensemble's members share them
 
 
 class EpochTrainer(keras.Model):
@@ -30,7 +30,7 @@ class EpochTrainer(keras.Model):
     Args:
         uses_xla: compile the steps on full batches with XLA. The last partial batch and the validation run once an
             epoch: compiling each of them takes a third of a second and saves nothing.
-        validation_metric: one that Keras does not compute in batches, for the validation rows alone.
+        validation_metric: a metric that Keras does not compute in batches; it is computed on the validation rows only.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class EpochTrainer(keras.Model):
         tf.while_loop(lambda number: number < n_batches, body, (tf.constant(0),), parallel_iterations=1)
 
     def _filled(self, row_indices: tf.Tensor) -> tf.Tensor:
-        """The row indices of an epoch; where rows are dealt to members, with a last batch that is full.
+        """The row indices of an epoch. If rows are dealt to members, its last batch is full.
 
         It is filled up with the first rows of the epoch. A partial batch could not be dealt, so that every member would
         learn from all of it: more work than a full one, and a second step to trace.
@@ -175,18 +175,18 @@ class EpochTrainer(keras.Model):
 
 
 def _each(outputs: tf.Tensor) -> tf.Tensor:
-    """The main output; of an ensemble in training that of each member."""
+    """The main output; for an ensemble in training, that of each member."""
     return outputs[MAIN] if isinstance(outputs, dict) else outputs
 
 
 def _main(outputs: tf.Tensor) -> tf.Tensor:
-    """The main output, (n_rows, n_outputs): of an ensemble the mean over its members."""
+    """The main output, (n_rows, n_outputs); for an ensemble the mean over its members."""
     main = _each(outputs)
     return tf.reduce_mean(main, axis=1) if len(main.shape) == 3 else main
 
 
 def labelled(schema: Schema, split: Split) -> tuple[np.ndarray, ...]:
-    """Features, labels, and row weights where there are some."""
+    """Features, labels, and row weights if there are any."""
     parts = (split.features, heads.labels(schema, np.asarray(split.target)))
     return parts if split.weight is None else (*parts, split.weight)
 

@@ -40,13 +40,13 @@ def export(network: keras.Model, folder: Path, rows: np.ndarray) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     network.save(folder / "model.keras")
     network = inference_model(network)
-    expected = np.asarray(network(rows))  # the exporter needs a network that was called
+    expected = np.asarray(network(rows))  # the exporter needs a network that has been called
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras' exporter reads an attribute that NumPy deprecates
         try:
             network.export(folder / "model.onnx", format="onnx", verbose=False)
-        except Exception as error:  # whatever the exporters of Keras and tf2onnx raise
+        except Exception as error:  # the exporters of Keras and tf2onnx raise many types
             raise ExportFailed(f"the network has no ONNX form: {type(error).__name__}: {error}") from error
     try:
         session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])

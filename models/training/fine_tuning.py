@@ -12,7 +12,7 @@ def reuse_layers(network: keras.Model, bundle: Path, layers: int, frozen: bool) 
         frozen: exclude the copied layers from training.
 
     Raises:
-        ValueError: where a layer of the bundle has another shape.
+        ValueError: if a layer of the bundle has another shape.
     """
     source = _hidden_layers(keras.models.load_model(bundle / "model.keras", compile=False))
     for name, layer in _hidden_layers(network).items():

@@ -20,7 +20,7 @@ from models.training.stream import Stream, StreamTrainer
 
 # XLA compiles for about a second, after which a step takes a fraction of its time: faster from this many steps on.
 XLA_MIN_STEPS = 100
-# TensorFlow's graph optimizer, Grappler, works for half a second; below so many steps an epoch it saves less.
+# TensorFlow's graph optimizer, Grappler, takes half a second; with fewer steps an epoch it saves less.
 GRAPPLER_MIN_STEPS = 32
 
 

@@ -42,5 +42,5 @@ def lr_range(spec: Spec, schema: Schema, train: Split, seed: int) -> tuple[np.nd
 
 
 def suggestion(rates: np.ndarray, losses: np.ndarray) -> float:
-    """A tenth of the learning rate with the lowest loss, from which on the loss rises."""
+    """A tenth of the learning rate with the lowest loss, above which the loss rises."""
     return float(rates[int(np.argmin(losses))] / DIVISOR)

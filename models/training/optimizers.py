@@ -94,7 +94,7 @@ def callbacks(spec: Spec, monitor: str, mode: str) -> list[keras.callbacks.Callb
 class SwapAverages(keras.callbacks.SwapEMAWeights):
     """Keras' callback, which swaps four times an epoch, with one call for all weights.
 
-    Variable by variable a swap took longer than the steps of a small table.
+    A swap of one variable after the other took longer than the training steps of a small table.
     """
 
     def _tf_swap_variables(self, optimizer: keras.optimizers.Optimizer) -> None:

@@ -1,6 +1,5 @@
-"""Training from a stream: the train rows stay in their files, and one buffer of them is on the device.
-
-Why so: docs/decisions/0072-training-from-a-stream.md
+"""Training from a stream: the train rows stay in their files, and one buffer of them is on the device. The reasons are
+in docs/decisions/0072-training-from-a-stream.md.
 """
 
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from models.training.class_weights import apply_class_weights
 from models.training.data import Split
 from models.training.epoch import EpochTrainer, labelled
 
-BLOCK_BYTES = 2**18  # of consecutive rows: what a disk reads at once about as fast as in order
+BLOCK_BYTES = 2**18  # bytes of consecutive rows: blocks of this size are read at random about as fast as in order
 BUFFER_BYTES = 2**25  # 128 blocks, whose rows are shuffled together; two such buffers are in memory
 
 
@@ -68,7 +67,7 @@ class Stream:
         return -(-n_rows // batch_size) * batch_size
 
     def read(self, blocks: list[Block], size: int) -> tuple[Split, int]:
-        """The rows of some blocks, weighted, in arrays of `size` rows, and how many rows they are; the rest is zero."""
+        """The weighted rows of some blocks in arrays of `size` rows, padded with zeros, and the number of rows."""
         n_rows = sum(block.end - block.first for block in blocks)
         features, target, weight = self.rows
         weights = None if weight is None else _read(weight, blocks, size)
@@ -95,7 +94,7 @@ class StreamTrainer(EpochTrainer):
         self.stream, self.seed = stream, seed
 
     def make_train_function(self, force: bool = False) -> None:
-        """A call is an epoch. The steps are compiled once, since every buffer has the same shape."""
+        """One call is an epoch. The steps are compiled once, because every buffer has the same shape."""
         on_batches = tf.function(self.train_on_batches, jit_compile=self.uses_xla, autograph=False)
         on_rows = tf.function(self.train_on, autograph=False)
 
@@ -118,7 +117,7 @@ class StreamTrainer(EpochTrainer):
 
 
 def _read(part: np.ndarray, blocks: list[Block], size: int) -> np.ndarray:
-    """Read and not mapped: pages of a mapped file count as memory of the process."""
+    """Read rows without mapping the file, because mapped pages count as memory of the process."""
     assert isinstance(part, np.memmap)
     assert part.filename is not None
     values = np.zeros((size, *part.shape[1:]), part.dtype)

@@ -1,1 +1,1 @@
-"""What a person does around the pipeline: one function for each `make` target that is no stage, grouped by subject."""
+"""Commands around the pipeline: one function for each `make` target that runs no single stage, grouped by subject."""

@@ -1,4 +1,4 @@
-"""`python -m pipeline.commands <command> …`: what the Makefile calls; `--help` lists the commands."""
+"""`python -m pipeline.commands <command> …`, which the Makefile calls; `--help` lists the commands."""
 
 import importlib
 import sys

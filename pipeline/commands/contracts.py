@@ -1,4 +1,4 @@
-"""contract and check-data: write what later data must be, and check data against it."""
+"""contract and check-data: write the rules for later data, and check data against them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,22 +15,24 @@ app = typer.Typer()
 
 @app.command()
 def contract(dataset: str) -> None:
-    """Write catalog/contracts/<dataset>.yaml, which the present data keeps."""
+    """Write catalog/contracts/<dataset>.yaml: rules that the present data keeps."""
     params, path = load_params(PARAMS, dataset), Paths(dataset).contract
     from pipeline.data_contract.contract import infer_contract, write_contract
     from pipeline.data_contract.enforcement import raw_columns
 
     table = raw_columns(params)
     write_contract(path, dataset, infer_contract(table), table.num_rows)
-    print(f"Wrote {path}: {len(table.column_names)} columns. Read it, and edit what later data may be.")
+    print(f"Wrote {path}: {len(table.column_names)} columns. Read it, and edit the rules for later data.")
 
 
 @app.command()
 def check_data(
     dataset: str,
-    data: Annotated[str | None, typer.Argument(help="a file, folder or address; none: the dataset's source")] = None,
+    data: Annotated[
+        str | None, typer.Argument(help="a file, folder or address; by default the dataset's source")
+    ] = None,
 ) -> None:
-    """Check data against the contract of a dataset; ends with 1 where it breaks it."""
+    """Check data against the contract of a dataset; the exit code is 1 if the data breaks it."""
     params, path = load_params(PARAMS, dataset), Paths(dataset).contract
     if not path.exists():
         raise UserError(f"{dataset} has no contract {path}: make contract DATASET={dataset} writes one")
@@ -46,4 +48,4 @@ def check_data(
     if breaks:
         print(f"{name}: {count(len(breaks), 'break')} of {path} in {count(table.num_rows, 'row')}")
         raise typer.Exit(1)
-    print(f"{name}: {count(table.num_rows, 'row')}, all as {path} says")
+    print(f"{name}: {count(table.num_rows, 'row')}, no break of {path}")

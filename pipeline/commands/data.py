@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from pipeline.sources.files import Part
 
 PARAMS = Path("params.yaml")
-FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, validation rows alone choose by chance
-TRIALS, FEWEST_TRIALS = {200_000: 8, 400_000: 4}, 3  # up to so many values, and of more: a first result comes soon
+FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, a choice by the validation rows alone is mostly chance
+TRIALS, FEWEST_TRIALS = {200_000: 8, 400_000: 4}, 3  # by the number of values, and above: minutes to a first result
 app = typer.Typer()
 
 
 @app.command()
 def add_data(
-    name: Annotated[str, typer.Argument(help="of the dataset: a-z, 0-9 and _")],
+    name: Annotated[str, typer.Argument(help="name of the dataset: a-z, 0-9 and _")],
     source: Annotated[str, typer.Argument(help="a file, a folder, an address, or a query")],
     target: Annotated[
-        str | None, typer.Argument(help="the column to predict, or several as a,b; none: the columns are shown")
+        str | None, typer.Argument(help="the column to predict, or several as a,b; without it the columns are shown")
     ] = None,
     database: Annotated[str | None, typer.Option(help="for a query: the variable with the database's address")] = None,
-    separator: Annotated[str | None, typer.Option(help="between the labels of a target that holds several")] = None,
+    separator: Annotated[str | None, typer.Option(help="character between the labels of a target of labels")] = None,
 ) -> None:
-    """Write catalog/<name>.yaml for data of yours, after a look at what it holds."""
+    """Look at your own data, and write catalog/<name>.yaml for it."""
     path = Path(f"catalog/{name}.yaml")
     if not DATASET_NAME.fullmatch(name):
         raise UserError(f"NAME: expected 1 to 64 of a-z, 0-9 and _, received {name!r}")
@@ -73,7 +73,7 @@ def add_data(
         frame = read_columns(unread, read).to_pandas()
         console.print(_columns(f"{source}: {first}{len(frame):,} rows", frame))
         more = f" DATABASE={database}" if database else ""
-        console.print("Which column is to be predicted? Nothing is written yet. It looks as if it were this one:")
+        console.print("Nothing is written yet, because no column is named as the target. The most likely one is:")
         likely = likely_target(frame)
         more += f" TARGET={shlex.quote(likely)}"
         more += f" SEPARATOR={shlex.quote(sign)}" if (sign := separator_of(frame[likely])) else ""
@@ -81,14 +81,14 @@ def add_data(
         console.print(f"Next: {command}", style="bold")
         return
     if separator is not None and (image is not None or not separator):
-        raise UserError(f"SEPARATOR: expected a sign between labels in a column, received {separator!r} for {source}")
+        raise UserError(f"SEPARATOR: expected text between labels in a column, received {separator!r} for {source}")
     named: str | tuple[str, ...] | None = None if image else target
     if isinstance(named, str) and "," in named and named not in (names := read_columns(unread, read).column_names):
         named = several_targets(named, names, separator)
     wanted = Source(source=source, target=named, image=image, database=database, separator=separator)
     seen: list[pa.Table] = []
     table, notes, _ = read_source(wanted, seen.append, read)
-    columns = seen[0] if seen else None  # none of images
+    columns = seen[0] if seen else None  # images have no contract
     task = infer_task(table)
     labels = None if columns is None else labels_hint(columns, wanted)
     because = next((note for note in notes if note.startswith(f"{target}: ")), labels)
@@ -97,7 +97,7 @@ def add_data(
     except UserError as error:
         if not first:
             raise UserError(f"{error}; {because}") if because else error from None
-        notes.append(f"of the first rows alone: {error}")
+        notes.append(f"in the first rows alone: {error}")
     title = f"{name}: {task} of {' and '.join(wanted.targets) or 'pictures'}, {first}{table.num_rows:,} rows"
     features = table.drop_columns([TARGET]).to_pandas() if image is None else None
     console.print(title if features is None else _columns(title, features))
@@ -114,17 +114,17 @@ def add_data(
     except UserError:
         path.unlink()
         raise
-    console.print(f"Wrote {path}; its section data.columns overrules the table above, column by column.")
+    console.print(f"Wrote {path}. A line under data.columns there changes the use of a column in the table above.")
     if first:
-        console.print("fetch reads all rows, in batches. No contract is written of the first rows.")
+        console.print("fetch reads all rows, in batches. The first rows are too few for a contract.")
     elif columns is not None and not (contract := Paths(name).contract).exists():
         try:
             write_contract(contract, name, infer_contract(columns), columns.num_rows)
-            console.print(f"Wrote {contract}, what later data must be: edit it, or remove it for none.")
+            console.print(f"Wrote {contract}, the rules for later data: edit it, or remove it.")
         except UserError as error:
             console.print(f"No contract is written: {error}")
     if features is not None and all(role_of(features[column]) for column in features):
-        console.print(f"No column is left to learn from: {path} may say what one is, as columns: {{<name>: number}}")
+        console.print(f"No column is left to learn from: {path} may name one, such as columns: {{<name>: number}}")
     console.print(f"Next: make repro DATASETS={name}", style="bold")
 
 
@@ -141,7 +141,7 @@ def _how_to_read(source: Source) -> "Callable[[Source], list[Part]]":
 
 
 def _columns(title: str, frame: "pd.DataFrame") -> Table:
-    """What a column is used as, and why, with an example."""
+    """A table of the columns, with the use of each, the reason, and an example."""
     from pipeline.data.roles import role_of
 
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -159,10 +159,10 @@ def _columns(title: str, frame: "pd.DataFrame") -> Table:
 
 
 def _entry(source: Source, shape: tuple[int, int] | None) -> str:
-    """The file of the catalog: what was given, and for a table how networks for tables are searched.
+    """The text of the catalog's file: the given keys, and for a table the search for tables.
 
     Args:
-        shape: rows and columns beside the target; None for more than were counted.
+        shape: rows, and columns without the target; None if not all rows were read.
     """
     lines = {"source": _quoted(source.source)}
     if source.database is not None:

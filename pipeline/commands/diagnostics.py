@@ -1,4 +1,4 @@
-"""references and lr-range: what other models reach, and which learning rate to begin with."""
+"""references and lr-range: the metrics of other models, and a first learning rate."""
 
 import tempfile
 import time
@@ -25,7 +25,7 @@ def _prepared(dataset: str) -> tuple[Params, Paths]:
 def references(dataset: str) -> None:
     """Train linear models, trees and scikit-learn's MLP on the same split, each as a run of the same experiment.
 
-    CatBoost, LightGBM and XGBoost join them where they are installed.
+    CatBoost, LightGBM and XGBoost are trained too if they are installed.
     """
     _, paths = _prepared(dataset)
     from contracts.files import md5

@@ -17,9 +17,9 @@ app = typer.Typer()
 def lineage(
     dataset: str,
     version: Annotated[str | None, typer.Argument(help="by default the champion")] = None,
-    data: Annotated[str | None, typer.Option(help="the md5 of data: which versions come from it")] = None,
+    data: Annotated[str | None, typer.Option(help="the md5 of data; lists the versions that come from it")] = None,
 ) -> None:
-    """Where a version comes from and who approved it; or which versions come from some data."""
+    """Show where a version comes from and who approved it, or which versions come from given data."""
     from pipeline.tracking import approval, lineage, registry, runs
 
     if data is not None and not re.fullmatch(rf"[0-9a-f]{{{lineage.SHORTEST_HASH},64}}", data):

@@ -1,4 +1,4 @@
-"""promote, approve, export and retrain: what is done with a version of a registered model."""
+"""promote, approve, export and retrain: commands for a version of a registered model."""
 
 import json
 import shutil
@@ -18,15 +18,15 @@ from pipeline.dvc_cli import run_dvc, working_copy
 from pipeline.paths import Paths
 
 PARAMS = Path("params.yaml")
-Note = Annotated[str, typer.Option(help="why, for the record")]
-Force = Annotated[bool, typer.Option("--force", help="although a gate failed; the record says so")]
+Note = Annotated[str, typer.Option(help="the reason, which is recorded")]
+Force = Annotated[bool, typer.Option("--force", help="approve although a gate failed; this is recorded")]
 app = typer.Typer()
 
 
 @app.command()
 def promote(
     dataset: str,
-    version: Annotated[str | None, typer.Argument(help="none lists them")] = None,
+    version: Annotated[str | None, typer.Argument(help="by default the versions are listed")] = None,
     note: Note = "",
     force: Force = False,
 ) -> None:
@@ -37,19 +37,19 @@ def promote(
 @app.command()
 def approve(
     dataset: str,
-    version: Annotated[str | None, typer.Argument(help="none lists them")] = None,
+    version: Annotated[str | None, typer.Argument(help="by default the versions are listed")] = None,
     note: Note = "",
     force: Force = False,
 ) -> None:
     """Serve the version that `select.approval: manual` has left as challenger; the note says why."""
-    load_params(PARAMS, dataset)  # or the message would repeat any name
+    load_params(PARAMS, dataset)  # otherwise the message would repeat a wrong name
     if not note.strip():
         raise UserError(f'NOTE: expected why it is approved, received none: make approve DATASET={dataset} NOTE="…"')
     _serve(dataset, version, note, force, f'make approve DATASET={dataset} VERSION=1 NOTE="…"')
 
 
 def _serve(dataset: str, version: str | None, note: str, force: bool, example: str) -> None:
-    """Approve a version, then leave what `select` would have left, evaluate it and package it."""
+    """Approve a version, write the outputs of `select` for it, evaluate it and package it."""
     from pipeline.tracking import approval, databases, registry, runs
 
     load_params(PARAMS, dataset)
@@ -58,7 +58,7 @@ def _serve(dataset: str, version: str | None, note: str, force: bool, example: s
     present = registry.champion(client, dataset)
     if version is None or version not in registry.versions(client, dataset):
         raise UserError(f"{registry.expected_version(client, dataset, version)}: {example}")
-    selection = read_object(paths.selection, "version")  # before anything moves
+    selection = read_object(paths.selection, "version")  # checked before anything changes
     with working_copy():
         with tempfile.TemporaryDirectory() as scratch:
             bundle = registry.download_bundle(dataset, version, Path(scratch))
@@ -79,7 +79,7 @@ def _serve(dataset: str, version: str | None, note: str, force: bool, example: s
             unfinished.write_text(json.dumps(selection, indent=2) + "\n", encoding="utf-8")
         before = f"before: {present}" if present else "there was none before"
         print(f"Version {version} of {dataset} is the champion ({before}), approved by {record}", flush=True)
-        # DVC is told that this is what `select` leaves now, and to run no stage before it, which would undo it.
+        # DVC records these as the outputs of `select`, and runs no stage before it, which would undo them.
         code = run_dvc([dataset], "commit", "--force", f"select@{dataset}") or run_dvc(
             [dataset], "repro", "--single-item", f"evaluate@{dataset}", f"package@{dataset}"
         )

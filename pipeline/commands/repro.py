@@ -1,4 +1,4 @@
-"""repro, tune and summary: run the stages of one, some or all datasets, and show what was reached."""
+"""repro, tune and summary: run the stages of one, some or all datasets, and show the results."""
 
 import csv
 import json
@@ -27,9 +27,11 @@ app = typer.Typer()
 
 @app.command()
 def repro(
-    datasets: Annotated[list[str] | None, typer.Argument(help="names from catalog/; none: all listed")] = None,
+    datasets: Annotated[
+        list[str] | None, typer.Argument(help="names from catalog/; by default the list in params.yaml")
+    ] = None,
 ) -> None:
-    """Run the stages that are out of date: data → trained → selected → packaged."""
+    """Run the stages that are out of date: fetch, preprocess, train, select, evaluate, package."""
     listed = load_datasets(PARAMS)
     asked = list(dict.fromkeys(datasets or []))
     for name in asked:
@@ -46,7 +48,7 @@ def tune(
     timeout: Annotated[str | None, typer.Option(help="seconds of search in all")] = None,
 ) -> None:
     """Raise the budget of a study in catalog/<dataset>.yaml, then run that dataset's stages."""
-    budget(dataset, trials, timeout, load_params(PARAMS, dataset).search)  # a mistake is told before the wait
+    budget(dataset, trials, timeout, load_params(PARAMS, dataset).search)  # a mistake is reported before the wait
     with working_copy():
         changes = budget(dataset, trials, timeout, load_params(PARAMS, dataset).search)
         path = Path(f"catalog/{dataset}.yaml")
@@ -85,7 +87,7 @@ def _run(datasets: list[str]) -> None:
 
 
 def _what_changed(dataset: str) -> str | None:
-    """What `fetch` has read otherwise, a file of the user's or a contract: DVC tracks the settings alone."""
+    """Which input of `fetch` has changed since, the user's file or the contract. DVC tracks the settings alone."""
     source, paths = load_params(PARAMS, dataset).source, Paths(dataset)
     origin = paths.raw / "source.json"
     fetched = json.loads(origin.read_text()) if origin.exists() else {}
@@ -100,10 +102,10 @@ def _what_changed(dataset: str) -> str | None:
 
 
 def budget(dataset: str, trials: str | None, timeout: str | None, search: Search) -> dict[str, Scalar]:
-    """What changes in `search`: a limit that is left out is removed.
+    """The changed keys of `search`: a limit that is not given is removed.
 
     Raises:
-        UserError: with everything that is no budget.
+        UserError: with every value that is not a budget.
     """
     example = f"make tune DATASET={dataset}"
     problems = []
@@ -142,7 +144,7 @@ def _number(kind: type[int] | type[float], text: str | None) -> Scalar:
 
 
 def _show(datasets: list[str]) -> None:
-    """The table at the end of a run: what was reached, against what, in which time; and what to try next."""
+    """Print the table at the end of a run, with baseline, champion and time of each dataset, and what to try next."""
     table = Table(title="Champions, on the test rows", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("dataset", "metric"):
         table.add_column(column, no_wrap=True)
@@ -152,7 +154,7 @@ def _show(datasets: list[str]) -> None:
         table.add_row(dataset, *_row(Paths(dataset)))
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
-        console.width = 100  # a log has no width that could be too small
+        console.width = 100  # a log has no width of its own
     console.print(table)
     for dataset in datasets:
         if (selection := Paths(dataset).selection).exists():

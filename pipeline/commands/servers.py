@@ -1,4 +1,4 @@
-"""ui, dashboard, tensorboard, serve and predict: what a person looks at or asks on a port of this machine."""
+"""ui, dashboard, tensorboard, serve and predict: servers on a port of this machine, and a request to one."""
 
 import fcntl
 import json
@@ -25,13 +25,13 @@ from contracts.settings.load import load_params
 from pipeline.paths import Paths, var
 
 PARAMS = Path("params.yaml")
-Port = Annotated[int, typer.Option(min=0, max=65535, help="0 = any that is free")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 = any free port")]
 app = typer.Typer()
 
 
 @app.command()
 def ui(port: Port = 5000) -> None:
-    """MLflow's UI over the tracked runs."""
+    """Start MLflow's UI over the tracked runs."""
     server = os.environ.get("MLFLOW_TRACKING_URI", "")
     if server.startswith("http"):
         print(f"MLFLOW_TRACKING_URI names a server that has the UI already: {server}")
@@ -52,7 +52,7 @@ def ui(port: Port = 5000) -> None:
 
 @app.command()
 def dashboard(port: Port = 8080) -> None:
-    """Optuna's dashboard over the studies."""
+    """Start Optuna's dashboard over the studies."""
     from pipeline.search.studies import open_storage
 
     storage = open_storage()
@@ -74,7 +74,7 @@ def dashboard(port: Port = 8080) -> None:
 
 @app.command()
 def tensorboard(dataset: str, port: Port = 6006) -> None:
-    """TensorBoard over every tracked trial's learning curves."""
+    """Start TensorBoard with the learning curves of all tracked trials."""
     load_params(PARAMS, dataset)
     folder = var() / "tensorboard" / dataset
     n_runs = _write_curves(dataset, folder)
@@ -84,13 +84,13 @@ def tensorboard(dataset: str, port: Port = 6006) -> None:
     print(f"{dataset}: the curves of {n_runs} trials are in {folder}", flush=True)
     print(f"TensorBoard: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
-    # Its own greeting, and what it says about TensorFlow, would hide ours.
+    # Its own greeting, and its lines about TensorFlow, would hide ours.
     done = subprocess.run([*command, "--host", "127.0.0.1"], stderr=subprocess.DEVNULL, check=False)
     raise typer.Exit(done.returncode)
 
 
 def _write_curves(dataset: str, folder: Path) -> int:
-    """Write the curves of the trials that are not in the folder yet; how many there are."""
+    """Write the curves of the trials that are not in the folder yet; returns the number of trials."""
     from pipeline.tracking import runs
 
     client, experiment = runs.connect(dataset)
@@ -106,7 +106,7 @@ def _write_curves(dataset: str, folder: Path) -> int:
 
 @app.command()
 def serve(dataset: str, port: Port = 3000, host: str = "127.0.0.1") -> None:
-    """The packaged Bento, as BentoML serves it."""
+    """Serve the packaged Bento with BentoML."""
     load_params(PARAMS, dataset)
     bento = Paths(dataset).bento
     if not bento.exists():
@@ -145,7 +145,7 @@ def _extract(archive: tarfile.TarFile, folder: Path) -> None:
     """Unpack an archive whose members stay in the folder.
 
     Raises:
-        tarfile.TarError: a member leads out of it, or is no file.
+        tarfile.TarError: a member leads out of the folder, or is not a file.
     """
     if hasattr(tarfile, "data_filter"):
         archive.extractall(folder, filter="data")
@@ -153,7 +153,7 @@ def _extract(archive: tarfile.TarFile, folder: Path) -> None:
     for member in archive:  # Python 3.11.0 to 3.11.3 have no filter
         is_inside = (folder / member.name).resolve().is_relative_to(folder.resolve())
         if not is_inside or not (member.isfile() or member.isdir()):
-            raise tarfile.TarError(f"{member.name} leads out of the archive, or is no file")
+            raise tarfile.TarError(f"{member.name} leads out of the archive, or is not a file")
     archive.extractall(folder)  # noqa: S202 - each member is checked above
 
 
@@ -183,7 +183,7 @@ def predict(dataset: str, port: Port = 3000) -> None:
 
 
 def _free(port: int, another: str, host: str = "127.0.0.1") -> int:
-    """The port, or any one for 0; refused where a server cannot listen on it."""
+    """The port, or a free one for 0. A port on which a server cannot listen is refused."""
     try:
         with socket.socket() as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do, after a restart

@@ -1,4 +1,4 @@
-"""studies and study-export: what the storage of the searches holds."""
+"""studies and study-export: show the studies in the storage."""
 
 from pathlib import Path
 from typing import Annotated
@@ -47,7 +47,7 @@ def list_studies() -> None:
         )
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
-        console.width = 170  # a log has no width that could be too small
+        console.width = 170  # a log has no width of its own
     console.print(shown)
     if now & set(names):
         console.print("* belongs to the present settings and prepared data; the next search continues it")
@@ -70,7 +70,7 @@ def study_export(
     dataset: str,
     out: Annotated[str | None, typer.Option(help="a file that ends in .csv or .parquet")] = None,
     study: Annotated[
-        str | None, typer.Option(help="its name; by default that of the present settings and data")
+        str | None, typer.Option(help="name of the study; by default that of the present settings and data")
     ] = None,
 ) -> None:
     """Write the trials of a study as a table, for a spreadsheet or a notebook."""

@@ -1,4 +1,4 @@
-"""worker: a Dask worker of this very code, which trains, preprocesses and predicts; started again where it dies."""
+"""worker: a Dask worker with this code, which trains, preprocesses and predicts, and is started again if it dies."""
 
 import os
 import sys
@@ -13,15 +13,17 @@ app = typer.Typer()
 
 @app.command()
 def worker(
-    scheduler: Annotated[str, typer.Argument(help="its address, as tcp://host:8786")],
-    trials_at_once: Annotated[int, typer.Option(min=1, help="the cores are shared among them")] = resources.cores(),
+    scheduler: Annotated[str, typer.Argument(help="address of the scheduler, such as tcp://host:8786")],
+    trials_at_once: Annotated[
+        int, typer.Option(min=1, help="trials that run at the same time and share the cores")
+    ] = resources.cores(),
 ) -> None:
     """Train trials, preprocess rows and predict parts for the users of a Dask scheduler."""
     from models.search.workers import cluster_code
     from serving.batch import cluster
 
     at_once = str(trials_at_once)
-    # Dask's worker is a daemonic process otherwise, which may not have children.
+    # Otherwise Dask's worker would be a daemonic process, which may not have children.
     os.environ["DASK_DISTRIBUTED__WORKER__DAEMON"] = "False"
     command = [sys.executable, "-m", "distributed.cli.dask_worker", scheduler, "--no-dashboard"]
     command += ["--preload", "models.search.workers.cluster_task"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-MIN_LEAF_ROWS = 50  # in an interval of a tree; a tenth of all rows where that is less
+MIN_LEAF_ROWS = 50  # rows in an interval of a tree; a tenth of all rows if that is less
 
 
 def quantiles(values: np.ndarray, n: int) -> tuple[float, ...]:

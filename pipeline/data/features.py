@@ -1,4 +1,4 @@
-"""What a column of the train rows is as a feature, with the constants that the graph needs."""
+"""A column of the train rows as a feature, with the constants that the graph needs."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ DATE_PARTS = ("days", "month", "weekday", "hour")
 
 
 def infer_feature(column: pd.Series | Texts, source: Source, form: str = "") -> Feature:
-    """The feature that a column of the train rows is.
+    """The feature for a column of the train rows.
 
     Args:
         source: with the values of ordered categories, and the number of categories that have a code.
@@ -47,7 +47,7 @@ def infer_feature(column: pd.Series | Texts, source: Source, form: str = "") -> 
         minimum=values.min(),
         maximum=values.max(),
         mean=values.mean(),
-        std=values.std() or 1.0,  # a constant column is centred and left at that
+        std=values.std() or 1.0,  # a constant column is only centred
         median=float(np.median(values)),
         missing=missing,
         quartiles=tuple(np.quantile(values, [0.25, 0.75]).tolist()),
@@ -57,7 +57,7 @@ def infer_feature(column: pd.Series | Texts, source: Source, form: str = "") -> 
 def _infer_category(texts: Texts, source: Source) -> CategoricalFeature:
     if not texts.present:
         raise UserError(f"column {texts.name!r}: expected values, received none in the train split")
-    kept = texts.counts.sort_index().nlargest(source.max_categories)  # of equals the first in the alphabet
+    kept = texts.counts.sort_index().nlargest(source.max_categories)  # of equal counts the first in the alphabet
     return CategoricalFeature(
         name=texts.name, categories=tuple(sorted(kept.index)), missing=texts.present < texts.rows,
         rare=texts.distinct - len(kept),
@@ -103,7 +103,9 @@ def _ranks(column: pd.Series, order: tuple[str, ...]) -> pd.Series:
 
 
 def _mean_and_std(pixels: np.ndarray) -> tuple[float, float]:
-    """Of whole numbers, from how often each occurs: a copy of all pixels in 64 bits would fill the memory."""
+    """Mean and standard deviation of whole numbers, from their counts: a copy of all pixels in 64 bits would fill the
+    memory.
+    """
     counts = np.bincount(pixels.reshape(-1))
     values = np.arange(len(counts))
     mean = np.average(values, weights=counts)

@@ -19,7 +19,7 @@ from pipeline.tables import TARGET
 def possible_folds(train: Path, schema: Schema, source: Source, folds: int) -> tuple[int, str]:
     """The number of folds, or fewer where a class has fewer different rows, or all rows have fewer groups: at least 1.
 
-    Also returns what there are too few of. Folds in time are counted as they are written.
+    Also returns the reason for fewer folds. Folds in time are counted when they are written.
     """
     if source.splits_by.by == "time":
         return folds, ""
@@ -34,7 +34,8 @@ def possible_folds(train: Path, schema: Schema, source: Source, folds: int) -> t
 
 
 def write_folds(data: Data, train: Path, source: Source, bins: int, folds: int, seed: int) -> None:
-    """Write for each fold the part of every train row, and a schema that is fitted on the rows that it trains on.
+    """For each fold, write the part of every train row, and a schema that is fitted on the rows with which the fold
+    trains.
 
     Groups and rows with the same values stay together. Where the rows are split by time, a fold holds out the rows
     after those that it trains on.
@@ -44,7 +45,7 @@ def write_folds(data: Data, train: Path, source: Source, bins: int, folds: int, 
         train: the file of the train rows, before the encoding.
 
     Raises:
-        UserError: where there are more folds than moments.
+        UserError: if there are more folds than different times.
     """
     schema, table = load_schema(data.schema), pq.read_table(train)
     if source.splits_by.by == "time":
@@ -61,7 +62,7 @@ def write_folds(data: Data, train: Path, source: Source, bins: int, folds: int, 
 def _apart(
     target: np.ndarray, units: np.ndarray, schema: Schema, source: Source, folds: int, seed: int
 ) -> Iterator[np.ndarray]:
-    """Each unit is held out once, classes in proportion; groups, which may have several classes, at random."""
+    """Hold out each unit once: with classes in proportion, but groups, which may have several classes, at random."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
     of_units = target[np.unique(units, return_index=True)[1]]
@@ -75,7 +76,9 @@ def _is_by_class(schema: Schema, source: Source) -> bool:
 
 
 def _in_time(times: np.ndarray, folds: int, dataset: str) -> Iterator[np.ndarray]:
-    """Blocks of about as many rows: each after the first is held out once, with the blocks before it for training."""
+    """Blocks of about equal size: each block after the first is held out once, and the blocks before it are for
+    training.
+    """
     begins = np.sort(times)[[number * len(times) // (folds + 1) for number in range(1, folds + 1)]]
     blocks = np.searchsorted(np.unique(begins[begins > times.min()]), times, side="right")
     if blocks.max() < folds:
@@ -90,7 +93,7 @@ def _in_time(times: np.ndarray, folds: int, dataset: str) -> Iterator[np.ndarray
 def _refit(schema: Schema, rows: pa.Table, source: Source, bins: int) -> Schema:
     """The schema with all statistics of these rows; categories keep their codes, in which the rows are encoded.
 
-    What is a feature stays as the schema says: in fewer rows a column may look like a constant.
+    The features stay those of the schema, because in fewer rows a column may look like a constant.
     """
     classes = schema.classes if schema.picks_one else source.classes
     columns = {f.name: source.columns.get(f.name, "category") for f in schema.features}

@@ -1,4 +1,4 @@
-"""Which rows are for training, validation and test. Why so: docs/decisions/0021-splits-that-stay.md"""
+"""Divide rows into train, validation and test. The reasons are in docs/decisions/0021-splits-that-stay.md."""
 
 from collections.abc import Sequence, Set
 
@@ -19,7 +19,7 @@ TRAIN, VALIDATION, TEST = range(3)
 def divide(
     table: pa.Table, source: Source, settings: Preprocess, by_class: bool
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The row numbers of each part, in ascending order; and what a person should know of them, in sentences.
+    """The row numbers of each part, in ascending order; and sentences about them for a person.
 
     The test part does not depend on `validation_fraction`.
 
@@ -28,7 +28,7 @@ def divide(
         by_class: whether the target has classes. Each needs train rows.
 
     Raises:
-        UserError: where the rows cannot be divided so.
+        UserError: if the rows cannot be divided by the rule.
     """
     target = table[TARGET].to_numpy() if by_class else None
     part, notes = assign(table, source, settings, target)
@@ -43,10 +43,10 @@ def divide(
 def assign(
     table: pa.Table, source: Source, settings: Preprocess, target: np.ndarray | None
 ) -> tuple[np.ndarray, list[str]]:
-    """The part of each row, shape (n_rows,), and what a person should know of it; a part may be left without rows.
+    """The part of each row, shape (n_rows,), and sentences about the parts; a part may be left without rows.
 
     Args:
-        table: with the columns by which the rows are divided.
+        table: rows with the columns by which they are divided.
         target: the class of each row, where the target has classes.
     """
     rule, notes = source.splits_by, []
@@ -96,10 +96,11 @@ def times_of(table: pa.Table, name: str | None) -> np.ndarray:
 
 
 def _take(part: np.ndarray, number: int, values: np.ndarray, fraction: float, is_share: bool = False) -> None:
-    """Give the train rows with the lowest values to a part that has no rows yet: a fraction of them, and one at least.
+    """Give the train rows with the lowest values to a part that has no rows yet: a fraction of the rows, at least one.
 
     Args:
-        values: those below `fraction` where they are shares from 0 to 1, so that a row does not depend on the others.
+        values: rows below `fraction` are taken if the values are shares from 0 to 1, so that a row does not depend on
+            others.
     """
     left = np.flatnonzero(part == TRAIN)
     if not len(left) or (part == number).any():
@@ -110,7 +111,7 @@ def _take(part: np.ndarray, number: int, values: np.ndarray, fraction: float, is
 
 
 def _take_at_random(part: np.ndarray, units: np.ndarray, settings: Preprocess, target: np.ndarray | None) -> None:
-    """Give units to test and validation at random, of each class in the same proportion."""
+    """Give units to test and validation at random, with each class in the same proportion."""
     from sklearn.model_selection import train_test_split
 
     first = np.unique(units, return_index=True)[1]
@@ -122,7 +123,7 @@ def _take_at_random(part: np.ndarray, units: np.ndarray, settings: Preprocess, t
         labels = None if target is None else target[first][left]
         try:
             of_unit[train_test_split(left, test_size=fraction, random_state=settings.seed, stratify=labels)[1]] = number
-        except ValueError as error:  # its message names what is too few
+        except ValueError as error:  # scikit-learn's message names the class with too few rows
             raise UserError(
                 f"{len(left)} rows cannot be divided with a test_fraction of {settings.test_fraction:g} and a "
                 f"validation_fraction of {settings.validation_fraction:g}: {error} Change the fractions or add rows."
@@ -144,7 +145,7 @@ def _declare(part: np.ndarray, table: pa.Table, rule: Split) -> None:
 
 
 def _give_small_classes_to_train(part: np.ndarray, target: np.ndarray) -> list[str]:
-    """Give all rows of a class to train where the hashes of its few rows would leave none there."""
+    """Give all rows of a class to train if the hashes of its few rows would leave none there."""
     absent = sorted(set(target) - set(target[part == TRAIN]))
     part[np.isin(target, absent)] = TRAIN
     return [small_class_note(name) for name in absent]
@@ -160,7 +161,7 @@ def repetition_note(rows: str, rule: Split) -> str:
 
 
 def check_parts(rows: Sequence[int], rule: Split) -> None:
-    """Refuse parts of which one has no rows."""
+    """Refuse a split with a part without rows."""
     if empty := [name for name, count in zip(PARTS, rows, strict=True) if not count]:
         raise UserError(
             f"{_said(rule)}: expected rows in every part, received none for {' and '.join(empty)} "

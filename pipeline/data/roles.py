@@ -1,4 +1,4 @@
-"""Which columns a network learns from: identifiers, free text and constants are left out, each with a reason."""
+"""The columns that a network learns from. Identifiers, free text and constants are left out, each with a reason."""
 
 import re
 
@@ -14,9 +14,9 @@ ID_NAME = re.compile(r"(^|[^a-z])(id|uuid|guid|key|index|row|unnamed)$|[a-z]I[dD
 GROUP_NAME = re.compile(
     r"customer|client|patient|subject|person|user|account|household|session|device|participant", re.IGNORECASE
 )
-FEW = 20  # so many different values make groups, whatever their share
+FEW = 20  # up to this number of different values, a column makes groups, whatever their share
 GROUPS = 0.5  # a text column with more different values than this share of its rows names rows, not groups
-WORDS = 2  # spaces in a text, on average, from which on it is free text rather than a code
+WORDS = 2  # mean number of spaces in a text from which on it is free text rather than a code
 
 
 def role_of(column: pd.Series | Texts) -> DroppedColumn | None:
@@ -27,7 +27,7 @@ def role_of(column: pd.Series | Texts) -> DroppedColumn | None:
 
 
 def _role_of_numbers(column: pd.Series) -> DroppedColumn | None:
-    """Numbers and dates; what takes long is looked at last."""
+    """The role of numbers and dates; slow checks come last."""
     name, present = str(column.name), column.dropna()
     if present.empty or present.min() == present.max():
         return _constant(name, present.iloc[:1].tolist())
@@ -57,7 +57,7 @@ def _constant(name: str, values: list) -> DroppedColumn:
 
 
 def split_hints(table: pa.Table, source: Source) -> tuple[str, ...]:
-    """For data of one's own that is not split by time or by group: which columns look as if it should be, and why."""
+    """Columns that call for a split by time or by group, and why, for the user's own data without such a split."""
     if not source.is_file or source.splits_by.by in ("time", "group", "column"):
         return ()
     hints = []

@@ -13,7 +13,7 @@ from pipeline.tables import as_numbers, is_numeric
 def hash_rows(table: pa.Table, names: Iterable[str], seed: int = 0) -> np.ndarray:
     """Two hashes of these columns of each row, uint64 of shape (n_rows, 2).
 
-    The order of the columns does not count, nor how a number is written: 1 is 1.0.
+    Neither the order of the columns nor the form of a number matters: 1 is 1.0.
     """
     columns = sorted(names)
     words = np.empty((len(table), len(columns)), "<u8")
@@ -25,7 +25,7 @@ def hash_rows(table: pa.Table, names: Iterable[str], seed: int = 0) -> np.ndarra
 
 
 def _words(column: pa.ChunkedArray) -> np.ndarray:
-    """Each value as 64 bits: a number itself, of anything else a hash."""
+    """Each value as 64 bits: a number itself, or the hash of any other value."""
     if is_numeric(column.type):
         numbers = as_numbers(column) + 0.0  # -0.0 is 0.0
         return np.where(np.isnan(numbers), np.nan, numbers).view(np.uint64)
@@ -33,7 +33,7 @@ def _words(column: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_fixed_size_list(column.type):  # an image
         pixels = np.asarray(whole.flatten()).reshape(len(column), -1)
         digests = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in pixels)
-        # In most arrays rounded to floats: the pictures of earlier versions were divided so, and stay where they are.
+        # Most arrays are rounded to floats, as in earlier versions, so that their pictures stay in the same parts.
         return np.array([int.from_bytes(digest, "little") for digest in digests])
     encoded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
     values = encoded.dictionary
@@ -47,7 +47,7 @@ def _words(column: pa.ChunkedArray) -> np.ndarray:
 
 def _digests(contents: Iterable[bytes], **form: Any) -> bytes:
     empty, digests = hashlib.blake2b(**form), []
-    for content in contents:  # a copy takes half of the time of a new hash
+    for content in contents:  # copying a hash takes half the time of making a new one
         hashed = empty.copy()
         hashed.update(content)
         digests.append(hashed.digest())

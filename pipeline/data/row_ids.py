@@ -13,13 +13,13 @@ from pipeline.tables import IMAGE, TARGET
 
 
 def read_row_ids(path: Path) -> np.ndarray:
-    """The same as `row_ids` for the rows of a file, with some of them in memory."""
+    """The same as `row_ids` for the rows of a file, with a batch of them in memory."""
     gaps = _columns_with_gaps(path)
     return np.concatenate([_row_ids_of_batch(table, gaps) for table in iter_rows(path)])
 
 
 def row_ids(table: pa.Table) -> np.ndarray:
-    """A hash of each row's features, uint64 of shape (n_rows,): two rows with equal features have the same."""
+    """A hash of each row's features, uint64 of shape (n_rows,); rows with equal features have the same hash."""
     if IMAGE in table.column_names:
         pixels = np.asarray(table[IMAGE].combine_chunks().flatten()).reshape(len(table), -1)
         return np.array(
@@ -30,9 +30,8 @@ def row_ids(table: pa.Table) -> np.ndarray:
 
 
 def _row_ids_of_batch(table: pa.Table, gaps: set[str]) -> np.ndarray:
-    """In pandas a whole number has another type, and so another hash, where its column has a gap in any row.
-
-    So one more row has all gaps of the file while the rows of a batch are hashed.
+    """In pandas a whole number has another type, and so another hash, if its column has a gap in any row. Therefore
+    each batch is hashed together with one more row that has all gaps of the file.
     """
     if not gaps or not len(table):
         return row_ids(table)

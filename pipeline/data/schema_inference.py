@@ -25,9 +25,10 @@ from pipeline.tables import TARGET, date_format, text_form
 
 
 class TrainRows(Protocol):
-    """The train rows as a schema is inferred from them: a table in memory, or a file whose columns are read one by one.
+    """The train rows from which a schema is inferred: a table in memory, or a file whose columns are read one by one.
 
-    `target` has the column of the target alone. `sample` is a table of all rows, or of enough for the edges of bins.
+    `target` has only the column of the target. `sample` is a table of all rows, or of enough rows for the edges of
+    bins.
     """
 
     schema: pa.Schema
@@ -42,13 +43,13 @@ class TrainRows(Protocol):
         """All values of a column; those of an ordered category as a series."""
 
     def head(self) -> pd.DataFrame:
-        """Rows from the first one on, to find one without missing values."""
+        """The first rows, to find one without missing values."""
 
     def each(self, examine: Callable[[Any], Any], columns: Iterable[Any]) -> Iterable[Any]:
-        """`map`, perhaps of several columns at once."""
+        """Like `map`, perhaps over several columns at once."""
 
     def each_elsewhere(self, examine: Callable[[Any], Any], columns: Iterable[Any]) -> Iterable[Any]:
-        """The same, perhaps by other machines, without the sample."""
+        """The same, perhaps on other machines, without the sample."""
 
 
 class Table:
@@ -85,15 +86,15 @@ def infer_schema(
     bins: int = 0,
     split_notes: tuple[str, ...] = (),
 ) -> Schema:
-    """What the train split shows: features, their ranges and categories, columns without use, classes.
+    """The schema of the train split: features, their ranges and categories, columns without use, classes.
 
     Args:
-        source: with its task, which preprocess adds where the settings leave it open.
-        bins: intervals fitted for each number at most, or 0 for none.
-        split_notes: what a person should know about the split that made these rows.
+        source: with its task, which preprocess adds if the settings leave it open.
+        bins: most intervals for each number, or 0 for none.
+        split_notes: sentences for a person about the split that made these rows.
 
     Raises:
-        UserError: where no column is a feature, or the target does not fit the task.
+        UserError: if no column is a feature, or the target does not fit the task.
     """
     task = source.task
     assert task is not None
@@ -145,7 +146,7 @@ def _refuse_unknown(names: list[str], source: Source) -> None:
 
 
 def _examine(rows: TrainRows, source: Source, name: str) -> Feature | DroppedColumn:
-    """What a column is. That of a file is found; the settings have the last word."""
+    """The feature of a column, or why it is left out. The settings have the last word."""
     role, split = source.columns.get(name), source.splits_by
     if role is None and split.column == name and split.by != "time":
         role_of_split: Literal["group", "split"] = "group" if split.by == "group" else "split"
@@ -159,7 +160,7 @@ def _examine(rows: TrainRows, source: Source, name: str) -> Feature | DroppedCol
 
 
 def _sample(frame: pd.DataFrame, features: tuple[Feature, ...]) -> dict[str, Any]:
-    """A row to try the model with, without missing values where there is one."""
+    """A row to try the model with; one without missing values if there is one."""
     complete = frame.dropna()
     row = (complete if len(complete) else frame).iloc[0]
     return {feature.name: _plain(feature, row[feature.name]) for feature in features}

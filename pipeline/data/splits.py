@@ -13,7 +13,7 @@ from contracts.encoding import encode, encode_target
 from contracts.schema import CategoricalFeature, ClassTarget, DateFeature, NumericTarget, Schema
 from pipeline.tables import IMAGE, TARGET, column_to_images
 
-BATCH_ROWS = 65_536  # of a table in memory at once
+BATCH_ROWS = 65_536  # rows of a table in memory at once
 
 
 def read_part(path: Path, schema: Schema, most: int | None = None, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -21,7 +21,7 @@ def read_part(path: Path, schema: Schema, most: int | None = None, seed: int = 0
     labels and several numbers.
 
     Args:
-        most: rows; of a larger part a sample, which the seed decides.
+        most: rows; a larger part is sampled, as the seed decides.
     """
     features: np.ndarray | None = None
     targets, first = [], 0
@@ -61,7 +61,7 @@ def iter_rows(
 
 
 def sample_of(n_rows: int, most: int | None, seed: int) -> np.ndarray | None:
-    """The numbers of the sampled rows, rising; None where all are taken."""
+    """The numbers of the sampled rows, rising; None if all rows are taken."""
     if most is None or most >= n_rows:
         return None
     return np.sort(np.random.default_rng(seed).choice(n_rows, most, replace=False))
@@ -87,12 +87,12 @@ def encode_rows(table: pa.Table, schema: Schema) -> tuple[np.ndarray, np.ndarray
 
 
 def row_weights(table: pa.Table, schema: Schema) -> np.ndarray | None:
-    """The weight of each row, float32 of shape (n_rows,); None where the data has no weights."""
+    """The weight of each row, float32 of shape (n_rows,); None if the data has no weights."""
     return None if schema.weight is None else table[schema.weight].to_numpy().astype(np.float32)
 
 
 def _values(feature: Any, column: pa.ChunkedArray) -> Any:
-    """What `encode` takes. A number goes through float64, as in a request."""
+    """The values of a column as `encode` takes them. A number goes through float64, as in a request."""
     if pa.types.is_timestamp(column.type) and column.type.tz is None:
         return column.to_numpy()
     if isinstance(feature, CategoricalFeature | DateFeature):

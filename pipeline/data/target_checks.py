@@ -1,4 +1,4 @@
-"""Whether a column can be predicted: not a constant, not an identifier, no class of a row or two."""
+"""Whether a column can be predicted: it is no constant and no identifier, and has no class of one or two rows."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,10 +12,10 @@ SHOWN = 5  # classes named in a message
 
 
 def check_target(table: pa.Table, source: Source, task: Task) -> None:
-    """Check the target of a table of one's own, before its rows are divided.
+    """Check the target of the user's own table, before its rows are divided.
 
     Raises:
-        UserError: with what was expected of a target, and what this one holds.
+        UserError: with what was expected of a target, and what this target holds.
     """
     column, name = table[TARGET], " and ".join(source.targets) or "the name of the folder"
     if pa.types.is_nested(column.type):

@@ -1,4 +1,4 @@
-"""What `add-data` proposes as a target, and how its TARGET and SEPARATOR are read."""
+"""The target that `add-data` proposes, and how it reads TARGET and SEPARATOR."""
 
 import re
 import shlex
@@ -11,27 +11,27 @@ from contracts.errors import UserError
 from contracts.settings.source import Source
 from pipeline.data.roles import role_of
 
-# What a target is often called, to propose one.
+# Frequent names of targets, to propose one.
 TARGET_NAME = re.compile(
     r"(^|[ _.])(target|label|class|outcome|response|churn|default|price|survived|y)$", re.IGNORECASE
 )
 SEPARATORS = ("|", ";", ",")
-SEPARATED = 0.1  # share of the texts with a separator, from which on a column may hold several labels in each
-MOST_LABELS, FEWEST_ROWS = 50, 3  # so many labels at most, each in so many rows at least
+SEPARATED = 0.1  # share of the texts with a separator from which on a column may hold several labels in each text
+MOST_LABELS, FEWEST_ROWS = 50, 3  # most labels, and fewest rows of each
 
 
 def likely_target(frame: pd.DataFrame) -> str:
-    """The last column with the name of a target, else the last that is no identifier."""
+    """The last column with a frequent name of a target, else the last that is not an identifier."""
     usable = [str(name) for name in frame if role_of(frame[name]) is None or separator_of(frame[name])]
     usable = usable or [str(name) for name in frame]
     return next((name for name in reversed(usable) if TARGET_NAME.search(name)), usable[-1])
 
 
 def several_targets(target: str, columns: list[str], separator: str | None) -> str | tuple[str, ...]:
-    """The names in `a,b`; the text as it is where it names no column at all.
+    """The names in `a,b`; the unchanged text if none of them is a column.
 
     Raises:
-        UserError: where a name is blank or repeated, or where a separator is given, too.
+        UserError: if a name is blank or repeated, or if a separator is given, too.
     """
     names = [name.strip() for name in target.split(",")]
     if not set(names) & set(columns):
@@ -44,7 +44,7 @@ def several_targets(target: str, columns: list[str], separator: str | None) -> s
 
 
 def separator_of(column: pd.Series) -> str | None:
-    """The sign between the labels of a column that holds several in one text: few labels, in more combinations."""
+    """The character between the labels of a column that holds several in one text: few labels, in many combinations."""
     texts = column.dropna()
     if texts.empty or not pd.api.types.is_string_dtype(texts):
         return None
@@ -59,7 +59,7 @@ def separator_of(column: pd.Series) -> str | None:
 
 
 def labels_hint(columns: pa.Table, source: Source) -> str | None:
-    """What to say where the one column to predict looks as if it held several labels."""
+    """A hint if the one column to predict seems to hold several labels."""
     if source.separator is not None or len(source.targets) != 1:
         return None
     (name,) = source.targets
@@ -70,7 +70,7 @@ def labels_hint(columns: pa.Table, source: Source) -> str | None:
 
 
 def label_shares(target: pa.ChunkedArray) -> str:
-    """The labels of a target, each with the share of rows for which it is true."""
+    """The labels of a target, each with its share of rows."""
     labels = target.combine_chunks()
     shares = [pc.mean(labels.field(number).cast(pa.int8())).as_py() for number in range(labels.type.num_fields)]
     names = [labels.type.field(number).name for number in range(labels.type.num_fields)]

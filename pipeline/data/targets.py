@@ -1,4 +1,4 @@
-"""What the train rows show of the target: classes, labels or numbers, with what the network needs to know of them."""
+"""The target, from the train rows: classes, labels or numbers, with the constants that the network needs."""
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ def infer_target(
     """The target of the train rows.
 
     Raises:
-        UserError: where it does not fit the task.
+        UserError: if it does not fit the task.
     """
     if pa.types.is_struct(train.schema.field(TARGET).type):
         return _several(source, task, pd.DataFrame(train[TARGET].to_pylist()))

@@ -1,4 +1,4 @@
-"""The texts of a column, with how often each occurs: all that roles and categories depend on."""
+"""The texts of a column, with their counts. Roles and categories depend on nothing else."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ import pandas as pd
 class Texts:
     """A column of text in the train rows.
 
-    `counts` holds every value, or the frequent ones where they are too many to be kept; `distinct` counts all of them.
+    `counts` holds every value, or only frequent ones if there are too many; `distinct` counts all values.
     `spaces` is the mean number of blanks in a value.
     """
 
@@ -22,7 +22,7 @@ class Texts:
 
 
 def is_text(column: pd.Series) -> bool:
-    """Whether a column holds neither numbers nor moments."""
+    """Whether a column holds neither numbers nor dates."""
     types = pd.api.types
     return types.is_bool_dtype(column) or not (types.is_numeric_dtype(column) or types.is_datetime64_any_dtype(column))
 

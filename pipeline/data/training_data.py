@@ -16,7 +16,7 @@ def write_training_data(
     """Encode the prepared train and validation rows of a dataset, and write them to a folder, batch by batch.
 
     Args:
-        validation_rows: at most; of more a sample, which the seed decides.
+        validation_rows: most rows; a larger part is sampled, as the seed decides.
         streams: whether trainings read the train rows in blocks.
         samples: the numbers of train rows that are drawn and written beside all of them, for `Data.sample`.
     """

@@ -1,1 +1,1 @@
-"""What later data of a dataset must be: contract → breaks → enforcement."""
+"""Rules for later data of a dataset: contract → breaks → enforcement."""

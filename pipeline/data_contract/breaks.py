@@ -1,4 +1,4 @@
-"""Every break of a contract in a table, with rows, values and what was expected."""
+"""All breaks of a contract in a table, with their rows, their values and the rule."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from pipeline.data_contract.contract import ColumnRule, Contract, NumberColumn, 
 from pipeline.sources.values import is_number
 from pipeline.tables import as_numbers
 
-LISTED = 10  # rows of one break
+LISTED = 10  # rows named for one break
 
 
 def find_breaks(table: pa.Table, contract: Contract) -> list[Problem]:
@@ -80,7 +80,7 @@ class _ColumnBreaks:
 
 
 def _wrong(column: pa.ChunkedArray, rule: ColumnRule) -> np.ndarray:
-    """Which values break the rule, whatever type the column has become by them."""
+    """The values that break the rule, whatever type the column has because of them."""
     if isinstance(rule, TextColumn):
         if rule.values is None:
             return np.zeros(len(column), bool)
@@ -100,7 +100,7 @@ def _wrong(column: pa.ChunkedArray, rule: ColumnRule) -> np.ndarray:
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """NaN where a value is no number; in a column that a text has made text, with either decimal mark."""
+    """The numbers, NaN for any other value. In a column that one text has made text, either decimal mark is read."""
     if is_number(column.type):
         return as_numbers(column)
     if not pa.types.is_string(column.type):
@@ -111,7 +111,7 @@ def _numbers(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _seconds(column: pa.ChunkedArray) -> np.ndarray:
-    """Since 1970, NaN where a value is no date."""
+    """Seconds since 1970, NaN for a value that is not a date."""
     if pa.types.is_temporal(column.type):
         return as_numbers(column)
     if not pa.types.is_string(column.type):

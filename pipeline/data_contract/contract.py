@@ -1,4 +1,4 @@
-"""The contract of a dataset: what each column may hold, as a file that people read and edit."""
+"""The contract of a dataset: a file with a rule for each column, which people read and edit."""
 
 import io
 import math
@@ -18,13 +18,13 @@ from contracts.files import write_atomically
 from contracts.settings.reading import MOST_BYTES, read_mapping
 from contracts.settings.space import Section
 
-FEW = 50  # so many texts are listed as the only ones allowed
-FEW_NUMBERS = 20  # so many whole numbers are codes, whose range is not widened
+FEW = 50  # up to this number, different texts are listed as the only ones allowed
+FEW_NUMBERS = 20  # up to this number, different whole numbers are codes, whose range is not widened
 HEADER = """\
-# What later data of {dataset} must be; made from {rows:,} rows. This file is yours: nothing overwrites it.
+# Rules for later data of {dataset}, made from {rows:,} rows. This file is yours: no command overwrites it.
 # `make check-data DATASET={dataset} DATA=new.csv` checks a file; `make repro` checks the data before it trains.
 # type: number, date or text; minimum, maximum: the limits; values: the only ones allowed;
-# missing: the largest share of missing values, 0 where nothing is said.
+# missing: the largest share of missing values, 0 if the key is absent.
 """
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -59,7 +59,7 @@ class Contract(Section):
 
 
 def infer_contract(table: pa.Table) -> Contract:
-    """Rules that a table keeps, with room for later rows: ranges one width wider, and half as many more missing."""
+    """Rules that a table keeps, with room for later rows: wider ranges, and 1.5 times the share of missing values."""
     return Contract(columns={field.name: _rule(table[field.name]) for field in table.schema})
 
 
@@ -67,7 +67,7 @@ def write_contract(path: Path, dataset: str, contract: Contract, rows: int) -> N
     """Write a new file.
 
     Raises:
-        UserError: where there is a file already, which is the user's, or where the columns are too many for a file
+        UserError: if there is a file already, which belongs to the user, or if there are too many columns for a file
             that is read again.
     """
     if path.exists():
@@ -86,7 +86,7 @@ def write_contract(path: Path, dataset: str, contract: Contract, rows: int) -> N
     if len(content) > MOST_BYTES:
         raise UserError(
             f"{path}: expected at most {MOST_BYTES // 1024} KiB, received {-(-len(content) // 1024)} KiB for "
-            f"{len(columns):,} columns: so many cannot be checked by a contract"
+            f"{len(columns):,} columns: a contract cannot check so many"
         )
     with write_atomically(path) as unfinished:
         unfinished.write_bytes(content)
@@ -150,7 +150,7 @@ def _rule(column: pa.ChunkedArray) -> ColumnRule:
 
 
 def _wider(low: float, high: float) -> tuple[float, float]:
-    """A range one width wider on both sides, in two digits; what is not negative stays so."""
+    """A range widened by its width on both sides, in two digits; a range without negative numbers stays without."""
     width = (high - low) or abs(high) or 1.0
     digits = 1 - math.floor(math.log10(width))
     below, above = round(low - width, digits), round(high + width, digits)

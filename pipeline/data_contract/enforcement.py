@@ -1,4 +1,4 @@
-"""The data of a dataset against its contract, if it has one."""
+"""Check the data of a dataset against its contract, if it has one."""
 
 from collections.abc import Callable
 
@@ -16,10 +16,11 @@ from pipeline.tables import IS_TEST, TARGET
 
 
 def contract_check(params: Params, paths: Paths) -> Callable[[pa.Table], None]:
-    """What raises a UserError with every break of all columns of a dataset; nothing where there is no contract.
+    """The function that raises a UserError with every break of a dataset's contract. Without a contract it does
+    nothing.
 
     Raises:
-        UserError: where the contract cannot be read, or the data is images.
+        UserError: if the contract cannot be read, or the data is images.
     """
     if not paths.contract.exists():
         return lambda columns: None
@@ -42,10 +43,10 @@ def refuse(breaks: Breaks, paths: Paths) -> None:
 
 
 def raw_columns(params: Params, source: str | None = None) -> pa.Table:
-    """The columns of a dataset under their own names, or those of a file that is read in the same way.
+    """The columns of a dataset under the names of its source, or those of a file that is read in the same way.
 
     Raises:
-        UserError: where the data cannot be read, or is images.
+        UserError: if the data cannot be read, or is images.
     """
     own = params.source
     _refuse_images(params)
@@ -58,7 +59,7 @@ def raw_columns(params: Params, source: str | None = None) -> pa.Table:
 
 
 def own_names(table: pa.Table, source: Source) -> pa.Table:
-    """The columns of a named reader under their own names."""
+    """The columns of a named reader, with the target under its name in the source."""
     table = table.drop_columns([name for name in (IS_TEST,) if name in table.column_names])
     if pa.types.is_struct(table[TARGET].type):
         table = table.flatten()

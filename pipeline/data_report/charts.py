@@ -1,4 +1,4 @@
-"""One column as an SVG: its distribution in every part, and below or beside it the target in each of its groups."""
+"""One column as an SVG: its distribution in every part, and the target in each group of its values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from pipeline.data_report.columns import Column
 from pipeline.data_report.groups import Groups, by_rank, by_width
 
 WIDTH, BINS, ROWS, ROW_HEIGHT = 300, 20, 7, 17
-LABEL, SCALE, PANEL = 92, 38, 64  # widths: a category's name, the scale of a line, the target beside the bars
-FEWEST = 5  # rows of a group whose mean is drawn
-LINES = 6  # colours for classes
+LABEL, SCALE, PANEL = 92, 38, 64  # widths of a category's name, of a line's scale, and of the target beside the bars
+FEWEST = 5  # fewest rows of a group whose mean is drawn
+LINES = 6  # lines of the target, one colour each
 
 
 @dataclass(frozen=True)
 class Lines:
-    """What is drawn of the target, for each train row: a number, or 1 for its class; shape (n_rows, n_lines)."""
+    """The lines of the target, for each train row: a number, or 1 for its class; shape (n_rows, n_lines)."""
 
     values: np.ndarray
 
@@ -45,7 +45,7 @@ def number_label(value: float, column: Column) -> str:
 
 
 def short(value: float) -> str:
-    """A number in few signs: 211k."""
+    """A number in few characters: 211k."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             return f"{value / (1e3 if unit == 'k' else size):.3g}{unit}"

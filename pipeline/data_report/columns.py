@@ -17,9 +17,8 @@ Kind = Literal["number", "date", "category", "text"]
 
 @dataclass(frozen=True)
 class Column:
-    """A column in every part, train first: float64 with NaN, days since 1970 for a date; else text with None.
-
-    `role` is `feature`, `weight`, or why no network learns from it, with the `reason`.
+    """A column in every part, train first: float64 with NaN, days since 1970 for a date; else text with None. `role` is
+    `feature`, `weight`, or the role for which it is left out, with the `reason`.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Which numbers rise and fall together."""
+"""Rank correlations of numeric features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from markupsafe import Markup, escape
 from pipeline.data_report.columns import Column
 
 MOST = 40  # columns in the picture
-COMPARED = 500  # columns whose pairs are looked at: those of 5,000 are 12 million, and take a gigabyte
-CLOSE = 0.8  # pairs above it are listed
+COMPARED = 500  # columns whose pairs are computed: 5,000 columns have 12 million pairs, which take a gigabyte
+CLOSE = 0.8  # pairs with a higher correlation are listed
 CELL, LABEL = 14, 120
 
 

@@ -1,4 +1,4 @@
-"""How much of the target one column alone explains, on train rows, cross-validated."""
+"""The share of the target that one column alone explains, on train rows, cross-validated."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ MOST_CLASSES = 50
 class Outcome:
     """One target: of classes an indicator for each, shape (n_rows, n_classes); of a number its ranks from 0 to 1.
 
-    Ranks, so that a long tail does not decide.
+    Ranks are used so that a long tail does not decide.
     """
 
     name: str
@@ -46,7 +46,8 @@ def explained(codes: np.ndarray, outcome: Outcome, seed: int) -> float:
     """The share of the target that the group of a row explains, from 0 to 1: of its entropy for classes, of the
     variance of its ranks for a number.
 
-    Each fold is predicted by the rows of the others, so that a column of unlike values explains nothing.
+    Each fold is predicted by the rows of the others, so that a column with a different value in every row explains
+    nothing.
 
     Args:
         codes: the group of each row, shape (n_rows,).

@@ -1,4 +1,4 @@
-"""The data report: what a dataset holds, and what a person should know before training on it, as one HTML file."""
+"""The data report as one HTML file: the contents of a dataset, and warnings before a training."""
 
 import errno
 import sys
@@ -23,9 +23,9 @@ from pipeline.data_report.images import examples
 from pipeline.data_report.relation import FOLDS, explained, outcomes_of
 from pipeline.tables import TARGET
 
-MOST_ROWS = 20_000  # train rows behind relations and correlations; more add cost, not knowledge
+MOST_ROWS = 20_000  # train rows for relations and correlations; more rows cost time and show no more
 MOST_CARDS = 200
-GROUPS, ROWS_PER_GROUP = 64, 20  # of train, to see what a column explains
+GROUPS, ROWS_PER_GROUP = 64, 20  # fewest train rows for the share that a column explains
 HERE = Path(__file__).parent
 
 
@@ -34,7 +34,7 @@ def write_report(
 ) -> list[Finding]:
     """Write the report, and return its warnings, the worst first.
 
-    A report that fails is a page that says so, and a line of warning: training does not need it.
+    If the report fails, the page says so and a warning is printed, because training does not need it.
 
     Args:
         parts: the rows of train, validation and the last part, which is only compared with train.
@@ -89,7 +89,7 @@ def _render(template: str, **values: Any) -> str:
 def _strengths(
     schema: Schema, columns: Sequence[Column], sample: np.ndarray, target: list, seed: int
 ) -> dict[str, float]:
-    """How much of the target each feature explains: of several targets, of that which it explains best."""
+    """How much of the target each feature explains; of several targets the one that it explains best."""
     outcomes = outcomes_of(schema, target)
     most = max(2, min(GROUPS, len(sample) // ROWS_PER_GROUP))
     found = {}
@@ -101,7 +101,7 @@ def _strengths(
 
 
 def _lines(schema: Schema, target: list) -> tuple[list[str], np.ndarray]:
-    """Names and values of what is drawn of the target: a number, the second of two classes, or each class."""
+    """Names and values of the target's lines: a number, the second of two classes, or each class."""
     encoded = encode_target(schema, target)
     if not isinstance(schema.target, ClassTarget):
         values = encoded.reshape(len(encoded), -1)[:, : charts.LINES].astype(float)
@@ -113,7 +113,7 @@ def _lines(schema: Schema, target: list) -> tuple[list[str], np.ndarray]:
 
 
 def _targets(schema: Schema, parts: Mapping[str, pa.Table]) -> list[dict[str, Any]]:
-    """The distribution of each target in train and validation: that of the last part stays unseen."""
+    """The distribution of each target in train and validation; the target of the test rows is not read."""
     frames = {}
     for part, table in list(parts.items())[:2]:
         frame = pd.DataFrame({schema.target.name: table[TARGET].to_pylist()})

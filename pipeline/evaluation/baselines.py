@@ -23,7 +23,7 @@ def baseline_predictions(schema: Schema, n_rows: int) -> np.ndarray:
 
 
 def baseline_input(metric: Metric, schema: Schema, n_rows: int) -> np.ndarray:
-    """The baseline as a metric takes it; its quantiles are those of the train targets."""
+    """The baseline as the input of a metric; its quantiles are those of the train targets."""
     target, quantiles = schema.target, None
     if isinstance(target, NumericTarget):
         values = np.array([value for _, value in target.quantiles], dtype=np.float32)

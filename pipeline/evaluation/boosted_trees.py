@@ -1,6 +1,6 @@
-"""Boosted trees of four libraries on encoded rows: the library's defaults, but a learning rate of 0.05 (CatBoost sets
-its own), up to 1,000 trees, and early stopping on rows that are held out. Those of CatBoost and LightGBM take settings,
-which replace the defaults, and callbacks.
+"""Boosted trees of four libraries on encoded rows: the library's defaults, except for a learning rate of 0.05 (CatBoost
+sets its own), up to 1,000 trees, and early stopping on rows that are held out. The functions for CatBoost and LightGBM
+take settings, which replace the defaults, and callbacks.
 
 Imports nothing of the project, because the benchmark also calls it in an environment of its own.
 """
@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 
 ROUNDS, PATIENCE, RATE = 1000, 50, 0.05
-MOST_CATEGORIES = 254  # that scikit-learn takes, with missing values
+MOST_CATEGORIES = 254  # the most that scikit-learn takes beside missing values
 
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
 class Rows(NamedTuple):
-    """What a library trains on: rows of shape (n_rows, n_columns), targets that are class codes or numbers, and which
-    columns hold categories, bool of shape (n_columns,).
+    """The rows on which a library trains, of shape (n_rows, n_columns), their targets (class codes or numbers), and
+    which columns hold categories, bool of shape (n_columns,).
     """
 
     train: tuple[np.ndarray, np.ndarray]

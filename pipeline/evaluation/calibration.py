@@ -1,4 +1,4 @@
-"""How far probabilities are from the frequencies that they promise."""
+"""The difference between predicted probabilities and observed frequencies."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ BINS = 15
 
 
 def confidences(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What was promised and what happened, each of shape (n,): the probability of the predicted class and whether it
-    is right; of two classes that of the second; of labels that of each.
+    """Predicted probabilities and outcomes, each of shape (n,): of the predicted class, and whether it is right; for
+    two classes of the second; for labels of each label.
 
     Args:
         y: codes of shape (n_rows,), or 0 and 1 of shape (n_rows, n_labels).
@@ -21,7 +21,7 @@ def confidences(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bins_of(promised: np.ndarray) -> np.ndarray:
-    """The bin of each probability, all bins with about as many; at least ten in a bin."""
+    """The bin of each probability; bins have about equal counts, at least ten."""
     ranks = np.argsort(np.argsort(promised, kind="stable"), kind="stable")
     return ranks * max(1, min(BINS, len(promised) // 10)) // len(promised)
 
@@ -45,7 +45,7 @@ def calibration_interval(
 
 
 def reliability(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The mean promised probability, the frequency, and the number of each bin, each of shape (n_bins,)."""
+    """The mean predicted probability, the observed frequency, and the count of each bin, each of shape (n_bins,)."""
     promised, happened = confidences(y, p)
     bins = bins_of(promised)
     counts = np.bincount(bins)

@@ -8,7 +8,7 @@ import numpy as np
 
 from contracts.metrics import Metric
 
-DRAWS = 1000  # 2,000 change a p-value of 0.05 by less than 0.01
+DRAWS = 1000  # with 2,000 draws a p-value of 0.05 changes by less than 0.01
 
 
 @dataclass(frozen=True)
@@ -16,11 +16,11 @@ class Comparison:
     """How much better a candidate is than the champion.
 
     Attributes:
-        gain: by which the candidate's metric is better, in units of the metric; negative where it is worse.
+        gain: how much better the candidate's metric is, in units of the metric; negative if it is worse.
         low: the lower end of the interval of the gain.
         high: its upper end.
         p_value: the probability that the best of as many equally good trials gains as much.
-        rows: on which they are compared.
+        rows: the number of rows on which both are compared.
     """
 
     gain: float
@@ -31,7 +31,9 @@ class Comparison:
 
     @property
     def rows_needed(self) -> int:
-        """About as many rows would give an interval that excludes 0, if the gain stayed as it is; 0 where none is."""
+        """The approximate number of rows with which the interval would exclude 0 if the gain stayed the same; 0 without
+        a gain.
+        """
         width = (self.high - self.low) / 2
         return math.ceil(self.rows * (width / self.gain) ** 2) if self.gain > 0 else 0
 
@@ -53,7 +55,7 @@ def compare(
         champion: its predictions, shape (n_rows, …).
         candidates: the predictions of each, of the same shape.
         best: the position of the candidate that is compared.
-        n_trials: among how many trainings the candidates were chosen.
+        n_trials: the number of trainings from which the candidates were chosen.
     """
     sign = 1.0 if metric.higher_is_better else -1.0
     of_rows = metric.row_values
@@ -82,9 +84,8 @@ def compare(
 
 
 def _p_of_exported(observed: float, by_chance: np.ndarray) -> float:
-    """The share of draws whose largest gain is at least the observed one.
-
-    Where no draw reaches it, the normal tail stands in, with Bonferroni's bound over the candidates.
+    """The share of draws whose largest gain is at least the observed one. If no draw reaches it, the normal tail is
+    used, with Bonferroni's bound over the candidates.
     """
     reached = int(np.sum(np.nanmax(by_chance, axis=1) >= observed - 1e-12))
     if reached:

@@ -1,4 +1,4 @@
-"""The candidates of a selection on the validation rows: their metric, the gates, and what they are compared with."""
+"""The candidates of a selection on the validation rows: their metric, the gates, and the reference models."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +16,12 @@ from pipeline.evaluation.scoring import Scored, score
 from pipeline.paths import Paths
 from pipeline.tables import TARGET
 
-MOST_TRAIN_ROWS = 1_000_000  # of reference models
+MOST_TRAIN_ROWS = 1_000_000  # train rows of reference models
 
 
 @dataclass(frozen=True)
 class Contest:
-    """What every step of the choice looks at; `scratch` is a folder for bundles, until the choice is made.
+    """The inputs of every step of the choice; `scratch` is a folder for bundles until the choice is made.
 
     `is_sample` is whether there are more validation rows than `validation` has.
     """
@@ -36,12 +36,12 @@ class Contest:
 
 
 def open_contest(params: Params, paths: Paths, scratch: Path) -> Contest:
-    """Raises `UserError` with every gate that does not fit the data."""
+    """Read the validation rows. Raises `UserError` with every gate that does not fit the data."""
     schema = load_schema(paths.prepared / "schema.json")
     if problems := gate_problems(params.select.gates, schema, paths.prepared / "validation.parquet"):
         raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *map(str, problems)]))
     file, most = paths.prepared / "validation.parquet", params.search.validation_rows
-    table = read_rows(file, most, params.search.seed)  # those on which the trials were compared
+    table = read_rows(file, most, params.search.seed)  # the rows on which the trials were compared
     rows, y = encode_rows(table, schema)
     frame = table.drop_columns([TARGET, *([schema.image.name] if schema.image else [])]).to_pandas()
     metric = BY_NAME[params.metric_for(schema.task)]
@@ -73,13 +73,15 @@ def score_candidates(contest: Contest) -> list[Scored]:
 
 
 def _train_rows(contest: Contest) -> tuple[np.ndarray, np.ndarray]:
-    """Of many rows a sample: scikit-learn's models hold all of them in memory."""
+    """The train rows, or a sample of many, because scikit-learn's models hold all of them in memory."""
     params = contest.params
     return read_part(contest.paths.prepared / "train.parquet", contest.schema, MOST_TRAIN_ROWS, params.preprocess.seed)
 
 
 def _references(contest: Contest) -> dict[str, float]:
-    """The validation metric of each of scikit-learn's models, trained on the same rows; none where it is undefined."""
+    """The validation metric of each of scikit-learn's models, trained on the same rows; a model without a defined
+    metric is absent.
+    """
     from pipeline.evaluation.references import fit_and_score, references
 
     schema, train, held_out = contest.schema, _train_rows(contest), (contest.validation.rows, contest.validation.y)
@@ -89,7 +91,7 @@ def _references(contest: Contest) -> dict[str, float]:
 
 
 def boosting_ahead_of(contest: Contest, winner: Scored) -> str:
-    """Whether boosted trees are better on a person's own table, in words; empty where they are not."""
+    """A sentence if boosted trees are better on the user's own table; empty if they are not."""
     params, schema = contest.params, contest.schema
     if not params.source.is_file or schema.image is not None:
         return ""

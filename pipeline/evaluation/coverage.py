@@ -12,10 +12,10 @@ def coverage(schema: Schema, scores: np.ndarray, y: np.ndarray, predictions: np.
     """For each of `CONFIDENCES` the share of rows that are covered, and the mean width of an interval or size of a set;
     for each quantile the share of rows that are not above it.
 
-    A width is NaN where an interval has no ends; several numbers have no common width.
+    A width is NaN if an interval has no ends; several numbers have no common width.
 
     Args:
-        scores: the bundle's.
+        scores: those of the bundle.
         predictions: shape (n_rows, n_outputs), or (n_rows,) for one number; of a model of quantiles these.
     """
     predictions = predictions.reshape(len(y), -1)

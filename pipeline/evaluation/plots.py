@@ -67,7 +67,7 @@ def label_errors(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figu
 
 
 def calibration(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
-    """The frequency by promised probability, with two standard errors; on the diagonal both are the same."""
+    """The observed frequency by predicted probability, with two standard errors; on the diagonal both are the same."""
     promised, frequency, counts = reliability(y, predictions)
     figure, axis = plt.subplots(figsize=(4.5, 4.2), layout="constrained")
     axis.plot([0, 1], [0, 1], color="grey", linestyle=":")

@@ -32,7 +32,7 @@ BOOSTING = {"max_iter": 500, "learning_rate": 0.05, "early_stopping": True, "ran
 def references(schema: Schema) -> dict[str, Any]:
     """Untrained models by name: linear, forest, boosted trees, scikit-learn's MLP, and the Perceptron for classes.
 
-    CatBoost, LightGBM and XGBoost are among them where they are installed.
+    CatBoost, LightGBM and XGBoost are among them if they are installed.
     """
     single = schema.picks_one or isinstance(schema.target, NumericTarget)
     trees = {name: Trees(name, schema) for name in LIBRARIES if single and find_spec(name) is not None}
@@ -61,7 +61,7 @@ def references(schema: Schema) -> dict[str, Any]:
 
 
 class Trees:
-    """Boosted trees of a library, as a model of scikit-learn's shape; they stop early on a tenth of the rows."""
+    """Boosted trees of a library with scikit-learn's interface; they stop early on a tenth of the rows."""
 
     def __init__(self, library: str, schema: Schema) -> None:
         inputs = () if schema.image else schema.inputs
@@ -70,7 +70,7 @@ class Trees:
 
     def fit(self, x: np.ndarray, y: np.ndarray) -> None:
         held_out = np.zeros(len(y), dtype=bool)
-        held_out[np.argsort(y, kind="stable")[5::10]] = True  # every class in proportion
+        held_out[np.argsort(y, kind="stable")[5::10]] = True  # with every class in proportion
         categorical = np.isin(np.arange(self.width), self.codes)
         rows = Rows((x[~held_out], y[~held_out]), (x[held_out], y[held_out]), categorical)
         self.predict = self.predict_proba = LIBRARIES[self.library](rows, 0)
@@ -80,12 +80,12 @@ def boosting_ahead(
     schema: Schema, train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray], metric: Metric,
     predictions: np.ndarray, confidence: float, seed: int,
 ) -> str:  # fmt: skip
-    """How far boosted trees are ahead on the validation rows, in words; empty where they are not, beyond noise.
+    """A sentence if boosted trees are better on the validation rows beyond noise; empty if they are not.
 
     Args:
         predictions: those of the network for the validation rows.
     """
-    if metric.of_quantiles:  # which these trees do not predict
+    if metric.of_quantiles:  # the trees predict no quantiles
         return ""
     rows, y = validation
     model = references(schema)["boosting"]
@@ -104,7 +104,7 @@ def boosting_ahead(
 def fit_and_score(
     schema: Schema, model: Any, train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray]
 ) -> dict[str, float]:
-    """Validation metrics, and the seconds of the fit. A class without probability counts as certain."""
+    """Validation metrics, and the seconds of the fit. A model without probabilities counts as certain of its class."""
     started = time.perf_counter()
     model.fit(*train)
     seconds = time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""A contender on the validation rows: its predictions, its threshold, and what the metric is computed from."""
+"""A contender on the validation rows: its predictions, its threshold, and the input of the metric."""
 
 import shutil
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from serving.predictor import Predictor
 
 @dataclass(frozen=True)
 class Scored:
-    """`predictions` are probabilities or values; `judged` is what the metric is computed from."""
+    """`predictions` are probabilities or values; `judged` is the input of the metric."""
 
     contender: Contender
     predictor: Predictor

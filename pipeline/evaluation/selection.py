@@ -12,7 +12,7 @@ from pipeline.evaluation.gates.judge import Verdict
 
 
 class Exclusion(Enum):
-    """Why no fair comparison with a champion is possible."""
+    """Reasons why no fair comparison with a champion is possible."""
 
     FEATURES = "its features are not those of the data"
     CLASSES = "its classes are not those of the data"
@@ -22,14 +22,14 @@ class Exclusion(Enum):
     UNREADABLE = "its bundle cannot be read"
 
 
-# Such a champion answers the present requests.
+# A champion with one of these exclusions can answer the present requests.
 SERVABLE = (Exclusion.TRAINED_ON, Exclusion.UNKNOWN_ROWS, Exclusion.QUANTILES)
-MOST_NEEDED = 1_000_000  # rows that a message asks for
+MOST_NEEDED = 1_000_000  # most rows that a message asks for
 
 
 @dataclass(frozen=True)
 class Contender:
-    """A bundle and its validation metric, NaN where there is none. `detail` completes the text of `exclusion`.
+    """A bundle and its validation metric, NaN if it is undefined. `detail` completes the text of `exclusion`.
 
     `verdicts` are those of the gates on a candidate.
     """
@@ -51,7 +51,9 @@ class Contender:
 
 @dataclass(frozen=True)
 class Decision:
-    """The winner, with what it was compared with. `best` is the candidate that the champion was compared with."""
+    """The winner, and the models that it was compared with. `best` is the candidate that the champion was compared
+    with.
+    """
 
     metric: Metric
     candidates: tuple[Contender, ...]
@@ -68,8 +70,8 @@ class Decision:
         return self.winner is not self.champion
 
     def served(self, rule: Select) -> Contender | None:
-        """What is served now: the winner, or the champion while a new winner waits for approval; None where there is
-        no champion that the present data could be served with.
+        """The model that is served now: the winner, or the champion while a new winner waits for approval; None without
+        a champion that fits the present data.
         """
         if not self.is_new or rule.approval == "automatic":
             return self.winner
@@ -100,12 +102,12 @@ def decide(
     metric: Metric, candidates: tuple[Contender, ...], champion: Contender | None, baseline: float,
     comparison: Comparison | None, rule: Select,
 ) -> Decision:  # fmt: skip
-    """The challenger wins where there is no champion to defend, or where it is better beyond noise, or where it is as
-    good and half as large.
+    """The challenger wins if there is no champion to keep, if it is better beyond noise, or if it is as good and at
+    most half as large.
 
     Args:
         candidates: in the order of their training's ranking, the best first.
-        comparison: of the challenger with the champion; None where no fair one is possible.
+        comparison: that of the challenger with the champion; None if no fair one is possible.
 
     Raises:
         NothingBeatsBaseline, NothingPassesGates: when neither a candidate nor the champion can be served.

@@ -15,19 +15,19 @@ HUB_TASKS = {"regression": "tabular-regression"}
 
 
 def card_mark(paths: Paths) -> str:
-    """What a report that holds the present text has in its head; `none` stands for no text."""
+    """The line by which a report names its text, in the head of the page; `none` means no text."""
     return f'<meta name="card" content="{md5(paths.card) if paths.card.exists() else "none"}">'
 
 
 def as_markdown(value: Any) -> Any:
-    """Text from data, such as a column's name, as Markdown that shows it: no cell, link, HTML or line of its own."""
+    """Text from data, such as a column's name, escaped for Markdown: it starts no cell, link, HTML or line."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return SIGNS.sub(r"\\\g<0>", " ".join(value.split()))
 
 
 def front_matter(facts: Mapping[str, Any]) -> str:
-    """What model hubs read, as JSON, which is YAML too."""
+    """The front matter that model hubs read, as JSON, which is also YAML."""
     schema, manifest = facts["schema"], facts["manifest"]
     task = "image-classification" if schema.image is not None else HUB_TASKS.get(schema.task, "tabular-classification")
     results = {

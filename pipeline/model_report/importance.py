@@ -1,4 +1,4 @@
-"""Which features a model uses, and how: permutation importance and partial dependence, on validation rows."""
+"""The features that a model uses, and how: permutation importance and partial dependence, on validation rows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ POINTS, CATEGORIES, ROWS_OF_CURVE = 15, 8, 500
 
 @dataclass(frozen=True)
 class Importance:
-    """By how much the metric gets worse if the values of a feature are shuffled, with a 95 % interval."""
+    """How much worse the metric gets if the values of a feature are shuffled, with a 95 % interval."""
 
     name: str
     value: float
@@ -26,7 +26,9 @@ class Importance:
 
 @dataclass(frozen=True)
 class Dependence:
-    """The mean prediction if every row had a value: `x` has numbers, or names; `y` has shape (n_values, n_outputs)."""
+    """The mean prediction if every row had the same value: `x` has these values, numbers or names; `y` has shape
+    (n_values, n_outputs).
+    """
 
     name: str
     x: tuple[float, ...] | tuple[str, ...]
@@ -36,12 +38,13 @@ class Dependence:
 def permutation_importance(
     schema: Schema, predict: Predict, metric: Metric, rows: np.ndarray, y: np.ndarray, seed: int
 ) -> list[Importance]:
-    """Of every feature, or of every tile of an image, in order (Breiman, 2001; Fisher, Rudin and Dominici, 2019).
+    """The importance of every feature, or of every tile of an image, in order (Breiman, 2001; Fisher, Rudin and
+    Dominici, 2019).
 
     The interval is that of a bootstrap over rows, each with its mean over the shuffles.
 
     Args:
-        rows: encoded, shape (n_rows, schema.input_width); a sample of them counts where there are many.
+        rows: encoded, shape (n_rows, schema.input_width); of many rows a sample is used.
     """
     assert metric.row_values is not None
     generator = np.random.default_rng(seed)
@@ -69,7 +72,7 @@ def permutation_importance(
 
 
 def _named_columns(schema: Schema) -> tuple[list[str], np.ndarray]:
-    """What is shuffled together: the names of features or tiles, and which of them each encoded column belongs to."""
+    """The names of features or tiles that are shuffled as one, and the name to which each encoded column belongs."""
     if schema.image is None:
         return [feature.name for feature in schema.features], features_of_columns(schema)
     tiles = tiles_of(schema.image.height, schema.image.width)

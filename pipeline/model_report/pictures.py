@@ -11,7 +11,7 @@ from pipeline.data_report.charts import LINES, short
 from serving.explanation import tiles_of
 
 WIDTH, HEIGHT, LEFT, BOTTOM, RIGHT, TOP = 380, 230, 62, 34, 10, 10
-MOST_POINTS = 1500  # of a scatter
+MOST_POINTS = 1500  # points of a scatter plot
 CELL, NAME = 34, 110
 BAR_HEIGHT, BAR_NAME, BAR_VALUE = 19, 170, 60
 LONGEST_NAME = 26
@@ -25,7 +25,7 @@ class Axes:
     y: tuple[float, float]
 
     def at(self, x: float, y: float) -> str:
-        """A place in the picture, as `x,y`."""
+        """A point of the picture, as `x,y`."""
         across, up = (x - self.x[0]) / (self.x[1] - self.x[0]), (y - self.y[0]) / (self.y[1] - self.y[0])
         return f"{LEFT + across * (WIDTH - LEFT - RIGHT):.1f},{HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM):.1f}"
 
@@ -109,7 +109,7 @@ def scatter(actual: np.ndarray, predicted: np.ndarray, seed: int) -> Markup:
 
 
 def histogram(values: np.ndarray, label: str) -> Markup:
-    """How many rows have which value; 0 is marked."""
+    """The number of rows by value; 0 is marked."""
     low, high = np.quantile(values, (0.005, 0.995))
     counts, edges = np.histogram(np.clip(values, low, high), bins=24)
     axes = Axes((float(edges[0]), float(edges[-1])), (0.0, float(counts.max())))
@@ -123,7 +123,7 @@ def histogram(values: np.ndarray, label: str) -> Markup:
 
 
 def reliability(predicted: np.ndarray, actual: np.ndarray, spread: np.ndarray) -> Markup:
-    """The share of rows that came true against the mean probability, in groups of one size, with 95 % intervals."""
+    """The observed share against the mean probability, in groups of equal size, with 95 % intervals."""
     axes = Axes((0, 1), (0, 1))
     parts = [f'<path class="mark" d="M{axes.at(0, 0)} L{axes.at(1, 1)}"/>']
     for x, y, half in zip(predicted.tolist(), actual.tolist(), spread.tolist(), strict=True):
@@ -158,7 +158,7 @@ def bars(names: Sequence[str], values: np.ndarray, low: np.ndarray, high: np.nda
 
 
 def tiles(image: ImageFeature, values: Sequence[float]) -> Markup:
-    """The tiles of an image, stronger the further their value is from 0."""
+    """The tiles of an image; a colour is stronger the further the value is from 0."""
     places = tiles_of(image.height, image.width)
     most, pixel = max(*map(abs, values), 1e-12), HEIGHT / image.height
     parts = []
@@ -175,7 +175,7 @@ def curves(x: Sequence[float] | Sequence[str], y: np.ndarray, label: str, every_
     """A line for each column of `y` (n_values, n_lines); over names instead of numbers, dots.
 
     Args:
-        every_y: what all pictures show that a person compares with this one.
+        every_y: the values of all pictures that a person compares with this one.
     """
     numbers = np.array([float(value) for value in x] if not isinstance(x[0], str) else range(len(x)), dtype=float)
     room = (numbers[-1] - numbers[0]) * 0.04

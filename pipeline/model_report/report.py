@@ -1,4 +1,4 @@
-"""The report of a model for whoever reviews it, as one HTML file, and the same as a model card in Markdown."""
+"""The report of a model for a reviewer, as one HTML file, and the same as a model card in Markdown."""
 
 import csv
 import json
@@ -37,8 +37,8 @@ from pipeline.tracking.failures import optional
 HERE = Path(__file__).parent
 STYLES = (HERE.parent / "data_report/page.css", HERE / "page.css")
 MOST_FEATURES, MOST_CURVES = 20, 6
-SAMPLE_ROWS = 200_000  # of a part, for slices and features
-MOST_CLASSES = 25  # in a picture of confusions
+SAMPLE_ROWS = 200_000  # rows of a part for slices and features
+MOST_CLASSES = 25  # most classes in a picture of confusions
 TASKS = {
     "regression": "regression",
     "multilabel": "multilabel classification",
@@ -48,10 +48,10 @@ TASKS = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What `evaluate` has measured on the test rows, and the model that it has measured.
+    """The figures of `evaluate` on the test rows, and the model.
 
-    `table` holds the rows as they are in the data, or of many those with the numbers `shown`. `figures` holds the
-    content of `metrics/<dataset>.json`; `reads` says how often these rows were read by now.
+    `table` holds the rows as they are in the data; of many rows only those with the numbers `shown`. `figures` holds
+    the content of `metrics/<dataset>.json`; `reads` says how often these rows were read by now.
     """
 
     predict: Callable[[np.ndarray], np.ndarray]
@@ -66,8 +66,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class Known:
-    """What the registry knows: where the version comes from, what the last champion reached on the same test rows, and
-    what reference models reached on the same validation rows.
+    """Facts from the registry: the origin of the version, the figures of the last champion on the same test rows, and
+    those of reference models on the same validation rows.
     """
 
     lineage: Mapping[str, str] = field(default_factory=dict)
@@ -92,7 +92,7 @@ def write_report(paths: Paths, manifest: Manifest, schema: Schema, measured: Mea
 def _facts(
     paths: Paths, manifest: Manifest, schema: Schema, measured: Measured, known: Known, seed: int
 ) -> dict[str, Any]:
-    """Everything that the page and the card say, by name."""
+    """All facts of the page and the card, by name."""
     y, predictions, metrics = measured.y, measured.predictions, task_metrics(schema.task)
     facts: dict[str, Any] = {
         "schema": schema, "task": TASKS.get(schema.task, f"classification in {len(schema.classes)} classes"),
@@ -143,7 +143,7 @@ def _row(metric: Metric, measured: Measured, known: Known) -> dict[str, Any]:
 
 
 def _metric_of_rows(manifest: Manifest) -> Metric:
-    """The metric of groups and features: the one that chose the model if it is a mean over rows."""
+    """The metric for groups and features: the one that chose the model, if it is a mean over rows."""
     metric = BY_NAME[manifest.metric]
     decides = metric.of_decisions and manifest.threshold is not None
     if metric.row_values is not None and not (decides or metric.of_quantiles):
@@ -191,7 +191,7 @@ def _slices(schema: Schema, metric: Metric, measured: Measured) -> list[Slice]:
 
 
 def _importance(paths: Paths, schema: Schema, measured: Measured, metric: Metric, seed: int) -> dict[str, Any]:
-    """Which features or tiles the model uses, and the curves of the most important features, on validation rows."""
+    """The importance of features or tiles, and the curves of the most important features, on validation rows."""
     rows, y = read_part(paths.prepared / "validation.parquet", schema, SAMPLE_ROWS, seed)
     found = permutation_importance(schema, measured.predict, metric, rows, y, seed)
     shown = sorted(found, key=lambda entry: -entry.value)[:MOST_FEATURES]
@@ -226,7 +226,7 @@ def _search(path: Path) -> dict[str, Any]:
 
 
 def _describe_rows(trials: list[dict[str, str]]) -> str:
-    """On how many train rows the trials were trained, where `search.rows` gave them a sample; empty without."""
+    """The numbers of train rows of the trials, if `search.rows` gave them a sample; else empty."""
     most = [int(trial["most_train_rows"]) for trial in trials if trial.get("most_train_rows")]
     again = [n_rows for n_rows in sorted(set(most)) if n_rows > int(trials[0]["train_rows"])]
     on = ", ".join(f"{n_rows:,} ({sum(rows >= n_rows for rows in most)})" for n_rows in again)

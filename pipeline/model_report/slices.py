@@ -1,4 +1,4 @@
-"""Groups of rows in which a model is worst."""
+"""The groups of rows in which a model is worst."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class Slice:
-    """A group of rows, the metric in it with the 95 % interval of the bootstrap, and if it is worse beyond chance."""
+    """A group of rows, its metric with the 95 % interval of the bootstrap, and whether it is worse beyond chance."""
 
     name: str
     rows: int
@@ -41,10 +41,10 @@ def groups_of(columns: Sequence[Column], classes: Mapping[str, np.ndarray]) -> d
 
 
 def worst(metric: Metric, y: np.ndarray, predictions: np.ndarray, masks: Mapping[str, np.ndarray]) -> list[Slice]:
-    """The groups with the worst metric, of those that have enough rows and leave enough; none that is above average.
+    """The groups with the worst metric, among groups with enough rows in and outside of them; no group above average.
 
-    A group is worse beyond chance if its mean error is above that of all other rows in Welch's test, divided among all
-    groups (Holm would find as little more as it costs to explain).
+    A group is worse beyond chance if its mean error is above that of all other rows in Welch's test, with a level that
+    is divided among all groups (Bonferroni).
     """
     assert metric.row_values is not None
     values = metric.row_values(y, predictions).astype(float)

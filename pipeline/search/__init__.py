@@ -1,1 +1,1 @@
-"""A study from its plan to its candidates, logged and shown. What `train` does. Imports `pipeline.tracking`."""
+"""A study from its plan to its candidates, logged and shown: the work of `train`. Imports `pipeline.tracking`."""

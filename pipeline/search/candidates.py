@@ -1,4 +1,4 @@
-"""The best trials of a study as bundles, the table of all trials, and the words for what was chosen."""
+"""The best trials of a study as bundles, the table of all trials, and a sentence about the choice."""
 
 import shutil
 from pathlib import Path
@@ -23,7 +23,7 @@ from pipeline.evaluation.plots import read_history
 from pipeline.paths import Paths
 from pipeline.tracking import provenance
 
-BACKGROUND_ROWS = 64  # twice as many halve the error of an explanation by a third, and double its time
+BACKGROUND_ROWS = 64  # twice as many rows lower the error of an explanation by a third, and double its time
 
 
 def export_candidates(
@@ -37,7 +37,7 @@ def export_candidates(
     Raises:
         UserError: where no trial can be exported.
     """
-    shutil.rmtree(paths.candidates, ignore_errors=True)  # those of an earlier search
+    shutil.rmtree(paths.candidates, ignore_errors=True)  # candidates of an earlier search
     exported: dict[Path, FrozenTrial] = {}
     reasons: list[str] = []
     left = list(ranked)
@@ -66,12 +66,12 @@ def export_candidates(
 
 
 def calibrates(plan: Plan) -> bool:
-    """Whether probabilities may be calibrated: class weights shift them on purpose, and a calibration shifts back."""
+    """Whether probabilities may be calibrated. Class weights shift them on purpose, which a calibration would undo."""
     return plan.train.class_weights == "none"
 
 
 def complete_bundle(plan: Plan, trial: FrozenTrial, data: Data, bundle: Path, calibration: Calibration | None) -> None:
-    """Add to an exported network, and to its `history.csv`, what else a bundle holds."""
+    """Complete the bundle of an exported network and its `history.csv`."""
     shutil.copy(data.schema, bundle / "schema.json")
     _write_background(plan, data, bundle)
     manifest = _manifest(plan, trial, bundle / "history.csv")
@@ -79,7 +79,7 @@ def complete_bundle(plan: Plan, trial: FrozenTrial, data: Data, bundle: Path, ca
 
 
 def _write_background(plan: Plan, data: Data, bundle: Path) -> None:
-    """A sample of the train rows, for explanations; an image is explained without."""
+    """Write a sample of the train rows, for explanations. Images need none."""
     if load_schema(data.schema).image is None:
         features = data.split("train").features
         rows = np.random.default_rng(plan.search.seed).permutation(len(features))[:BACKGROUND_ROWS]
@@ -119,9 +119,9 @@ def describe_choice(plan: Plan, study: optuna.Study, trial: FrozenTrial) -> str:
 
 
 def _train_again_where_missing(plan: Plan, trial: FrozenTrial, files: TrialFiles, data: Data, pool: Pool) -> None:
-    """Train a trial again, from what the study stores, where its network is not on disk any more.
+    """Train a trial again from the study's attributes if its network is not on disk any more.
 
-    A trial of folds leaves no network: this is the one on all train rows.
+    A trial of folds leaves no network, so it is trained on all train rows.
     """
     if files.network(trial.number).exists() and files.history(trial.number).exists():
         return
@@ -135,7 +135,7 @@ def _manifest(plan: Plan, trial: FrozenTrial, history: Path) -> Manifest:
     value, best_epoch = trial.values[0], trial.user_attrs["best_epoch"]
     members = trial.user_attrs.get("members", ())
     if plan.search.folds > 1 and not members:
-        # The trial's are means over folds; this network was trained on all train rows.
+        # The trial's values are means over folds; this network was trained on all train rows.
         value, best_epoch = _best_epoch(history, plan.metric)
     return Manifest(
         dataset=plan.dataset,

@@ -1,4 +1,6 @@
-"""An ensemble of the best networks of a study, as one more candidate. Why so: docs/decisions/0034-ensembles.md"""
+"""An ensemble of the best networks of a study, as one more candidate. The reasons are in
+docs/decisions/0034-ensembles.md.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -19,7 +21,7 @@ from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.paths import Paths
 from pipeline.search.candidates import calibrates, complete_bundle
 
-FEW = 8  # of the best trials, from which an ensemble is selected; their networks stay for later searches
+FEW = 8  # best trials from which an ensemble is selected; their networks stay for later searches
 CONFIDENCE = 0.9
 
 
@@ -27,15 +29,15 @@ def add_ensemble(
     plan: Plan, bundles: dict[Path, FrozenTrial], ranked: list[FrozenTrial], files: TrialFiles, paths: Paths,
     pool: Pool, data: Data, log: Callable[[FrozenTrial], str],
 ) -> tuple[dict[Path, FrozenTrial], str]:  # fmt: skip
-    """Make the ensemble the first candidate where it is better than the first one beyond noise.
+    """Make the ensemble the first candidate if it is better than the present first one beyond noise.
 
     Args:
-        bundles: of the exported trials, the best first.
+        bundles: those of the exported trials, the best first.
         ranked: the trials that may be in it, the best first.
         log: takes the ensemble and returns its run.
 
     Returns:
-        the bundles, the best first, and in a sentence what came of it.
+        The bundles, the best first, and a sentence about the result.
     """
     first = next(iter(bundles.values()))
     networks = _networks(plan, [first, *(trial for trial in ranked if trial is not first)], files)
@@ -90,7 +92,7 @@ def _networks(plan: Plan, ranked: list[FrozenTrial], files: TrialFiles) -> list[
 
 
 def _compare(plan: Plan, y: np.ndarray, predictions: list[np.ndarray]) -> Comparison:
-    """Of the best ensemble with the best single network, both on rows that did not select them."""
+    """Compare the best ensemble with the best single network, both on rows that did not select them."""
     seed = plan.search.seed
     single, mean = (
         cross_fitted(plan.metric, y, predictions, most, seed).astype(np.float32) for most in (1, plan.search.ensemble)

@@ -1,4 +1,4 @@
-"""What a search space leaves open, decided by the data: batch size, encoding of numbers, scale of a skewed target."""
+"""Choices of the data where a search space leaves them open: batch size, encoding of numbers, scale of the target."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from contracts.schema import NumericFeature, Schema
 from contracts.settings.space import Choices, SearchSpace
 from models.search.plan import batch_size_for
 
-# Piecewise-linear intervals with a learned layer after them: the MLP of Gorishniy et al. (2022, arXiv 2203.05556) that
-# does best on tables.
+# Piecewise-linear intervals with a learned layer after them: the best MLP for tables of Gorishniy et al. (2022, arXiv
+# 2203.05556).
 EMBEDDING = 16
 
 
 def complete(space: SearchSpace, schema: Schema, n_rows: int, metric: Metric) -> SearchSpace:
-    """The space with what it does not name; what it names stays.
+    """The space, completed by the hyperparameters that it does not name.
 
     Args:
         n_rows: of the train rows.

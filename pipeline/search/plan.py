@@ -1,4 +1,4 @@
-"""From settings and a prepared dataset to the plan of a search, with every problem told before anything starts."""
+"""From settings and a prepared dataset to the plan of a search; every problem is reported before anything starts."""
 
 import hashlib
 import json
@@ -71,9 +71,9 @@ def present_study(params: Params, paths: Paths) -> str:
 def study_name(
     params: Params, metric: str, data_md5: Mapping[str, str], n_validation: int = 0, n_train: int = 0
 ) -> str:
-    """The dataset and a hash of what makes trials comparable: data, schema, space, objective, version of the networks.
-
-    The budget is no part of it: more trials continue the same study. Nor is where the rows are.
+    """The dataset and a hash of everything that makes trials comparable: data, schema, space, objective, version of the
+    networks. The budget is not part of it, because more trials continue the same study. Neither is the place of the
+    rows.
     """
     search = params.search.model_dump(
         mode="json", include={"space", "seed", "sampler", "pruner", "folds", "second_objective", "warmup_epochs"}
@@ -110,7 +110,7 @@ def _check_settings(params: Params, schema: Schema, validation: Path) -> None:
 
 
 def _check_rows(search: Search, n_rows: int, dataset: str) -> None:
-    """Refuse what has another order of its own where trials train on a sample of the train rows."""
+    """Refuse settings with their own way of ranking if trials train on a sample of the train rows."""
     if search.rows is None or search.rows >= n_rows:
         return
     why = f"because search.rows is {search.rows:,} of its {n_rows:,} train rows"

@@ -37,7 +37,7 @@ class SearchProgress:
             self.console.print(f"  {plan.dataset}: continuing a study with {self.already} finished trials")
 
     def __enter__(self) -> "SearchProgress":
-        # Without a terminal the bar would only be printed once, at the end.
+        # Without a terminal the bar would be printed only once, at the end.
         if self.console.is_terminal:
             self.live.start()
         return self
@@ -75,7 +75,7 @@ class SearchProgress:
         return f"{self.dataset}: {self._done()} trials · {best} · {ends} · {duration(self._seconds())}"
 
     def left(self) -> float | None:
-        """Seconds until the budget is used up; None where they cannot be estimated yet."""
+        """Seconds until the budget is used up; None if they cannot be estimated yet."""
         left = [] if self.plan.search.timeout is None else [self.plan.search.timeout - self._seconds()]
         here = self.counts.total() - self.already
         if self.plan.search.n_trials is not None and here:

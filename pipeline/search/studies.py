@@ -33,15 +33,15 @@ def open_storage() -> optuna.storages.RDBStorage:
     """The storage of all studies, which must exist.
 
     Raises:
-        UserError: when there is none, or none that Optuna can read.
+        UserError: if there is none, or Optuna cannot read it.
     """
     address = databases.optuna_storage()
     file = address.removeprefix("sqlite:///")
-    if file != address and not Path(file).exists():  # opening it would make it
+    if file != address and not Path(file).exists():  # opening a missing file would create it
         raise UserError(f"there are no studies yet in {file}: run `make repro` first")
     try:
         return optuna.storages.RDBStorage(address)
-    except Exception as error:  # of the database's driver, whichever it is
+    except Exception as error:  # an error of the database's driver
         where = file if file != address else "OPTUNA_STORAGE"
         reason = str(error).splitlines()[0]
         raise UserError(f"{where}: expected a database of Optuna's studies that can be read: {reason}") from None

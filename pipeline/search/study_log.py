@@ -50,20 +50,20 @@ class StudyLog:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             return
-        # Where a store has failed, the next search closes what stays open.
+        # If the store has failed, the next search closes the runs that stay open.
         with contextlib.suppress(Exception):
             abandon_running(self.study, "its search was ended", self.abandoned)
         with contextlib.suppress(Exception):
             self._end("FAILED" if issubclass(kind, Exception) else "KILLED")
 
     def abandoned(self, number: int) -> None:
-        """Mark the run of a trial as killed; it may have been logged, in part or whole, before its search ended."""
+        """Mark the run of a trial as killed. It may have been logged, partly or wholly, before its search ended."""
         runs.abandon_trial(self.client, self.experiment, self.parent, number)
 
     def trial(self, trial: optuna.Trial, state: str, result: TrialResult | None, reason: str) -> None:
         """Log a trial that has ended, before the study knows its end, so that the study can name the run.
 
-        Where the store does not take it, a warning says so, and the search goes on.
+        If the store refuses it, a warning says so, and the search continues.
         """
         with self._optional_entry(f"trial {trial.number}"):
             self._log_trial(trial, state, result, reason)
@@ -104,7 +104,7 @@ class StudyLog:
         trial.set_user_attr("mlflow_run_id", run)
 
     def _log_pictures(self, best: FrozenTrial) -> None:
-        """The value of every trial, how much each hyperparameter matters, and which values are good."""
+        """Draw and log the values of the trials, the importance of hyperparameters, and the values of good trials."""
         values = [
             (t.number, t.values[0], t.state.name.lower())
             for t in self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
@@ -122,7 +122,7 @@ class StudyLog:
             front = pareto_front(self.study)
             pictures["front"] = lambda: study_plots.front(complete, front, best, metric, second)
         folder = self.paths.search_plots
-        folder.mkdir(parents=True, exist_ok=True)  # DVC expects it, also where no picture can be drawn
+        folder.mkdir(parents=True, exist_ok=True)  # DVC expects the folder, even without a picture
         files = []
         for name, draw in pictures.items():
             with optional(f"the picture {name}"):
@@ -143,7 +143,7 @@ class StudyLog:
     def _log_bundle(self, bundle: Path, trial: FrozenTrial) -> None:
         run = run_of(trial)
         if not runs.run_exists(self.client, run):
-            return  # the store has been emptied, or did not answer
+            return  # the store was emptied, or did not answer
         runs.log_files(self.client, run, sorted(bundle.iterdir()), "bundle")
         if "members" in trial.user_attrs:
             return  # a mean of networks is not trained as a whole
@@ -170,7 +170,7 @@ class StudyLog:
         self._end("FINISHED")
 
     def ensemble(self, trial: FrozenTrial) -> str:
-        """The run of an ensemble of trials; empty where MLflow does not take it. The same ensemble has one run."""
+        """The run of an ensemble of trials; empty if MLflow refuses it. The same ensemble has one run."""
         members, known = trial.user_attrs["members"], self.study.user_attrs.get("ensemble", {})
         if known.get("members") == members and runs.run_exists(self.client, known["run"]):
             return str(known["run"])
@@ -196,7 +196,7 @@ class StudyLog:
         return ""
 
     def more_rows(self, trial: FrozenTrial, n_rows: int, result: TrialResult) -> None:
-        """Log what a trial reached on more train rows, with their number as the step."""
+        """Log the value of a trial on more train rows, with the number of rows as the step."""
         with self._optional_entry(f"trial {trial.number} on {n_rows:,} train rows"):
             if runs.run_exists(self.client, run_of(trial)):
                 values = {f"rows.val_{self.metric.name}": result.value, "train_rows": float(n_rows)}
@@ -221,7 +221,7 @@ class StudyLog:
     @contextlib.contextmanager
     def _optional_entry(self, what: str) -> Iterator[None]:
         with optional(f"{what} in MLflow"):
-            if runs.tracking_uri().startswith("http"):  # a server that is gone: MLflow itself tries for minutes
+            if runs.tracking_uri().startswith("http"):  # a server that is gone: MLflow would try for minutes
                 databases.check_usable(runs.tracking_uri(), "MLFLOW_TRACKING_URI", table="experiments")
             yield
 
@@ -230,7 +230,7 @@ class StudyLog:
 
 
 def run_of(trial: FrozenTrial) -> str:
-    """The run of a trial in MLflow; empty where MLflow did not take it."""
+    """The run of a trial in MLflow; empty if MLflow refused it."""
     return str(trial.user_attrs.get("mlflow_run_id", ""))
 
 

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial
 from contracts.metrics import Metric
 
 BEST = "tab:orange"
-UNUSED = -0.12  # where the line of a trial crosses the axis of a hyperparameter that it does not use
+UNUSED = -0.12  # height at which a trial's line crosses the axis of a hyperparameter that it does not use
 COLUMNS = 4
 
 
@@ -224,7 +224,7 @@ def _scale(name: str, trials: list[FrozenTrial]) -> Scale:
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """Importances by fANOVA (Hutter et al., 2014); empty where the trials do not differ enough."""
+    """Importances by fANOVA (Hutter et al., 2014); empty if the trials do not differ enough."""
     try:
         return optuna.importance.get_param_importances(
             study,

@@ -38,7 +38,7 @@ def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | 
     """Search until the study has its budget, and leave its best trials as bundles.
 
     Args:
-        pool: exports, and trains where there is no `cluster`.
+        pool: exports, and trains if there is no `cluster`.
 
     Raises:
         UserError: when no trial was trained to its end, with the reasons.
@@ -48,7 +48,7 @@ def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | 
     databases.check_usable(runs.tracking_uri(), "MLFLOW_TRACKING_URI", table="experiments")
     with tempfile.TemporaryDirectory() as folder, study_lock(storage, plan.study):
         scratch = Path(folder)
-        trainer = pool if cluster is None else cluster  # a cluster without running trials is falsy
+        trainer = pool if cluster is None else cluster  # not `or`: a cluster without running trials is falsy
         data = _prepare(plan, paths, scratch)
         files = TrialFiles(var() / "studies" / plan.study)
         study = open_study(plan, create_storage(storage))

@@ -1,1 +1,1 @@
-"""Downloads, and readers of their formats: the work of `fetch`."""
+"""Downloads, and readers of file formats: the work of `fetch`."""

@@ -16,19 +16,19 @@ SHOWN = 10  # rows named in a message
 
 
 def check_columns(table: pa.Table, source: Source, no_numbers: Mapping[str, np.ndarray], first_row: int = 1) -> None:
-    """Check the numbers of a table, and what the settings say of its columns.
+    """Check the numbers of a table, and the roles that the settings give its columns.
 
     Args:
-        no_numbers: of columns of text, which rows are no numbers.
+        no_numbers: for columns of text, the rows that are not numbers.
         first_row: the number of the first row of the table in its source.
 
     Raises:
-        UserError: for names with signs of control or of this project's own columns; with every column that has values
-            which it cannot have, and the first rows of them.
+        UserError: for names with control characters, or names of this project's own columns; for columns with values
+            that they cannot have, with the first of these rows.
     """
     if unclean := [name for name in table.column_names if any(map(_controls, name))]:
         shown = ", ".join(map(repr, unclean[:SHOWN]))
-        raise UserError(f"expected names of columns without signs of control, received {shown}: rename them")
+        raise UserError(f"expected names of columns without control characters, received {shown}: rename them")
     if reserved := sorted({TARGET, IS_TEST} & set(table.column_names)):
         raise UserError(
             f"expected a column of another name than {TARGET} or {IS_TEST}, received {reserved[0]}: rename it"
@@ -60,7 +60,9 @@ def describe_rows(column: pa.ChunkedArray | pa.Array, wrong: np.ndarray, first_r
 
 
 def _controls(sign: str) -> bool:
-    """Whether a terminal would obey a sign; line ends and tabs are in the headings of spreadsheets."""
+    """Whether a terminal would obey a character. Line ends and tabs are allowed, because headings of spreadsheets have
+    them.
+    """
     return unicodedata.category(sign) == "Cc" and sign not in "\t\r\n"
 
 

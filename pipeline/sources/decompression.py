@@ -17,14 +17,14 @@ import pyarrow as pa
 from contracts.errors import UserError
 
 ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
-MOST_BYTES = 4 * 2**30  # of a file after decompression
-MOST_RATIO = 200  # of content to file; tables reach 5 to 30
-ANY_RATIO = 64 * 2**20  # bytes of content, up to which the ratio does not matter
+MOST_BYTES = 4 * 2**30  # bytes of a file after decompression
+MOST_RATIO = 200  # ratio of the content to its file; tables reach 5 to 30
+ANY_RATIO = 64 * 2**20  # bytes of content up to which any ratio is allowed
 
 
 @contextmanager
 def limited_memory(most: int) -> Iterator[None]:
-    """Let this process take so many more bytes of memory meanwhile; Linux alone obeys."""
+    """Limit the additional memory of this process to `most` bytes in this context; only Linux enforces it."""
     statm, limits = Path("/proc/self/statm"), resource.getrlimit(resource.RLIMIT_AS)
     if not statm.exists() or limits[0] != resource.RLIM_INFINITY:
         yield
@@ -38,10 +38,10 @@ def limited_memory(most: int) -> Iterator[None]:
 
 
 def read_chunks(read: Callable[[int], bytes], compressed: int, most: int = MOST_BYTES) -> Iterator[bytes]:
-    """The content that `read` gives of a file of `compressed` bytes, in chunks, until a limit is passed.
+    """The content of a file of `compressed` bytes, in chunks of `read`, until a limit is passed.
 
     Raises:
-        ValueError: where there is more content than `most`, or than `MOST_RATIO` allows.
+        ValueError: if there is more content than `most`, or than `MOST_RATIO` allows.
     """
     limit, total = min(most, max(ANY_RATIO, MOST_RATIO * compressed)), 0
     while chunk := read(2**20):
@@ -52,10 +52,11 @@ def read_chunks(read: Callable[[int], bytes], compressed: int, most: int = MOST_
 
 
 def decompress(name: str, content: bytes) -> bytes:
-    """The content of a file that its name calls compressed, of one member for a zip archive; else the bytes as given.
+    """The content of a file whose name has the ending of a compressed one (the only member of a zip archive); else the
+    unchanged bytes.
 
     Raises:
-        UserError: where the file is not what its name says, or is too large.
+        UserError: if the file is not what its name says, or is too large.
     """
     if not name.endswith(ENDINGS):
         return content
@@ -64,17 +65,17 @@ def decompress(name: str, content: bytes) -> bytes:
             return b"".join(read_chunks(functools.partial(_read, file), len(content)))
     except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException) as error:
         raise UserError(f"{name} is not what its ending says, or is damaged: {error}") from None
-    except (ValueError, RuntimeError) as error:  # over a limit; zipfile's own for encryption and rare methods
+    except (ValueError, RuntimeError) as error:  # a limit of ours, or zipfile's error for encryption and rare methods
         raise UserError(f"{name} cannot be decompressed: {error}") from None
 
 
 def _read(file: Any, size: int) -> bytes:
-    """Of a damaged stream PyArrow's `read` never frees the bytes that it wanted to fill."""
+    """Read from a stream into own memory, because PyArrow's `read` of a damaged stream never frees its buffer."""
     return file.read_buffer(size).to_pybytes() if isinstance(file, pa.NativeFile) else file.read(size)
 
 
 def open_compressed(name: str, file: BinaryIO) -> Any:
-    """The content of a file as a stream, by the ending of its name; of one member for a zip archive."""
+    """The content of a file as a stream, by the ending of its name; of the only member for a zip archive."""
     if name.endswith(".gz"):
         return gzip.GzipFile(fileobj=file)
     if name.endswith(".xz"):

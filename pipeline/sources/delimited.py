@@ -23,7 +23,7 @@ BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is written."""
+    """The delimiter, the encoding and the form of a file."""
 
     encoding: str
     delimiter: str
@@ -32,11 +32,11 @@ class Dialect:
 def read_delimited(
     name: str, content: bytes, encoding: str | None = None, delimiter: str | None = None
 ) -> tuple[pa.Table, Dialect]:
-    """All rows as columns of text, and how the file is written.
+    """All rows as columns of text, and the dialect of the file.
 
     Args:
-        name: of the file, for messages.
-        encoding, delimiter: found where they are None.
+        name: that of the file, for messages.
+        encoding, delimiter: detected if they are None.
 
     Raises:
         UserError: with every malformed line and header of the file.
@@ -87,27 +87,27 @@ def _decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
 
 
 def no_text(name: str) -> UserError:
-    """A refusal of bytes that are no text, with what to do where the ending says what they are."""
+    """An error for bytes that are not text; it says what to do if the ending tells the format."""
     if name.lower().endswith((".xlsx", ".xls", ".xlsm", ".ods")):
         return UserError(f"{name} is a spreadsheet: expected a table; save its sheet as CSV, and give that file")
     return UserError(f"{name} is not a text file: expected rows of text separated by commas, semicolons or tabs")
 
 
 def guess_encoding(name: str, content: bytes) -> str:
-    """An encoding that fits, of text that is not UTF-8."""
+    """An encoding that fits a text that is not UTF-8."""
     from charset_normalizer import from_bytes
 
     matches = from_bytes(content)
     best = matches.best()
     if best is None:
         raise UserError(f"{name} is not UTF-8 and no other encoding fits: set data.encoding")
-    # Of several encodings that fit, that of old files from Western Europe and America is the most frequent.
+    # If several encodings fit, that of old files from Western Europe and America is the most frequent.
     fitting = {other for match in matches for other in match.could_be_from_charset}
     return "cp1252" if "cp1252" in fitting else best.encoding
 
 
 def _refuse_mixture(name: str, content: bytes) -> None:
-    """Two files of different encodings, one put behind the other, would be read as one with wrong letters."""
+    """Refuse two concatenated files with different encodings, which would be read with wrong letters."""
     lines: dict[bool, list[str]] = {True: [], False: []}
     for number, line in enumerate(content.split(b"\n"), 1):
         if not line.isascii():
@@ -128,7 +128,7 @@ def read_records(name: str, text: TextIO, delimiter: str, keep: Callable[[list[s
         keep: is called with each row.
 
     Raises:
-        UserError: with the first malformed lines, or what is wrong with the header.
+        UserError: with the first malformed lines, or the problem of the header.
     """
     reader = csv.reader(text, delimiter=delimiter, strict=True)
     ragged: list[str] = []

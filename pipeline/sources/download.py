@@ -19,11 +19,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from contracts.errors import UserError
 from pipeline.sources.decompression import MOST_BYTES, read_chunks
 
-HEADERS = {"User-Agent": "Mozilla/5.0 (dataset download)"}  # some hosts answer 403 to that of a library
+HEADERS = {"User-Agent": "Mozilla/5.0 (dataset download)"}  # some hosts answer 403 to the user agent of a library
 
 
 def content_digest(path: Path) -> str:
-    """The sha256 of a file's content, decompressed where it is gzip; ValueError where it is too large."""
+    """The sha256 of a file's content, decompressed if it is gzip; ValueError if it is too large."""
     opened, sha256 = gzip.open if path.suffix == ".gz" else open, hashlib.sha256()
     with opened(path, "rb") as file:
         for chunk in read_chunks(file.read, path.stat().st_size):
@@ -47,7 +47,7 @@ def fetch_file(
     Args:
         sources: folders or addresses, tried in turn: of the web, or of an object store (`s3://…`).
         timeout: seconds without a byte after which a source counts as stalled.
-        attempts: per source, where another attempt can help; the waits double, from one second.
+        attempts: for each source, as long as another attempt can help; the waits double, from one second.
 
     Raises:
         UserError: with the reason of each source.
@@ -84,7 +84,7 @@ def retry(source: str, attempts: int, ask: Callable[[], None]) -> list[str]:
 
 
 class SourceFailed(Exception):
-    """Why a source failed; `is_temporary` where another attempt may succeed."""
+    """Why a source failed; `is_temporary` if another attempt may succeed."""
 
     def __init__(self, reason: str, is_temporary: bool) -> None:
         super().__init__(reason)
@@ -94,15 +94,15 @@ class SourceFailed(Exception):
 def _fetch(name: str, source: str, sha256: str, target: Path, timeout: float, digest: Callable[[Path], str]) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # On the file system of the target, for the rename; of its own, for another run at the same time.
+        # On the file system of the target for the rename, and with its own name for other runs at the same time.
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as folder:
             unfinished = Path(folder) / target.name
             with source_errors(source, timeout), _ProgressBar(name) as progress:
                 store, path = open_store(source, timeout)
                 if "://" not in source:
-                    os.stat(path)  # fsspec says "not found" of whatever it cannot look at
+                    os.stat(path)  # fsspec says "not found" of anything that it cannot read
                 store.get_file(path, str(unfinished), callback=progress)
-            if not unfinished.is_file():  # fsspec makes a folder of a folder
+            if not unfinished.is_file():  # fsspec would copy a folder
                 raise SourceFailed("not found", is_temporary=False)
             if _digest_or_none(unfinished, digest) != sha256:
                 start = unfinished.read_bytes()[:200].lstrip().lower()
@@ -116,7 +116,7 @@ def _fetch(name: str, source: str, sha256: str, target: Path, timeout: float, di
 
 
 def open_store(source: str, timeout: float) -> tuple[Any, str]:
-    """The file system of a source, and the path in it; it asks once, and its user asks again."""
+    """The file system of a source, and the path in it. It asks once; the caller repeats."""
     store, path = fsspec.url_to_fs(source, **_options(source, timeout))
     if source.startswith("s3://"):
         store.retries = 1  # s3fs has no argument for it
@@ -129,7 +129,7 @@ def _options(source: str, timeout: float) -> dict[str, Any]:
         return {"config_kwargs": {"connect_timeout": timeout, "read_timeout": timeout, "retries": {"max_attempts": 0}}}
     if not source.startswith(("http://", "https://")):
         return {}
-    import aiohttp  # takes a second, which data on this machine need not wait for
+    import aiohttp  # takes a second, which local data does not need
 
     limits = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
     # The environment names proxies. A server may call a .gz file a compressed answer: it stays compressed.
@@ -138,7 +138,9 @@ def _options(source: str, timeout: float) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def source_errors(source: str, timeout: float) -> Iterator[None]:
-    """Say why a source failed, and whether it may work later. A full disk is no failure of the source."""
+    """Turn errors into `SourceFailed`, with the reason and whether it is temporary. A full disk is not a failure of the
+    source.
+    """
     try:
         yield
     except SourceFailed:
@@ -151,7 +153,7 @@ def source_errors(source: str, timeout: float) -> Iterator[None]:
         raise SourceFailed(f"{error} (packages: `.venv/bin/uv pip install …`)", is_temporary=False) from None
     except TimeoutError:
         raise SourceFailed(f"no byte for {timeout:g} s", is_temporary=True) from None
-    except Exception as error:  # each store has its own
+    except Exception as error:  # each store has its own errors
         if source.startswith(("http://", "https://")):
             _raise_web_error(error)
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
@@ -173,7 +175,7 @@ def _raise_web_error(error: Exception) -> None:
 
 
 class _ProgressBar(fsspec.Callback):
-    """Shows how much of a file is downloaded, and ends what has no end."""
+    """Shows the progress of a download, and ends one that is too large."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -192,7 +194,7 @@ class _ProgressBar(fsspec.Callback):
 
 
 def _digest_or_none(path: Path, digest: Callable[[Path], str]) -> str | None:
-    """The digest, or None where the file has another format."""
+    """The digest, or None if the file has another format."""
     try:
         return digest(path)
     except (OSError, EOFError, zlib.error, ValueError):

@@ -1,4 +1,4 @@
-"""A table from a file that somebody brings: text, JSON lines or Parquet, compressed or not, near or far."""
+"""A table from a user's file: text, JSON lines or Parquet, compressed or not, on this machine or at an address."""
 
 import hashlib
 import io
@@ -20,16 +20,16 @@ from pipeline.sources.decompression import ENDINGS, decompress, limited_memory
 from pipeline.sources.delimited import Dialect, read_delimited
 from pipeline.sources.download import open_store
 
-JSON_NAME, JSON_SCANNED = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:'), 2**26  # the names in so many bytes
-EMPTY_CELLS = 2**26  # cells of a table that may be more than the bytes of its file: some seconds
+JSON_NAME, JSON_SCANNED = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:'), 2**26  # bytes in which names are counted
+EMPTY_CELLS = 2**26  # cells of a table up to which they may outnumber the bytes of its file: they take some seconds
 TIMEOUT = 30  # seconds without a byte of an object store, after which it is asked again
-FOLDERS_NAMED = 5  # in a message
-WAITS = (1, 2, 4)  # seconds between two attempts to read from it
-MEMORY, MEMORY_RATIO = 8 * 2**30, 20  # bytes for the rows of a file, or for each of its own bytes
+FOLDERS_NAMED = 5  # folders named in a message
+WAITS = (1, 2, 4)  # seconds between the attempts to read from an object store
+MEMORY, MEMORY_RATIO = 8 * 2**30, 20  # bytes of memory for the rows of a file, or for each byte of the file
 
 
 class Part(NamedTuple):
-    """A file of a table; columns of text have the dialect in which they are written."""
+    """A file of a table; text has the dialect in which it is written."""
 
     path: str
     table: pa.Table
@@ -86,7 +86,7 @@ def _read(path: str, source: Source, is_test: bool) -> Part:
 
 
 def _lines(name: str, content: bytes) -> bytes:
-    """JSON lines; of a list of objects, as pandas and many services write it, each as a line."""
+    """JSON lines. A list of objects, as pandas and many services write it, becomes one line for each object."""
     if not content[:1000].lstrip().startswith(b"["):
         return content
     import orjson
@@ -113,7 +113,7 @@ def _check_names(name: str, content: bytes) -> None:
 
 
 def _received(path: str) -> bytes:
-    """The bytes at an address; an object store that fails or is busy is asked again, after longer and longer waits."""
+    """The bytes at an address. An object store that fails or is busy is asked again, after growing waits."""
     import fsspec
 
     if not path.startswith("s3://"):
@@ -162,10 +162,10 @@ def _bytes(path: str) -> bytes:
 
 
 def flat(name: str, read: Callable[[], pa.Table], n_bytes: int = 0) -> pa.Table:
-    """A table with types of its own as one of text, numbers and moments; one value in each cell.
+    """A table with any types as a table of text, numbers and timestamps, with one value in each cell.
 
     Args:
-        n_bytes: of the file: a few may stand for any number of rows, and each row for the same long text.
+        n_bytes: those of the file, because a few bytes may stand for any number of rows or for long texts.
     """
     most = max(MEMORY, MEMORY_RATIO * n_bytes)
     try:
@@ -188,7 +188,7 @@ def _too_large(name: str, most: int) -> UserError:
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """Columns with types of their own as text, numbers and moments."""
+    """Columns of any type as text, numbers and timestamps."""
     return pa.table({field.name: _plain(table[field.name], field.type) for field in table.schema})
 
 

@@ -14,15 +14,15 @@ from pipeline.tables import IMAGE, TARGET, images_to_column
 from serving.parsing.image_files import ImageError, decode_image
 
 ENDINGS = (".png", ".jpg", ".jpeg")
-MOST_SIDE = 32  # pixels; larger pictures are made so small where nobody says otherwise
+MOST_SIDE = 32  # pixels a side; larger pictures are made smaller unless the settings name a size
 SHOWN = 5  # files named in a message
 
 
 def read_images(folder: Path, image: Image) -> tuple[pa.Table, str]:
-    """The pictures of every class, decoded as the service decodes them: grey, and of the size of `image`.
+    """The pictures of every class, decoded as the service decodes them: grey, with the size of `image`.
 
     Raises:
-        UserError: with every file that is no picture; where there are fewer than two classes.
+        UserError: with every file that is not a picture; if there are fewer than two classes.
     """
     feature = ImageFeature(name=IMAGE, height=image.height, width=image.width, maximum=image.maximum)
     pixels, labels, problems = [], [], []
@@ -34,7 +34,7 @@ def read_images(folder: Path, image: Image) -> tuple[pa.Table, str]:
             problems.append(f"{path.relative_to(folder)}: expected {error.expected}, received {error.received}")
     if problems:
         more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-        raise UserError("\n  ".join([f"{folder} has files that are no pictures:", *problems[:SHOWN], *more]))
+        raise UserError("\n  ".join([f"{folder} has files that are not pictures:", *problems[:SHOWN], *more]))
     images = np.stack(pixels).reshape(-1, image.height, image.width)
     counts = ", ".join(f"{labels.count(name)} of {name}" for name in sorted(set(labels)))
     return pa.table({IMAGE: images_to_column(images), TARGET: pa.array(labels)}), f"pictures: {counts}"
@@ -44,7 +44,7 @@ def pictures(folder: Path) -> list[Path]:
     """The files of pictures, in the order of their names.
 
     Raises:
-        UserError: where the folder does not have a folder for each of two or more classes.
+        UserError: if the folder does not have a folder for each of two or more classes.
     """
     found = sorted(path for path in folder.glob("[!.]*/[!.]*") if path.suffix.lower() in ENDINGS)
     classes = {path.parent.name for path in found}
@@ -57,7 +57,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def is_image_folder(folder: Path) -> bool:
-    """Whether a path leads to a folder without files of its own, in whose folders there are pictures."""
+    """Whether a path leads to a folder without files, whose folders hold pictures."""
     return (
         folder.is_dir()
         and not any(path.is_file() for path in folder.glob("[!.]*"))
@@ -66,7 +66,7 @@ def is_image_folder(folder: Path) -> bool:
 
 
 def find_size(folder: Path) -> Image:
-    """The size of the first picture, made smaller where it is larger than a network of dense layers is good for."""
+    """The size of the first picture, made smaller if it is too large for a network of dense layers."""
     from PIL import Image as Pillow
 
     first = pictures(folder)[0]

@@ -1,4 +1,4 @@
-"""A table of one's own: files, a query or pictures, with the types that the settings say or the values show."""
+"""The user's own table: files, a query or pictures, with types from the settings or from the values."""
 
 import hashlib
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from pipeline.tables import IS_TEST, note_date_format, note_text_form
 
 
 class Reading(NamedTuple):
-    """A table of one's own; what was found in it, in sentences; and the hash of its files, None for a query."""
+    """The user's own table; sentences about its form; and the hash of its files, None for a query."""
 
     table: pa.Table
     notes: list[str]
@@ -36,14 +36,14 @@ def read_source(
     see: Callable[[pa.Table], None] = lambda columns: None,
     read: Callable[[Source], list[Part]] = read_parts,
 ) -> Reading:
-    """The rows of `source.source` with the target in `TARGET`, as text where it has classes; test rows are marked.
+    """The rows of `source.source` with the target in `TARGET`, as text if it has classes; test rows are marked.
 
     Args:
         see: is called with all columns of a table, under their own names, before the target is taken from them.
-        read: gives the rows of files; those of `first_parts` are some of them.
+        read: gives the rows of files; `first_parts` gives only some of them.
 
     Raises:
-        UserError: where the data cannot be read, with every problem of its form; where it has no such target.
+        UserError: if the data cannot be read, with every problem of its form; if it has no such target.
     """
     if source.image is not None:
         return _read_pictures(source, source.image)
@@ -74,7 +74,7 @@ def read_columns(source: Source, read: Callable[[Source], list[Part]] = read_par
 
 
 def lineage(source: Source, digest: str | None) -> dict[str, str | None]:
-    """Where the rows come from, with their hash, and that of DVC where it tracks the file. No credentials."""
+    """The origin of the rows and their hash, with DVC's hash if it tracks the file. No credentials."""
     tracked = Path(f"{absolute(source.source)}.dvc")
     found: dict[str, str | None] = {"source": source.source, "md5": digest}
     if source.database is None and "://" not in source.source and tracked.is_file():
@@ -84,7 +84,7 @@ def lineage(source: Source, digest: str | None) -> dict[str, str | None]:
 
 
 def local_md5(source: Source) -> str | None:
-    """The hash of the files on this machine as `read_source` takes it; None for what lies elsewhere or is not there."""
+    """The hash of files on this machine, as `read_source` computes it; None for other sources and missing files."""
     paths = [absolute(name) for name, _ in sources_of(source)]
     if source.database is not None or any("://" in path or not Path(path).exists() for path in paths):
         return None
@@ -106,13 +106,13 @@ def _read_pictures(source: Source, image: Image) -> Reading:
 
 
 def hash_of(parts: list[str]) -> str:
-    """The hash of a file; of several, the hash of theirs."""
+    """The hash of a file; for several files, the hash of their hashes."""
     together = hashlib.md5("".join(parts).encode(), usedforsecurity=False)
     return parts[0] if len(parts) == 1 else together.hexdigest()
 
 
 def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
-    """The rows of all parts. Text is converted as a whole, so that a column has one type."""
+    """The rows of all parts. The text of all parts is converted together, so that a column has one type."""
     tables = [part.table for part in parts]
     dialects = [part.dialect for part in parts if part.dialect is not None]
     if len(dialects) == len(parts):
@@ -134,7 +134,7 @@ def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
 
 
 def _with_roles(table: pa.Table, source: Source) -> pa.Table:
-    """A table with types, whose columns are what the settings say."""
+    """A table with types, whose columns get the roles of the settings."""
     no_numbers: dict[str, np.ndarray] = {}
     for position, field in enumerate(table.schema):
         role = source.columns.get(field.name, "drop")

@@ -12,22 +12,22 @@ import pyarrow as pa
 
 from contracts.errors import UserError
 
-# Texts, quoted names and comments, whose words are not those of the statement.
+# Texts, quoted names and comments; their words are not part of the statement.
 QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$", re.DOTALL)
 WRITES = re.compile(r"\b(insert|update|delete|merge|into|create|drop|alter|truncate)\b", re.IGNORECASE)
-FETCHED = 10_000  # rows at once
-MOST_VALUES = 2**26  # of a query, which may have no end; 4 GiB of Python's objects
-KEPT = (str, int, float, datetime.date, bytes, list, dict)  # all else, such as a UUID, becomes text
+FETCHED = 10_000  # rows that are fetched at once
+MOST_VALUES = 2**26  # values of a query, which may be endless; they are 4 GiB of Python objects
+KEPT = (str, int, float, datetime.date, bytes, list, dict)  # types that stay; any other, such as a UUID, becomes text
 
 
 def run_query(query: str, variable: str) -> pa.Table:
-    """The rows of a query, in a transaction that is read-only where the database has such, and is rolled back.
+    """The rows of a query, in a transaction that is rolled back, and is read-only if the database supports it.
 
     Args:
         variable: the environment variable that holds the database's address, as SQLAlchemy writes it.
 
     Raises:
-        UserError: where the query is not one that only reads, or the database cannot answer it.
+        UserError: if the query does not only read, or the database cannot answer it.
     """
     _check(query)
     address = os.environ.get(variable)
@@ -47,7 +47,7 @@ def run_query(query: str, variable: str) -> pa.Table:
         raise UserError(f"{variable}: expected an address as postgresql+psycopg://user:password@host/name") from None
     shown = url.render_as_string(hide_password=True)
     if engine.dialect.name == "sqlite" and not Path(url.database or "").is_file():
-        raise UserError(f"{variable}: there is no file {url.database}")  # SQLite would make it
+        raise UserError(f"{variable}: there is no file {url.database}")  # SQLite would create it
     try:
         with contextlib.closing(engine.connect()) as connection:
             if engine.dialect.name == "sqlite":

@@ -1,4 +1,4 @@
-"""Readers: each source as one table with one row per example."""
+"""Readers: each named source as one table with one row per example."""
 
 import gzip
 import hashlib
@@ -23,13 +23,13 @@ MOST_HOUSING = 16 * 2**20  # bytes of the archive of California housing, which h
 
 
 def load_raw(dataset: str, source: Source, fetch: Fetch, downloads: Path) -> pa.Table:
-    """All rows of a dataset: its features, or `image`; `target`; and `is_test` where the source has one.
+    """All rows of a dataset: its features, or `image`; `target`; and `is_test` if the source has its own test rows.
 
     Args:
         downloads: folder for verified files; what is there already is not fetched again.
 
     Raises:
-        UserError: where a file cannot be had, or does not hold what it should.
+        UserError: if a file cannot be fetched, or has another content.
     """
     digest = housing_digest if source.source == "statlib_housing" else content_digest
     mirror = os.environ.get("DATA_MIRROR")
@@ -70,7 +70,7 @@ def _scikit_learn(dataset: str, source: Source) -> pa.Table:
 
 
 def _digit_properties(digits: Any) -> pa.Table:
-    """scikit-learn's digits with labels of which several can be true: properties of the digit."""
+    """scikit-learn's digits with several labels: properties of the digit."""
     properties = {"even": {0, 2, 4, 6, 8}, "prime": {2, 3, 5, 7}, "above four": {5, 6, 7, 8, 9}, "loop": {0, 6, 8, 9}}
     rows = [{name: digit in members for name, members in properties.items()} for digit in digits.target.tolist()]
     return _image_table(digits.images.astype(np.uint8), rows)
@@ -113,7 +113,7 @@ def _housing_numbers(path: Path) -> np.ndarray:
             content = b"".join(read_chunks(file.read, path.stat().st_size, MOST_HOUSING))
         with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
             member = archive.getmember("CaliforniaHousing/cal_housing.data")
-            # A link may lead to itself; what is sparse may be larger than its archive.
+            # A link may lead to itself, and a sparse file may be larger than its archive.
             is_data = member.isreg() and member.size <= len(content)
             data = archive.extractfile(member) if is_data else None
             if data is None:
@@ -149,7 +149,7 @@ def _csv(path: Path, source: Source) -> pa.Table:
     try:
         table = pd.read_csv(path)
     except ValueError as error:  # pandas' own errors too
-        raise UserError(f"{path.name} is no CSV: {str(error).strip().splitlines()[0]}") from None
+        raise UserError(f"{path.name} is not a CSV file: {str(error).strip().splitlines()[0]}") from None
     (target,) = source.targets
     if target not in table:
         raise UserError(f"{path.name}: expected a column {target!r}, received {', '.join(table.columns)}")

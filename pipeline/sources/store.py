@@ -26,7 +26,7 @@ class Store:
 
     Args:
         timeout: seconds without a byte after which the store counts as stalled.
-        attempts: for each file, where another attempt can help.
+        attempts: for each file, as long as another attempt can help.
     """
 
     address: str
@@ -34,13 +34,13 @@ class Store:
     attempts: int
 
     def put(self, files: Mapping[str, Path]) -> tuple[str, Callable[[Path, Path], None]]:
-        """Copy to the store what it lacks. What is returned travels to another machine.
+        """Copy the files that the store lacks. The result can be sent to another machine.
 
         Returns:
             a name for the files and their content, and what writes them to a folder, from a folder for each content.
 
         Raises:
-            UserError: with the reasons, where the store does not take a file.
+            UserError: with the reasons, if the store refuses a file.
         """
         digests = {name: sha256(file) for name, file in files.items()}
         for name, file in files.items():
@@ -69,7 +69,7 @@ class Store:
 
 
 def _put(file: Path, digest: str, store: Any, folder: str) -> None:
-    """Whole or not at all, as object stores do; a folder needs a rename for it."""
+    """Write a file as a whole or not at all, as object stores do; in a folder this needs a rename."""
     path = f"{folder}/{digest}"
     with contextlib.suppress(FileNotFoundError):
         if store.info(path)["size"] == file.stat().st_size:

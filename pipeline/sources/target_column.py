@@ -1,4 +1,4 @@
-"""The target of a table of one's own: classes as text, numbers, labels that are true or false, or several numbers."""
+"""The target of the user's own table: classes as text, a number, labels that are true or false, or several numbers."""
 
 from collections.abc import Collection
 
@@ -10,14 +10,14 @@ from contracts.settings.source import Source
 from pipeline.sources.values import Conversion, is_number
 from pipeline.tables import FEWEST, IS_TEST, TARGET, note_integer_classes
 
-MOST_NAMED = 30  # columns in a message
-MOST_LABELS = 1000  # of a target that holds several in one text
-MOST_CLASSES = 20  # a target of whole numbers has classes where it has at most so many different ones, each often
-TRUTHS = ({"0", "1"}, {"false", "true"}, {"no", "yes"}, {"f", "t"}, {"n", "y"})  # false first, in the alphabet too
+MOST_NAMED = 30  # columns named in a message
+MOST_LABELS = 1000  # labels of a target that holds several in one text
+MOST_CLASSES = 20  # most different whole numbers that are classes, each with enough rows
+TRUTHS = ({"0", "1"}, {"false", "true"}, {"no", "yes"}, {"f", "t"}, {"n", "y"})  # false first, as in the alphabet
 
 
 def restore_classes(table: pa.Table, texts: pa.Table, source: Source, found: Conversion) -> pa.Table:
-    """The target as it was written, where it has classes: 01 stays 01."""
+    """The target as it is written, if it has classes: 01 stays 01."""
     (name, *others) = source.targets or ("",)
     if others or source.separator or name not in table.column_names or not _has_classes(table[name], source):
         return table
@@ -32,13 +32,13 @@ def restore_classes(table: pa.Table, texts: pa.Table, source: Source, found: Con
 
 
 def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
-    """The table with `TARGET` as its last column, without the rows that have none.
+    """The table with `TARGET` as its last column, without rows that lack a target.
 
     Returns:
         the table; and how many rows are left out, in a sentence.
 
     Raises:
-        UserError: where a target does not exist, is the only column, or holds what no network predicts.
+        UserError: if a target does not exist, is the only column, or has values that no network predicts.
     """
     names = source.targets
     check_names(table.column_names, source)
@@ -54,7 +54,7 @@ def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
 
 
 def check_names(columns: list[str], source: Source) -> None:
-    """Refuse a target that is no column of the data, or that leaves no other one."""
+    """Refuse a target that is not a column of the data, or that leaves no other column."""
     for name in source.targets:
         if name not in columns:
             hint = nearest(name, columns) or f"; there are {', '.join(columns[:MOST_NAMED])}"
@@ -62,7 +62,7 @@ def check_names(columns: list[str], source: Source) -> None:
             raise UserError(f"data.target: expected a column of {source.source}, received {name!r}{hint}")
     if set(columns) <= {*source.targets, IS_TEST}:
         raise UserError(
-            f"{source.source}: expected columns to learn from beside {' and '.join(source.targets)}, received none"
+            f"{source.source}: expected more columns than {' and '.join(source.targets)}, to learn from, received none"
         )
 
 
@@ -98,7 +98,7 @@ def _has_classes(column: pa.ChunkedArray, source: Source) -> bool:
 
 
 def are_classes(counts: Collection[int]) -> bool:
-    """Whether different whole numbers are classes, of which each has so many rows; else they count something."""
+    """Whether different whole numbers are classes, each with enough rows; otherwise they count something."""
     return len(counts) <= 2 or (len(counts) <= MOST_CLASSES and min(counts) >= FEWEST)
 
 
@@ -119,7 +119,7 @@ def _labels(column: pa.ChunkedArray, separator: str) -> pa.Array:
 
 
 def _several(table: pa.Table, source: Source) -> pa.Array:
-    """Several numbers, or several labels where every column says only true or false."""
+    """Several numbers, or several labels if every column has only true and false."""
     truths = [_truth(column) for column in table.columns]
     if source.task != "regression" and all(truth is not None for truth in truths):
         return pa.StructArray.from_arrays([truth for truth in truths if truth is not None], table.column_names)
@@ -132,7 +132,7 @@ def _several(table: pa.Table, source: Source) -> pa.Array:
 
 
 def _truth(column: pa.ChunkedArray) -> pa.Array | None:
-    """A column as true and false, however these are written; None for one that holds something else."""
+    """A column as true and false, in any spelling; None if it holds other values."""
     texts = pc.utf8_lower(column.cast(pa.string())).combine_chunks()
     values = set(pc.unique(texts).to_pylist())
     pair = next((pair for pair in TRUTHS if values <= pair), None)

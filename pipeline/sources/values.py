@@ -14,10 +14,10 @@ from pipeline.tables import note_date_format
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "?")
 # Decimal mark and thousands separator.
 CONVENTIONS = {"point": (".", ","), "comma": (",", ".")}
-MOSTLY = 0.9  # a column of text with a larger share of numbers is one of numbers, with mistakes
-UNITS = "$€£¥%"  # one of them may stand before or behind every number of a column
+MOSTLY = 0.9  # a column of text with a larger share of numbers is a column of numbers with mistakes
+UNITS = "$€£¥%"  # one of them may be before or after every number of a column
 INTEGER = r"^[+-]?(0|[1-9]\d*)$"  # a leading zero belongs to a code, such as a postcode
-# Of equal ones the first is taken, so 1/2/2024 is a day in February where no row says otherwise.
+# The first format that fits is taken, so 1/2/2024 is in February unless a row contradicts it.
 DAYS = {
     "%Y-%m-%d": r"\d{4}-\d{1,2}-\d{1,2}",
     "%d/%m/%Y": r"\d{1,2}/\d{1,2}/\d{4}",
@@ -48,11 +48,11 @@ DATES = tuple((day + time, f"^{DAYS[day]}{TIMES[time].rstrip('$')}$") for day in
 
 @dataclass(frozen=True)
 class Conversion:
-    """What was found in a file: the decimal mark, the markers of missing values, the format of each date column, the
-    unit of each column whose numbers have one.
+    """The form of a file: the decimal mark, the markers of missing values, the format of each date column, the unit of
+    each column whose numbers have one.
 
-    `no_numbers` says which rows are none, bool of shape (n_rows,), for columns of text that are to be numbers, or
-    nearly are.
+    `no_numbers` has the rows that are not numbers, bool of shape (n_rows,), for columns of text that should be numbers
+    or nearly are.
     """
 
     decimal: str
@@ -73,9 +73,9 @@ def convert(
 
     Args:
         missing: texts that stand for a missing value, after spaces around them are removed.
-        decimal: the decimal mark; found where it is None.
+        decimal: the decimal mark; detected if it is None.
         as_text: columns that stay text whatever they hold.
-        as_numbers: columns that are to be numbers, also codes such as 007.
+        as_numbers: columns that must be numbers, even with codes such as 007.
     """
     markers = pa.array(missing)
     texts = {name: pc.utf8_trim_whitespace(table[name].combine_chunks()) for name in table.column_names}
@@ -117,19 +117,19 @@ def is_number(kind: pa.DataType) -> bool:
 
 
 def _convention(columns: list[pa.Array]) -> str:
-    """The convention under which more columns are numbers; a point where both do."""
+    """The convention under which more columns are numbers; a point if both give the same number."""
     counts = {name: sum(matches(column, number_pattern(name)) for column in columns) for name in CONVENTIONS}
     return max(CONVENTIONS, key=lambda name: counts[name])
 
 
 def number_pattern(convention: str) -> str:
-    """What the texts of numbers match."""
+    """The pattern that texts of numbers match."""
     mark, separator = (rf"\{sign}" for sign in CONVENTIONS[convention])
     return rf"^[+-]?((?i:inf(inity)?)|(\d{{1,3}}({separator}\d{{3}})+|\d+)({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?$"
 
 
 def matches(column: pa.Array, pattern: str) -> bool:
-    """Whether a column has texts, and each matches. Most patterns fit not even the first one."""
+    """Whether a column has texts, and each matches. The first is tried alone, because most patterns do not fit it."""
     present = column.drop_null()
     return len(present) > 0 and all(
         pc.all(pc.match_substring_regex(texts, pattern)).as_py() for texts in (present[:1], present)
@@ -137,7 +137,9 @@ def matches(column: pa.Array, pattern: str) -> bool:
 
 
 def unit_of(column: pa.Array) -> str | None:
-    """The sign of UNITS with which each text of a column begins or ends, as in $1,200 or 5 %; None where none does."""
+    """The character of UNITS with which each text of a column begins or ends, as in $1,200 or 5 %; None if there is
+    none.
+    """
     present = column.drop_null()
     first = present[0].as_py() if len(present) else ""
     unit = next((sign for sign in UNITS if sign in first), None)
@@ -173,12 +175,12 @@ def to_floats(column: pa.Array, convention: str) -> pa.Array:
 
 
 def _unsigned(column: pa.Array) -> pa.Array:
-    """Texts of numbers without the plus sign, which PyArrow does not read."""
+    """Texts of numbers without a plus sign, which PyArrow does not read."""
     return pc.replace_substring_regex(column, r"^\+", "")
 
 
 def parse_dates(column: pa.Array) -> tuple[str, pa.Array] | None:
-    """The one format that fits every text of a column, and the column as moments; None where no format does."""
+    """The one format that fits every text of a column, and the column as timestamps; None if no format fits."""
     for form, _ in DATES:
         if (parsed := parse_date_form(column, form)) is not None:
             return form, parsed
@@ -186,7 +188,7 @@ def parse_dates(column: pa.Array) -> tuple[str, pa.Array] | None:
 
 
 def parse_date_form(column: pa.Array, form: str) -> pa.Array | None:
-    """The column as moments, where the format fits every text."""
+    """The column as timestamps, if the format fits every text."""
     if not matches(column, dict(DATES)[form]):
         return None
     if form.endswith("%S"):

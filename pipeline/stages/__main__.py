@@ -1,7 +1,5 @@
-"""`python -m pipeline.stages <stage> --dataset <name>`: what every stage of `dvc.yaml` runs.
-
-Its name ends in `__main__`, which worker processes do not import again, so that they start with what they
-need and nothing more.
+"""`python -m pipeline.stages <stage> --dataset <name>`: the command of every stage of `dvc.yaml`. Worker processes do
+not import a module called `__main__` again, so they import only what they need.
 """
 
 import argparse
@@ -17,7 +15,7 @@ from pipeline.environment import prepare_environment
 from pipeline.paths import Paths
 
 STAGES = ("fetch", "preprocess", "train", "select", "evaluate", "package")
-# What the stage before each leaves.
+# A file of an earlier stage that each stage needs.
 NEEDED = {
     "preprocess": "data/raw/{}/data.parquet",
     "train": "data/prepared/{}/schema.json",
@@ -49,7 +47,7 @@ def main() -> int:
 
 
 def _check_needed(stage: str, dataset: str) -> None:
-    """Refuse a stage that is started by hand before the one whose outputs it reads."""
+    """Refuse a stage that is started by hand before an earlier stage has run."""
     if stage in NEEDED and not (path := Path(NEEDED[stage].format(dataset))).exists():
         raise UserError(f"expected {path}, which an earlier stage writes, received none: make repro DATASETS={dataset}")
 

@@ -27,7 +27,7 @@ from serving.predictor import Predictor
 
 
 def run(params: Params, paths: Paths) -> None:
-    """Write test metrics with their intervals, and plots, to files and to the run of the champion's trial."""
+    """Write test metrics with their intervals, and plots, to files and to the MLflow run of the champion's trial."""
     predictor = Predictor(paths.bundle, bulk_threads=0)
     schema, manifest = predictor.schema, predictor.manifest
     test_file, reads, run_id = paths.prepared / "test.parquet", None, None
@@ -62,7 +62,7 @@ def run(params: Params, paths: Paths) -> None:
     written = {**report, "split": _split(params, paths, test_md5)}
     paths.metrics.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
 
-    paths.model_plots.mkdir(parents=True, exist_ok=True)  # DVC expects it, also where no picture can be drawn
+    paths.model_plots.mkdir(parents=True, exist_ok=True)  # DVC expects the folder, even without a picture
     if not manifest.members:  # a mean of networks is not trained as a whole
         with optional("the picture of the learning curves"):
             history = plots.read_history(paths.bundle / "history.csv")
@@ -99,7 +99,9 @@ def run(params: Params, paths: Paths) -> None:
 
 
 def _split(params: Params, paths: Paths, test_md5: str) -> dict[str, str | int]:
-    """What divided the rows, and how many each part has: the figures of two files can be compared if it is the same."""
+    """The rule that divided the rows, and the size of each part. Figures of two files can be compared if these are the
+    same.
+    """
     rule = params.source.splits_by
     parts = ("train", "validation", "test")
     rows = {f"{part}_rows": pq.read_metadata(paths.prepared / f"{part}.parquet").num_rows for part in parts}
@@ -108,7 +110,7 @@ def _split(params: Params, paths: Paths, test_md5: str) -> dict[str, str | int]:
 
 
 def _known(params: Params, paths: Paths, manifest: Manifest, test_md5: str) -> Known:
-    """What the registry and other runs know of the version that is served, and of those before it."""
+    """Facts from the registry and other runs about the version that is served and its predecessors."""
     client, experiment = runs.connect(params.dataset)
     selection = read_object(paths.selection, "version", "champion_before")
     version, last = selection["version"], (selection["champion_before"] or {}).get("name", "").removeprefix("version ")

@@ -1,4 +1,4 @@
-"""`python -m pipeline.stages.forked <in> <out>`: runs stages in forks of itself, which find every import done.
+"""`python -m pipeline.stages.forked <in> <out>`: runs stages in forks of itself, in which all imports are done.
 
 A stage imports for one to three seconds and often works for less. `pipeline/dvc_cli.py` starts this process once for a
 run and sends it one stage after the other (docs/decisions/0077-stages-are-forked.md). All searches of the run share one
@@ -21,7 +21,7 @@ from pipeline.stages.__main__ import STAGES, main
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("contracts", "models", "serving", "pipeline")
-FORKED = tuple(stage for stage in STAGES if stage != "package")  # which has to import the packed copy of `serving`
+FORKED = tuple(stage for stage in STAGES if stage != "package")  # it must import the packed copy of `serving`
 BEFORE_TRIALS = ("fetch", "preprocess", "train")
 IMPORTED = (*(f"pipeline.stages.{stage}" for stage in FORKED), "pipeline.search.train", "sklearn.ensemble")
 
@@ -29,15 +29,16 @@ IMPORTED = (*(f"pipeline.stages.{stage}" for stage in FORKED), "pipeline.search.
 def serve(commands: int, answers: int) -> None:
     """Run a stage for each line of a pipe, JSON of its arguments and its environment, and answer with its exit code.
 
-    The answer is empty for a stage that has to be started otherwise: `package`, and any where code has changed.
+    The answer is empty for a stage that must be started as a new process: `package`, and every stage whose code has
+    changed.
     """
     prepare_environment()
     imported, trains = _times_of_code(), False
     for module in IMPORTED:
         importlib.import_module(module)
     gc.collect()
-    gc.freeze()  # so that no fork looks through it
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stage's to handle, as SIGTERM is
+    gc.freeze()  # so that no fork scans this memory
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stage handles it, as it handles SIGTERM
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with os.fdopen(commands) as lines, os.fdopen(answers, "w", buffering=1) as answered:
         while line := lines.readline():

@@ -20,7 +20,7 @@ from contracts.settings.load import Params
 from pipeline.paths import Paths
 from pipeline.tracking import provenance
 
-NOT_SERVED = {"mlflow_model.py", "batch"}  # need MLflow, and PyArrow
+NOT_SERVED = {"mlflow_model.py", "batch"}  # these need MLflow or PyArrow
 CODE = (
     *(f"contracts/{name}.py" for name in ("__init__", "bundle", "conformal", "encoding", "files", "schema")),
     *(str(path) for path in sorted(Path("serving").rglob("*"))
@@ -30,8 +30,8 @@ REQUIREMENTS = (
     "bentoml", "httptools", "numpy", "onnxruntime", "orjson", "pillow", "prometheus-client", "pydantic",
     "pysimdjson", "python-multipart", "starlette", "uvicorn", "uvloop",
 )  # fmt: skip
-SECONDS = 120  # within which the packed code gives a prediction
-TOLERANCE = 1e-5  # of the answer of the packaged service to the sample, relative if it is larger than 1
+SECONDS = 120  # most seconds for a prediction by the packed code
+TOLERANCE = 1e-5  # largest difference to the answer of the packaged service, relative if the answer is larger than 1
 
 
 def run(params: Params, paths: Paths) -> None:
@@ -60,7 +60,7 @@ def run(params: Params, paths: Paths) -> None:
             include=["*"],
             python={
                 "packages": [f"{name}=={v}" for name, v in provenance.versions(*REQUIREMENTS).items()],
-                "lock_packages": False,  # locking asks the network; the versions are exact already
+                "lock_packages": False,  # locking needs the network, and the versions are exact already
             },
             build_ctx=folder,
         )
@@ -84,7 +84,7 @@ def _check_answer(source: Path, expected: list[float]) -> None:
 
 
 def _run(module: str, *arguments: str, folder: Path) -> Any:
-    """What a module of the packed code prints as JSON, in a process of its own without settings of the service."""
+    """The JSON that a module of the packed code prints, in its own process without settings of the service."""
     environment = {name: v for name, v in os.environ.items() if not name.startswith(("SERVING_", "PYTHONPATH"))}
     command = [sys.executable, "-m", module, *arguments]
     try:
@@ -95,4 +95,4 @@ def _run(module: str, *arguments: str, folder: Path) -> Any:
         raise UserError(f"{module}: expected an answer within {SECONDS} s, received none") from None
     if done.returncode:
         raise UserError(done.stderr.strip().rpartition("\n")[2])
-    return json.loads(done.stdout.splitlines()[-1])  # the service's log may come before
+    return json.loads(done.stdout.splitlines()[-1])  # lines of the service's log may come first

@@ -22,13 +22,13 @@ from pipeline.streaming.needs import check_stream, needs_as_whole
 from pipeline.streaming.prepare import Prepared, prepare
 from pipeline.tables import IS_TEST, infer_task, write_rows
 
-PRINTED = 5  # warnings, the worst
+PRINTED = 5  # worst warnings that are printed
 
 
 def run(params: Params, paths: Paths) -> None:
     """Write `train`, `validation` and `test.parquet`, `schema.json`, and the data report with its warnings.
 
-    No constant sees another split than train.
+    All constants come from the train split.
     """
     raw = paths.raw / "data.parquet"
     choice = choose(params.fetch.memory, needs_as_whole(raw), "fetch.memory")
@@ -84,6 +84,6 @@ def _prepare(params: Params, paths: Paths) -> Prepared:
 
 
 def _gaps(table: pa.Table, schema: Schema) -> tuple[str, ...]:
-    """The features that other rows than those of train lack."""
+    """The features that are missing in rows outside of train."""
     names = (feature.name for feature in schema.features if not getattr(feature, "missing", True))
     return tuple(name for name in names if pc.any(pc.is_null(table[name], nan_is_null=True)).as_py())

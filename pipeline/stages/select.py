@@ -31,9 +31,8 @@ from pipeline.tracking.lineage import version_tags
 
 @dataclass(frozen=True)
 class Champion:
-    """The registered champion. `scored` is None where no fair comparison is possible.
-
-    `bundle` is the registered one; that of the contender has another threshold where `select.threshold` changed.
+    """The registered champion. `scored` is None if no fair comparison is possible. `bundle` is the registered one; the
+    bundle of the contender has another threshold if `select.threshold` changed.
     """
 
     version: str
@@ -95,7 +94,7 @@ def _log_gates(client: registry.MlflowClient, candidates: list[Scored]) -> None:
         if contender.verdicts:
             with optional(f"the gates of {contender.name} in MLflow"):
                 tags = {"gates": "failed" if contender.failed else "passed"}
-                for verdict in contender.verdicts:  # a tag's name has a few signs only
+                for verdict in contender.verdicts:  # MLflow allows few characters in a tag's name
                     tags[re.sub(r"[^\w.\- ]", "_", f"gates.{verdict.gate}")[:250]] = verdict.figure[:5000]
                 runs.log_metrics(client, candidate.predictor.manifest.mlflow_run_id, {}, tags)
 
@@ -160,7 +159,7 @@ def _exclusion(contest: Contest, manifest: Manifest, known: Schema, bundle: Path
 def _registered(
     contest: Contest, client: registry.MlflowClient, decision: Decision, champion: Champion | None
 ) -> tuple[str | None, str | None]:
-    """Register the winner where it is new; returns the champion's version, and the one that waits for approval."""
+    """Register a new winner; returns the champion's version, and the version that waits for approval."""
     params, version = contest.params, champion.version if champion else None
     if not decision.is_new and not (champion and champion.has_new_threshold):
         return version, None
@@ -174,7 +173,7 @@ def _registered(
 
 
 def _register(client: registry.MlflowClient, params: Params, paths: Paths, bundle: Path) -> str:
-    """The version of a bundle: a bundle that is registered already stays the version that it is."""
+    """Register a bundle and return its version. A bundle that is registered already keeps its version."""
     if known := registry.version_of(client, params.dataset, bundle):
         return known
     trained_on = read_row_ids(paths.prepared / "train.parquet")
@@ -189,7 +188,7 @@ def _tell(
     """Print what was decided.
 
     Raises:
-        UserError: nothing can be served before a person approves the winner.
+        UserError: if nothing can be served before a person approves the winner.
     """
     name, reason = decision.winner.name, decision.reason
     for line in selection.held_back(decision.candidates):

@@ -13,7 +13,9 @@ from pipeline.tracking import databases
 
 
 def _store(search: Search, fetch: Fetch, paths: Paths) -> Callable | None:
-    """What puts rows where workers read them; it has put the schema, so that a store that takes nothing says so now."""
+    """The function that copies rows to the store. It has copied the schema, so that a store that refuses files fails
+    now.
+    """
     if search.storage is None:
         return None
     from pipeline.sources.store import Store
@@ -29,12 +31,12 @@ def run(params: Params, paths: Paths) -> None:
     use_own_folder()
     with contextlib.ExitStack() as stack:
         cluster = None
-        if plan.search.scheduler is not None:  # first, so that nothing starts where it does not answer
+        if plan.search.scheduler is not None:  # first, because without an answer nothing should start
             from models.search.workers.cluster import Cluster
 
             cluster = stack.enter_context(Cluster(plan.search.scheduler, _store(plan.search, params.fetch, paths)))
         pool = stack.enter_context(Pool(workers=plan.workers, ahead=cluster is None))
-        # Imported only now, while the pool's own process imports TensorFlow: each takes many seconds.
+        # Imported only now, while the pool's process imports TensorFlow; both take many seconds.
         from pipeline.search.train import search_and_export
 
         stack.enter_context(databases.failures_explained())

@@ -1,4 +1,4 @@
-"""Work on a file, piece by piece, by the workers of a Dask cluster, which read the file where this machine has it."""
+"""Work on a file, piece by piece, on the workers of a Dask cluster, which read the file at the path of this machine."""
 
 import contextlib
 import hashlib
@@ -22,7 +22,7 @@ TAIL = 2**16  # bytes at the end of a Parquet file, with the statistics of its c
 
 
 class Mark(NamedTuple):
-    """What tells one file from another: its size, and the hash of its end."""
+    """The identity of a file: its size, and the hash of its end."""
 
     size: int
     end: str
@@ -36,11 +36,11 @@ def on_cluster(
     Dask computes those of a worker that died on another one.
 
     Args:
-        path: an absolute one, as the function has it.
-        tasks: what the function looks at, in the plural.
+        path: the absolute path that the function reads.
+        tasks: the pieces of the function, as a plural noun.
 
     Raises:
-        UserError: where the scheduler or too many workers are gone, and where a worker does not reach the file.
+        UserError: if the scheduler or too many workers are gone, or a worker does not reach the file.
     """
     connection = Connection(address, SETTING, tasks)
     client, resources, mark = connection.client, {connection.resource: 1}, _mark(path)
@@ -55,7 +55,7 @@ def on_cluster(
             except TimeoutError:
                 if client.status not in ("running", "connecting"):
                     raise connection.lost() from None
-                connection.room()  # which tells of workers that come and go
+                connection.room()  # it reports workers that come and go
             except FutureCancelledError:
                 raise connection.lost() from None
             except KilledWorker as error:
@@ -72,12 +72,12 @@ def on_cluster(
             client.close(timeout=CONNECT_TIMEOUT)
 
 
-_pools: list[ProcessPoolExecutor] = []  # one at most, of this worker
+_pools: list[ProcessPoolExecutor] = []  # at most one, of this worker
 _lock = Lock()
 
 
 def run_on_worker(path: Path, mark: Mark, function: Callable[[Any], Any], piece: Any) -> Any:
-    """Runs on a worker, in one of its processes: Python hashes rows on one core for each process."""
+    """Run the function in a process of a worker, because Python hashes rows on one core for each process."""
     worker = get_worker()
     try:
         found: Mark | str = _mark(path)
@@ -102,7 +102,7 @@ def run_on_worker(path: Path, mark: Mark, function: Callable[[Any], Any], piece:
 
 
 def end_processes() -> None:
-    """Runs on a worker; those of another run are started again when it asks for them."""
+    """End the processes of a worker. Another run that needs them starts them again."""
     with _lock:
         while _pools:
             _pools.pop().shutdown(wait=False)

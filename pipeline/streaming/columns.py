@@ -1,4 +1,4 @@
-"""The columns of a file of train rows, each read by itself: numbers as a whole, texts as counts."""
+"""The columns of a file of train rows, each read separately: numbers as a whole, texts as counts."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +15,7 @@ from pipeline.resources import cores
 from pipeline.streaming.text_counts import count_texts
 from pipeline.tables import TARGET, is_numeric
 
-HEAD = 1000  # first rows among which one without missing values is looked for
+HEAD = 1000  # first rows among which one without missing values is searched
 
 
 class FileRows:
@@ -30,7 +30,7 @@ class FileRows:
         self.schema = pq.read_schema(path)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """It goes to a worker without the sample, which is large."""
+        """Pickle it for a worker without the sample, which is large."""
         return FileRows, (self.path, self.schema.empty_table())
 
     @cached_property
@@ -43,7 +43,7 @@ class FileRows:
         return count_texts(self.path, name)
 
     def head(self) -> pd.DataFrame:
-        """The first rows, and those of the sample; whole numbers are floats where the file misses one."""
+        """The first rows and the sample; whole numbers are floats if the file has a missing one."""
         file = pq.ParquetFile(self.path)
         rows = pa.concat_tables([file.read_row_group(0).slice(0, HEAD), self.sample])
         for position, field in enumerate(self.schema):

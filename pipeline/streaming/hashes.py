@@ -14,7 +14,7 @@ from pipeline.data.row_hashes import hash_rows
 from pipeline.resources import cores
 from pipeline.streaming.processes import ENDED, in_order, processes
 
-ROWS_FOR_PROCESSES = 500_000  # processes take a second to start
+ROWS_FOR_PROCESSES = 500_000  # rows from which on processes save time, which take a second to start
 
 
 def hash_groups(path: Path, names: list[str], seed: int, scheduler: str | None = None) -> Generator[np.ndarray]:
@@ -42,5 +42,5 @@ def hash_groups(path: Path, names: list[str], seed: int, scheduler: str | None =
 
 
 def _hash_group(path: Path, names: list[str], seed: int, group: int) -> np.ndarray:
-    file = pq.ParquetFile(path, read_dictionary=names)  # texts by their different values; numbers stay numbers
+    file = pq.ParquetFile(path, read_dictionary=names)  # only texts as dictionaries of their different values
     return hash_rows(file.read_row_group(group, columns=names), names, seed)

@@ -1,4 +1,4 @@
-"""What memory a raw table takes in preprocess, as a whole and streamed: estimates, from measurements."""
+"""The memory that a raw table takes in preprocess, as a whole and streamed: estimates from measurements."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 
 from pipeline.resources import check_room
 
-OF_NUMBER, OF_TEXT = 60, 250  # bytes a value, at the peak of a run as a whole
-OF_TRAIN_ROW = 80  # bytes, of the two columns that are looked at together
+OF_NUMBER, OF_TEXT = 60, 250  # bytes for each value at the peak of a run without streaming
+OF_TRAIN_ROW = 80  # bytes of the two columns that are examined together
 
 
 def needs_as_whole(raw: Path) -> int:

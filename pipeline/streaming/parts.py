@@ -27,13 +27,13 @@ from pipeline.streaming.hashes import hash_groups
 from pipeline.streaming.shares import Shares
 from pipeline.tables import IS_TEST, TARGET, row_groups
 
-SAMPLE = 150_000  # rows of all parts together by which the edges of bins are fitted
-REPORTED = 50_000  # of them, by which the data report is made
+SAMPLE = 150_000  # rows of all parts together to which the edges of bins are fitted
+REPORTED = 50_000  # rows among them for the data report
 
 
 @dataclass(frozen=True)
 class Divided:
-    """The rows of each part: how many, and a sample of them; and which columns miss a value.
+    """The number of rows of each part, a sample of them, and the columns with missing values.
 
     `parts` has the part of each row; `keys` the hash of each row of a sample.
     """
@@ -45,7 +45,9 @@ class Divided:
     incomplete: frozenset[str]
 
     def smaller_samples(self) -> dict[str, pa.Table]:
-        """For the data report: of each part the rows whose hashes are the lowest, so that copies stay together."""
+        """Smaller samples for the data report: the rows of each part with the lowest hashes, so that copies stay
+        together.
+        """
         kept = {name: keys / 2.0**64 < self.share * REPORTED / SAMPLE for name, keys in self.keys.items()}
         return {name: rows.take(np.flatnonzero(kept[name])) for name, rows in self.samples.items()}
 
@@ -57,13 +59,13 @@ class Divided:
 def divide_file(
     raw: Path, files: Mapping[str, Path], source: Source, settings: Preprocess, classes: pa.DictionaryArray | None
 ) -> tuple[Divided, tuple[str, ...]]:
-    """Write the rows of each part to a file; also returns what a person should know of the parts, in sentences.
+    """Write the rows of each part to a file; also returns sentences for a person about the parts.
 
     Args:
         classes: the class of each row, where the target has classes.
 
     Raises:
-        UserError: where the rows cannot be divided so.
+        UserError: if the rows cannot be divided by the rule.
     """
     rule, names = source.splits_by, pq.read_schema(raw).names
     if rule.by == "random":
@@ -79,7 +81,7 @@ def divide_file(
             divided = _write(raw, files, settings, shares.place)
         notes = [small_class_note(name) for name in shares.for_train]
     else:
-        known = pq.read_schema(raw).empty_table() if rule.column not in names else None  # which a message lists
+        known = pq.read_schema(raw).empty_table() if rule.column not in names else None  # a message lists them
         columns = [name for name in names if name in (rule.column, IS_TEST)]
         table = pq.read_table(raw, columns=columns) if known is None else known
         part, notes = assign(table, source, settings, None)
@@ -121,7 +123,7 @@ def _write(
             part = place(start, hashes)
             parts[start : start + len(part)] = part
             start += len(part)
-            # Of the second hash the half that decides on no part.
+            # The half of the second hash that does not decide on the part.
             key = hashes[:, 0] ^ (hashes[:, 1] << np.uint64(32) | hashes[:, 1] >> np.uint64(32))
             sampled = key / 2.0**64 < share
             incomplete |= {name for name in set(names) - incomplete if _has_gap(table[name])}

@@ -1,4 +1,4 @@
-"""A raw table as prepared files and a schema, without ever holding the table."""
+"""A raw table as prepared files and a schema, without holding the table in memory."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +38,7 @@ def prepare(raw: Path, files: Mapping[str, Path], params: Params) -> Prepared:
     classes = target[TARGET].cast(pa.string()).combine_chunks().dictionary_encode() if has_classes else None
     del target
     with ThreadPoolExecutor(1) as thread:
-        raw_md5 = thread.submit(md5, raw)  # meanwhile
+        raw_md5 = thread.submit(md5, raw)  # computed while the rows are divided
         divided, notes = divide_file(raw, files, source, params.preprocess, classes)
     notes += split_hints(_Columns(raw), source)
     rows = dict(zip(files, divided.rows, strict=True))
@@ -49,7 +49,7 @@ def prepare(raw: Path, files: Mapping[str, Path], params: Params) -> Prepared:
 
 
 class _Columns:
-    """The columns of a file as those of a table, each read where it is asked for."""
+    """The columns of a file with the interface of a table; each is read when it is asked for."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.schema = path, pq.read_schema(path)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-AHEAD = 2  # pieces whose results are there before they are asked for, for each process
+AHEAD = 2  # pieces for each process whose results are computed ahead
 ENDED = (
     "a process that reads rows was ended from outside, as the system does where memory runs out: "
     "end other programs there, and run again"
@@ -28,10 +28,10 @@ def in_order(
     result: Callable[[Waiting], Result],
     room: Callable[[], int],
 ) -> Iterator[Result]:
-    """The results of tasks in the order of the pieces, with a few tasks ahead of those that are taken.
+    """The results of tasks in the order of the pieces, with a few tasks ahead of the caller.
 
     Args:
-        room: how many tasks run at the same time, now.
+        room: gives the present number of tasks that may run at the same time.
     """
     waiting: deque[Waiting] = deque()
     left = iter(pieces)
@@ -47,7 +47,7 @@ def processes(workers: int) -> ProcessPoolExecutor:
 
 
 def _begin() -> None:
-    """A process computes with one thread, and ends with its parent, however that ends."""
+    """Start a process that computes with one thread, and ends with its parent, however the parent ends."""
     Thread(target=_end_with_parent, daemon=True).start()
     pa.set_cpu_count(1)
     pa.set_io_thread_count(1)

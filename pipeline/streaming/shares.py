@@ -8,16 +8,16 @@ from pipeline.data.partition import TEST, TRAIN, VALIDATION
 
 
 class Shares:
-    """A rule by which the shares of a row, its hashes as fractions of the largest one, say its part.
+    """A rule that gives the part of a row by its shares, which are its hashes as fractions of the largest hash.
 
-    All rows must have been placed before the rule is sure: where none is left for a part, the row with the lowest share
-    is in it; where train lacks a class, all rows of the class are train rows. Then they are placed once more.
+    The rule is final when all rows have been placed: if a part has no row, the row with the lowest share goes there; if
+    train lacks a class, all rows of the class become train rows. Then all rows are placed once more.
     """
 
     def __init__(self, settings: Preprocess, declared: np.ndarray | None, classes: pa.DictionaryArray | None) -> None:
         """
         Args:
-            declared: which rows are the source's own test rows, if it has any.
+            declared: the source's own test rows, if it has any.
             classes: the class of each row, where the target has classes.
         """
         self.test, self.validation = settings.test_fraction, settings.validation_fraction
@@ -46,7 +46,7 @@ class Shares:
         return part
 
     def changed(self) -> bool:
-        """Whether the rows showed that the rule must be another one."""
+        """Whether the rows have changed the rule."""
         absent = sorted(self.names[code] for code in np.flatnonzero(~self.in_train))
         if not self.rows[TEST] and self.test < self.lowest[0]:
             self.test = self.lowest[0]

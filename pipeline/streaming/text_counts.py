@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from pipeline.data.texts import Texts, count_spaces
 
-MOST_KEPT = 200_000  # different texts whose counts are exact
-HASHES = 2**14  # the lowest ones, by which more different texts are counted: the standard error is 1 / 128
+MOST_KEPT = 200_000  # most different texts with exact counts
+HASHES = 2**14  # lowest hashes by which more different texts are counted, with a standard error of 1 / 128
 
 
 class Counts:
@@ -24,7 +24,7 @@ class Counts:
     def __init__(self) -> None:
         self.table = pa.table({"text": pa.array([], pa.string()), "count": pa.array([], pa.int64())})
         self.present = 0
-        self.lowest: np.ndarray | None = None  # hashes, from the moment on at which counts are no longer exact
+        self.lowest: np.ndarray | None = None  # hashes, once counts are no longer exact
         self.spaces: float | None = None
 
     def add(self, column: pa.ChunkedArray) -> None:
@@ -53,7 +53,7 @@ class Counts:
         assert self.lowest is not None
         hashes = pd.util.hash_array(table["text"].to_numpy(zero_copy_only=False), categorize=False)
         if len(self.lowest) == HASHES:
-            hashes = hashes[hashes < self.lowest[-1]]  # few, and sorting all takes long
+            hashes = hashes[hashes < self.lowest[-1]]  # sort only the few lowest, because sorting all takes long
         self.lowest = np.unique(np.concatenate([self.lowest, hashes]))[:HASHES]
 
     @property

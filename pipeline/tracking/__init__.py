@@ -1,1 +1,1 @@
-"""Runs and models in MLflow, the databases behind them, and where a result comes from."""
+"""Runs and models in MLflow, the databases behind them, and the lineage of results."""

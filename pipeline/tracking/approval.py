@@ -1,4 +1,4 @@
-"""Approval: which version is the champion, who made it so, when and why; and how often test rows were read."""
+"""Approval: which version is the champion, who approved it, when and why; and how often test rows were read."""
 
 import contextlib
 import getpass
@@ -11,9 +11,9 @@ from pipeline.tracking.locks import file_lock
 from pipeline.tracking.registry import CHALLENGER, CHAMPION, MlflowClient, MlflowException
 
 AUTOMATIC = "select (automatic)"
-APPROVED = "approved."  # a tag for each approval of a version: the time, and who approved it and why
-GATES = "gates"  # a tag of a version's run, or of the version: `passed`, or what begins with `failed`
-TEST_READS = "test_reads."  # a tag of a registered model for each md5 of test rows
+APPROVED = "approved."  # prefix of a version's tags, one for each approval: the time, and who approved it and why
+GATES = "gates"  # tag of a version's run, or of the version: `passed`, or a text that begins with `failed`
+TEST_READS = "test_reads."  # prefix of a registered model's tags, one for each md5 of test rows
 LONGEST_NOTE = 1000
 
 
@@ -30,11 +30,11 @@ def approve(client: MlflowClient, dataset: str, version: str, present: str | Non
     """Make a version the champion in a person's name.
 
     Args:
-        present: the champion that the person has decided about; another one means that somebody else was faster.
+        present: the champion that the person has seen; another champion means that somebody else was faster.
         force: approve although a gate failed; the record says so.
 
     Raises:
-        UserError: nothing has moved.
+        UserError: if it is refused; then nothing has changed.
     """
     gates = verdict(client, dataset, version)
     failed = gates.startswith("failed")
@@ -61,7 +61,7 @@ def approve(client: MlflowClient, dataset: str, version: str, present: str | Non
 
 
 def verdict(client: MlflowClient, dataset: str, version: str) -> str:
-    """What the gates said of a version the last time; empty where no gate was set."""
+    """The last verdict of the gates on a version; empty if no gate was set."""
     found = client.get_model_version(dataset, version)
     run = client.get_run(found.run_id).data.tags if found.run_id and runs.run_exists(client, found.run_id) else {}
     return str(run.get(GATES) or found.tags.get(GATES, ""))
@@ -89,7 +89,7 @@ def test_reads(client: MlflowClient, dataset: str, test_md5: str) -> int:
 
 
 def whoever_runs_this() -> str:
-    """The person: as git knows them in this project, else the login name."""
+    """The person who runs the command: the name in git's settings, else the login name."""
     parts = [
         subprocess.run(["git", "config", f"user.{key}"], capture_output=True, text=True, check=False).stdout.strip()
         for key in ("name", "email")

@@ -20,7 +20,7 @@ DISK_FULL = re.compile(
     r"No space left on device|database or disk is full|Disk quota exceeded|\d+ requested and \d+ written"
 )
 
-logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # it raises what it logs, Ctrl-C as a stack trace
+logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # it also raises all that it logs
 
 
 def optuna_storage() -> str:
@@ -34,7 +34,7 @@ def check_usable(address: str, variable: str, table: str) -> None:
 
     Args:
         variable: the environment variable that names the store.
-        table: a table of the store; where it is missing, the user must be able to create it.
+        table: a table of the store; if it is missing, the user must be able to create it.
 
     Raises:
         UserError: with the problem and what to do.
@@ -149,7 +149,7 @@ def is_disk_full(error: BaseException) -> bool:
     """Whether an error, or one that led to it, comes from a disk without room."""
     free = _free_megabytes()
     return any(
-        # SQLite reports an I/O error where a full disk has no room for its temporary files.
+        # SQLite reports an I/O error if a full disk has no room for its temporary files.
         DISK_FULL.search(str(cause))
         or ("disk I/O error" in str(cause) and free < 1)
         or getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT)

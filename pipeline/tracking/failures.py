@@ -1,4 +1,4 @@
-"""What a finished search can do without: a failure of it is a warning, and the run goes on."""
+"""Optional parts of a run: if one fails, a warning is printed and the run continues."""
 
 import contextlib
 import sys
@@ -9,11 +9,11 @@ from pipeline.tracking.databases import is_disk_full
 
 @contextlib.contextmanager
 def optional(what: str) -> Iterator[None]:
-    """Print a line of warning where a picture, a log entry or a report fails. A full disk still ends the run, because
-    what follows would fail too.
+    """Print a line of warning if a picture, a log entry or a report fails. A full disk still ends the run, because the
+    next steps would fail too.
 
     Args:
-        what: the thing that is missing then, as a noun.
+        what: the missing thing, as a noun.
     """
     try:
         yield

@@ -15,12 +15,12 @@ from pipeline.tracking import approval, registry, runs
 from pipeline.tracking.registry import MlflowClient
 
 LOCK = Path("requirements.lock")
-DATA = "data."  # tags of a version: the md5 of the raw rows, of each part, of the source's file and of the contract
+DATA = "data."  # prefix of a version's tags: the md5 of raw rows, each part, the source's file and the contract
 SHORTEST_HASH = 6
 
 
 def version_tags(manifest: Manifest, schema: Schema, paths: Paths) -> dict[str, str]:
-    """What a version records of its data and of its environment, beside what its bundle holds."""
+    """The tags of a version for its data and its environment, in addition to its bundle."""
     source = paths.raw / "source.json"
     fetched: dict[str, str | None] = json.loads(source.read_text(encoding="utf-8")) if source.exists() else {}
     hashes = {**data_hashes(manifest, schema), "source": fetched.get("md5"), "contract": fetched.get("contract")}
@@ -70,11 +70,11 @@ def of_version(client: MlflowClient, dataset: str, version: str, settings_now: M
 
 
 def trained_on(client: MlflowClient, digest: str) -> list[tuple[str, str, str]]:
-    """Dataset, version and kind of data of every version whose data has a hash that begins so."""
+    """Dataset, version and kind of data of every version with data whose hash begins with `digest`."""
     found = []
     for version in client.search_model_versions():
         hashes = {key.removeprefix(DATA): value for key, value in version.tags.items() if key.startswith(DATA)}
-        # A version from before hashes were tags has them in its bundle.
+        # A version without these tags has the hashes in its bundle.
         known = hashes or _hashes_in_bundle(version.name, str(version.version))
         kinds = [kind for kind, value in known.items() if value.startswith(digest)]
         if kinds:
@@ -83,7 +83,7 @@ def trained_on(client: MlflowClient, digest: str) -> list[tuple[str, str, str]]:
 
 
 def references(client: MlflowClient, experiment: str, metric: str, validation_md5: str) -> dict[str, float]:
-    """What the models that `log_baseline` has logged reach on these validation rows, by name; the newest of each."""
+    """The metrics of models logged by `log_baseline` on these validation rows, by name; the newest of each."""
     found = client.search_runs(
         [experiment], f"tags.kind = 'baseline' and tags.`data.validation` = '{validation_md5}'",
         order_by=["attributes.start_time"],
@@ -94,7 +94,7 @@ def references(client: MlflowClient, experiment: str, metric: str, validation_md
 
 
 def test_md5(paths: Paths) -> str | None:
-    """The hash of the test rows as a file, which is not read as rows."""
+    """The hash of the file with the test rows, without reading its rows."""
     path = paths.prepared / "test.parquet"
     return md5(path) if path.exists() else None
 

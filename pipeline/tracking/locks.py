@@ -1,4 +1,4 @@
-"""Locks: a name is held by one process of this project at a time, a study by one search on any machine."""
+"""Locks: one process of this project holds a name at a time, and one search on any machine holds a study."""
 
 import contextlib
 import hashlib
@@ -34,7 +34,7 @@ def file_lock(name: str, busy: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def study_lock(address: str, study: str) -> Iterator[None]:
-    """Hold a study for one search: on any machine where it is in PostgreSQL, else on this one."""
+    """Hold a study for one search: among all machines if it is in PostgreSQL, else on this machine."""
     busy = f"study {study} is being searched"
     if not address.startswith("postgresql"):
         with file_lock(study, busy):

@@ -1,4 +1,4 @@
-"""What a result depends on: the revision of the code, the versions of packages."""
+"""The code and the packages that a result depends on."""
 
 import functools
 import subprocess
@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 @functools.cache
 def git_revision() -> str:
-    """The commit, with `-dirty` where tracked files differ from it; `unknown` outside a repository."""
+    """The commit, with `-dirty` if tracked files differ from it; `unknown` outside a repository."""
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], capture_output=True, text=True
     )

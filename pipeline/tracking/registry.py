@@ -24,7 +24,7 @@ from pipeline.tracking import provenance, runs
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 TRAINED_ON, SETTINGS = "trained_on.npy", "settings.json"
-BUNDLE = "bundle"  # a tag of a version: the sha256 of its bundle's manifest
+BUNDLE = "bundle"  # tag of a version: the sha256 of its bundle's manifest
 CODE = (
     "contracts/__init__.py",
     "contracts/bundle.py",
@@ -65,7 +65,7 @@ def versions(client: MlflowClient, dataset: str) -> list[str]:
 
 
 def test_figures(client: MlflowClient, dataset: str, version: str, test_md5: str) -> dict[str, float]:
-    """What a version has reached on these very test rows, by metric; empty where it was measured on others."""
+    """The figures of a version on these test rows, by metric; empty if it was measured on other rows."""
     run = client.get_run(str(client.get_model_version(dataset, version).run_id))
     if run.inputs is None or test_md5 not in {data.dataset.digest for data in run.inputs.dataset_inputs}:
         return {}
@@ -73,7 +73,7 @@ def test_figures(client: MlflowClient, dataset: str, version: str, test_md5: str
 
 
 def expected_version(client: MlflowClient, dataset: str, received: str | None) -> str:
-    """The beginning of a message about a version that does not exist, with those that do."""
+    """The beginning of a message about a version that does not exist; it lists those that exist."""
     present = {with_alias(client, dataset, alias): alias for alias in (CHALLENGER, CHAMPION)}
     listed = ", ".join(f"{v} ({present[v]})" if v in present else v for v in versions(client, dataset)) or "none yet"
     return f"expected a version of {dataset}, one of: {listed}; received {received!r}"
@@ -86,7 +86,7 @@ def download_bundle(dataset: str, version: str, folder: Path) -> Path:
 
 
 def trained_on(bundle: Path) -> np.ndarray | None:
-    """The ids of the rows that a downloaded version was trained on; None in a version from before they were kept."""
+    """The ids of the train rows of a downloaded version; None if an older version did not keep them."""
     path = bundle.with_name(TRAINED_ON)
     return np.load(path) if path.exists() else None
 
@@ -116,7 +116,7 @@ def register_bundle(
         folder = Path(scratch)
         np.save(folder / TRAINED_ON, trained_on)
         (folder / SETTINGS).write_text(settings, encoding="utf-8")
-        shutil.copytree(bundle, folder / "bundle")  # under the name that a reader expects
+        shutil.copytree(bundle, folder / "bundle")  # the file needs the name that a reader expects
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model="serving/mlflow_model.py",
@@ -129,7 +129,7 @@ def register_bundle(
         )
     with contextlib.suppress(MlflowException):  # it exists
         client.create_registered_model(dataset)
-    # `log_model` can register too, but prints about it.
+    # `log_model` can register too, but prints lines about it.
     tags = {**tags, BUNDLE: sha256(bundle / MANIFEST)}
     version = client.create_model_version(dataset, info.model_uri, run, dict(tags), model_id=info.model_id)
     return str(version.version)

@@ -20,23 +20,23 @@ from mlflow.tracking import MlflowClient
 from pipeline.paths import var
 from pipeline.tracking import databases, provenance
 
-MAX_BATCH = 1000  # metrics that a tracking server accepts in one call
-# Tags of an experiment that MLflow's pages read: its kind, and what "Share" stores of a table of runs.
+MAX_BATCH = 1000  # most metrics that a tracking server accepts in one call
+# Tags of an experiment that MLflow's pages read: its kind, and the view that "Share" stores of a table of runs.
 EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
 TRIALS_VIEW = "trials"
 
 
 def connect(dataset: str) -> tuple[MlflowClient, str]:
-    """A client of the tracking store and the id of the dataset's experiment; both are created where missing.
+    """A client of the tracking store and the id of the dataset's experiment; both are created if they are missing.
 
     The store is `MLFLOW_TRACKING_URI`, or a SQLite database in `var/` with its artifacts beside it.
     """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it also raises each error that it logs
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it also raises every error that it logs
     uri = tracking_uri()
     if not uri.startswith("sqlite"):
-        databases.check_usable(uri, "MLFLOW_TRACKING_URI", table="experiments")  # MLflow itself tries for minutes
+        databases.check_usable(uri, "MLFLOW_TRACKING_URI", table="experiments")  # otherwise MLflow tries for minutes
     mlflow.set_tracking_uri(uri)
     client = MlflowClient(uri)
     # Two processes that create the database or the experiment at once would race.
@@ -44,7 +44,7 @@ def connect(dataset: str) -> tuple[MlflowClient, str]:
     with FileLock(var() / "mlflow.lock"):
         experiment = client.get_experiment_by_name(dataset)
         if experiment is not None:
-            if EXPERIMENT_KIND[0] not in experiment.tags:  # of an older version
+            if EXPERIMENT_KIND[0] not in experiment.tags:  # an experiment of an older version
                 client.set_experiment_tag(experiment.experiment_id, *EXPERIMENT_KIND)
             return client, experiment.experiment_id
         if uri.startswith("sqlite"):
@@ -93,7 +93,7 @@ def study_run(client: MlflowClient, experiment: str, study: str, run_id: str | N
     """The parent run of a study, reopened or new.
 
     Args:
-        run_id: the run that the study names, if it names one.
+        run_id: the run in the study's attributes, if there is one.
     """
     name = f"study {study}"
     if run_id is None:  # an earlier search may have died before it stored the id in the study
@@ -187,7 +187,7 @@ def log_metrics(
 
 
 def find_or_create_run(client: MlflowClient, experiment: str, run_id: str, name: str) -> str:
-    """A run's id; where the store does not have the run, that of a new, finished one."""
+    """The id of a run; if the store lacks it, that of a new, finished run."""
     if run_exists(client, run_id):
         return run_id
     run = client.create_run(experiment, run_name=name, tags=_source())

@@ -1,8 +1,8 @@
 """`python -m serving.batch BUNDLE IN OUT`: predictions for a file of any size, or for a folder of them.
 
-IN is CSV or JSON lines, also in gzip, or Parquet, with the features as columns: what the model learned from is one.
-OUT is Parquet or CSV with one row per row of IN. Both are streamed, so memory does not grow with the file. If a row is
-invalid, nothing is left at OUT. Where IN is a folder, OUT is one: `serving/batch/parts.py`, on a Dask cluster
+IN is CSV or JSON lines, also in gzip, or Parquet, with the features as columns, such as the file that the model learned
+from. OUT is Parquet or CSV with one row per row of IN. Both are streamed, so memory does not grow with the file. If a
+row is invalid, nothing is left at OUT. Where IN is a folder, OUT is one: `serving/batch/parts.py`, on a Dask cluster
 `serving/batch/cluster.py`.
 """
 
@@ -25,13 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("bundle", type=Path, help="the bundle's folder")
     parser.add_argument("source", type=Path, help="rows.csv, rows.parquet, or a folder of such parts")
     parser.add_argument("target", type=Path, help="predictions.parquet, predictions.csv, or a folder for the parts")
-    parser.add_argument("--scheduler", help="of a Dask cluster whose workers predict the parts: tcp://host:8786")
+    parser.add_argument("--scheduler", help="Dask scheduler whose workers predict the parts: tcp://host:8786")
     args = parser.parse_args(argv)
     try:
         if args.scheduler is not None:
             if not args.source.is_dir():
                 raise ValueError(f"SCHEDULER: expected a folder of parts for IN, received {args.source}")
-            from serving.batch.cluster import predict_on  # Dask, for those who ask for it
+            from serving.batch.cluster import predict_on  # imports Dask, which only this needs
 
             done = predict_parts(args.bundle, args.source, args.target, partial(predict_on, args.scheduler))
         elif args.source.is_dir():

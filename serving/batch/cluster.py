@@ -23,7 +23,7 @@ from serving.errors import Problem
 from serving.predictor import Predictor
 
 PACKAGES = ("distributed", "numpy", "onnxruntime", "pyarrow", "pydantic")
-CONNECT_TIMEOUT = 5  # seconds in which a scheduler has to answer
+CONNECT_TIMEOUT = 5  # seconds that a scheduler has to answer
 
 
 def resource() -> str:
@@ -35,7 +35,7 @@ def resource() -> str:
 
 
 def predict_on(address: str, predictor: Predictor, parts: Sequence[Part]) -> list[Finished]:
-    """The parts by the workers of a scheduler, as many at once as they have room for.
+    """Predict the parts on the workers of a scheduler, as many at the same time as they have room for.
 
     Raises:
         Problem: the errors of an invalid part.
@@ -56,7 +56,7 @@ def predict_on(address: str, predictor: Predictor, parts: Sequence[Part]) -> lis
             command = f"make worker SCHEDULER={address}"
             print(f"no worker with this code and these packages yet: waiting for a `{command}`", flush=True)
         files = {path.name: path.read_bytes() for path in predictor.folder.iterdir()}
-        # A task, so that Dask makes it again where the only worker that has it dies.
+        # This is a task, so that Dask makes the result again if the only worker that has it dies.
         bundle: Future = client.submit(dict, files, pure=False)
         needs = {resource(): 1}
         futures = {client.submit(_predict, bundle, part, resources=needs, pure=False): part for part in parts}
@@ -71,7 +71,7 @@ def predict_on(address: str, predictor: Predictor, parts: Sequence[Part]) -> lis
                     f"the Dask scheduler at {address} is gone: start it and its workers again, and the same command "
                     f"goes on"
                 ) from None
-            except Exception as error:  # what Dask says of a worker that died again and again, or has no such code
+            except Exception as error:  # Dask's message about a worker that died repeatedly, or lacks this code
                 raise ValueError(f"{futures[future].rows.name}: {type(error).__name__}: {error}") from None
     return [done[part] for part in parts]
 

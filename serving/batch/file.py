@@ -31,11 +31,11 @@ from serving.validation.validator import EncodedRows, InputValidator
 
 CHUNK_ROWS = 10_000  # rows of text in memory
 BATCH_ROWS = 65_536  # rows of Parquet in memory
-PREDICTED_ROWS = 8192  # at once: what the layers of a network make of more is no longer near the processor
+PREDICTED_ROWS = 8192  # rows of one call: with more, the activations of a network do not fit into the processor's cache
 TEXTS = (".csv", ".tsv", ".txt", ".jsonl")
 WRITERS: dict[str, Any] = {
     ".csv": pyarrow.csv.CSVWriter,
-    ".parquet": partial(pyarrow.parquet.ParquetWriter, use_dictionary=["label"]),  # probabilities do not repeat
+    ".parquet": partial(pyarrow.parquet.ParquetWriter, use_dictionary=["label"]),  # probabilities seldom repeat
 }
 
 
@@ -87,7 +87,7 @@ def open_predictor(bundle: Path, threads: int = 0) -> Predictor:
 
 
 def is_table(path: Path) -> bool:
-    """Whether the name is that of a file that can be predicted."""
+    """Whether a file can be predicted, by its name."""
     return path.suffix == ".parquet" or Path(path.name.removesuffix(".gz")).suffix in TEXTS
 
 
@@ -137,7 +137,7 @@ def _csv_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
             while chunk := list(islice(lines, CHUNK_ROWS)):
                 yield validate_lines(validator, [header, *chunk], form, lines_before)
                 lines_before += len(chunk)
-            if lines_before == 1:  # no rows: the header is still checked
+            if lines_before == 1:  # without rows, the header is still checked
                 validate_lines(validator, [header], form)
         except (csv.Error, UnicodeDecodeError, EOFError, zlib.error) as error:
             raise Problem(400, f"{path}: after line {lines.line_num if lines else 0}: {error}") from None
@@ -160,7 +160,7 @@ def _json_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]
 
 
 def _encoding(schema: Schema, path: Path) -> str:
-    """UTF-8, or the encoding of the data's files where the file's begin is something else."""
+    """UTF-8, or the encoding of the data's files if the beginning of the file is not UTF-8."""
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         begin = file.read(2**20)
     try:
@@ -183,8 +183,8 @@ def _parquet_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRo
 
 
 def _values(feature: Feature, column: pa.Array) -> Any:
-    """The values of a column: an array or `Repeated` where it holds what the feature can be, else a list, to name each
-    error in.
+    """The values of a column: an array or `Repeated` if the feature can have all of them, else a list, so that each
+    error is named.
     """
     kind = column.type
     if column.null_count and not getattr(feature, "missing", True):

@@ -17,17 +17,17 @@ import pyarrow.parquet as pq
 
 from contracts.bundle import MANIFEST
 from contracts.files import md5
-from serving.batch.file import is_table, only_run, open_predictor, predict_rows
+from serving.batch.file import TEXTS, is_table, only_run, open_predictor, predict_rows
 from serving.errors import Problem
 from serving.predictor import Predictor
 
-COMMIT = "_predictions.json"  # readers of Parquet folders leave out names that begin so
-UNFINISHED = "_unfinished-"  # a folder of one run
-PART_MD5, MODEL_MD5 = "part_md5", "model_md5"  # in the metadata of a part's predictions
+COMMIT = "_predictions.json"  # readers of Parquet folders ignore names that begin with `_`
+UNFINISHED = "_unfinished-"  # prefix of the folder of one run
+PART_MD5, MODEL_MD5 = "part_md5", "model_md5"  # keys in the metadata of a part's predictions
 
 
 class Part(NamedTuple):
-    """The file of its rows, that of its predictions, and the folder of what is not finished."""
+    """The file of its rows, the file of its predictions, and the folder for unfinished files."""
 
     rows: Path
     predictions: Path
@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A part with predictions: its rows, their hash, the warnings, and whether it was so before this run."""
+    """A part with predictions: its rows, their hash, the warnings, and whether it was finished before this run."""
 
     rows: int
     md5: str
@@ -44,7 +44,7 @@ class Finished(NamedTuple):
 
 
 def predict_here(predictor: Predictor, parts: Sequence[Part]) -> list[Finished]:
-    """One part after another, by this process."""
+    """Predict one part after another in this process."""
     return [predict_part(predictor, part) for part in parts]
 
 
@@ -54,10 +54,10 @@ def predict_parts(
     target: Path,
     predict: Callable[[Predictor, Sequence[Part]], Sequence[Finished]] = predict_here,
 ) -> str:
-    """Write the predictions for every part of a folder; returns what was done, in words.
+    """Write the predictions for every part of a folder; returns a sentence that says what was done.
 
     Raises:
-        Problem: the errors of an invalid part. What is finished stays.
+        Problem: the errors of an invalid part. Finished parts stay.
         ValueError: the folders cannot be input and output, or a part cannot be read.
     """
     predictor = open_predictor(bundle)
@@ -92,7 +92,7 @@ def predict_part(predictor: Predictor, part: Part) -> Finished:
     if is_kept := _is_finished(part.predictions, notes):
         warnings = 0
     else:
-        # A name of its own: a cluster may run a part twice, if one of its workers is out of reach for a while.
+        # A unique name, because a cluster may run a part twice if a worker is out of reach for a while.
         unfinished = part.unfinished / f"{uuid.uuid4().hex}-{part.predictions.name}"
         warnings = _predict(predictor, part.rows, before, unfinished, notes)
         _rename(unfinished, part.predictions)
@@ -108,7 +108,7 @@ def _rename(unfinished: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def _folder_of_run(target: Path) -> Iterator[Path]:
-    """A folder for what is not finished. Without it, nothing that a worker still writes gets its name."""
+    """A folder for unfinished files. When it is removed, a worker that still writes can no longer rename its file."""
     folder = target / f"{UNFINISHED}{uuid.uuid4().hex}"
     folder.mkdir()
     try:
@@ -122,11 +122,11 @@ def _outputs(source: Path) -> dict[str, Path]:
     parts = sorted(path for path in source.iterdir() if not path.name.startswith((".", "_")))
     if wrong := [path.name for path in parts if not path.is_file() or not is_table(path)]:
         raise ValueError(
-            f"{source}: expected only parts in .csv or .parquet, received {', '.join(wrong[:5])}: "
+            f"{source}: expected only parts in {', '.join(TEXTS)} or .parquet, received {', '.join(wrong[:5])}: "
             f"move them away, or begin their names with '_'"
         )
     if not parts:
-        raise ValueError(f"{source}: expected parts in .csv or .parquet, received a folder without any")
+        raise ValueError(f"{source}: expected parts in {', '.join(TEXTS)} or .parquet, received a folder without any")
     outputs = {path.name if path.suffix == ".parquet" else f"{path.name}.parquet": path for path in parts}
     if len(outputs) < len(parts):
         raise ValueError(f"{source}: expected a name of its own for each part, received one in text and in Parquet")
@@ -134,7 +134,7 @@ def _outputs(source: Path) -> dict[str, Path]:
 
 
 def _refuse_others(target: Path, outputs: dict[str, Path]) -> None:
-    """Remove what a run left unfinished; refuse a file that would be read as predictions of these parts."""
+    """Remove unfinished files of an earlier run; refuse a file that would be read as predictions of these parts."""
     for path in sorted(target.iterdir()):
         if path.name.startswith(UNFINISHED):
             shutil.rmtree(path)

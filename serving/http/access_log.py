@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-FLUSH_SECONDS = 0.2  # a line waits this long for others, so that a busy service writes once for many
+FLUSH_SECONDS = 0.2  # a line waits this long for others, so that a busy service writes many lines at once
 
 
 class AccessLog:
@@ -29,5 +29,5 @@ class AccessLog:
         try:
             sys.stdout.buffer.write(b"\n".join(lines) + b"\n")
             sys.stdout.flush()
-        except OSError:  # the reader of the log has gone; requests go on
+        except OSError:  # nobody reads the log any more; requests are still answered
             pass

@@ -25,7 +25,7 @@ from serving.page.routes import page_routes
 from serving.protocols.routes import InfoRoute, info_routes, predict_routes
 from serving.settings import Settings
 
-THREADS = 2  # bodies in work at once: one runs Python, one may be in the model; more only take memory
+THREADS = 2  # bodies that are processed at the same time: one in Python, one in the model; more would only take memory
 
 
 def make_app(model: ServedModel, settings: Settings, swagger: Path, report: Path) -> ASGIApp:
@@ -33,7 +33,7 @@ def make_app(model: ServedModel, settings: Settings, swagger: Path, report: Path
 
     Args:
         swagger: the folder with Swagger UI's files.
-        report: the model's report, which may be absent.
+        report: the file of the model's report, which may be absent.
     """
     bulk = BulkProcess(model, settings.max_body_bytes)
     places = Places(ThreadPoolExecutor(THREADS), ThreadPoolExecutor(1), bulk)

@@ -12,12 +12,12 @@ from serving.errors import CLOSE_CONNECTION, Problem
 from serving.settings import Settings
 
 BODY_RECEIVED = "serving.body_received"  # the ASGI extension that `serving.http.connections` sets
-PIECE_BYTES = 256 * 1024  # decompressed at once
+PIECE_BYTES = 256 * 1024  # bytes that are decompressed at once
 WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
 
 class BytesExceeded(Exception):
-    """The body has more bytes, decompressed, than the caller takes."""
+    """The body has more decompressed bytes than the caller accepts."""
 
 
 async def read_body(scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, settings: Settings) -> bytes:
@@ -67,7 +67,7 @@ def decompress(body: bytes, window_bits: int, max_bytes: int, max_body_bytes: in
     stream = zlib.decompressobj(window_bits)
     pieces, size = [], 0
     try:
-        while not stream.eof and (piece := stream.decompress(body, PIECE_BYTES)):  # a bomb is never put together
+        while not stream.eof and (piece := stream.decompress(body, PIECE_BYTES)):  # a bomb is never held as a whole
             size += len(piece)
             if size > max_body_bytes:
                 raise _too_large(max_body_bytes)

@@ -1,5 +1,5 @@
-"""A process for large bodies and pictures, which would keep this one from answering others: a JSON parser keeps the
-interpreter for as long as it parses.
+"""A process for large bodies and pictures. They would keep this process from answering others, because a JSON parser
+holds the interpreter while it parses.
 
 It starts with the first such request, ends itself at a request's deadline, and starts again with the next one.
 """
@@ -37,18 +37,18 @@ class Start(NamedTuple):
 
 
 def too_late() -> Problem:
-    """A new one each time: one that is kept would keep the body with its traceback."""
+    """A new exception each time, because a kept one would keep the body with its traceback."""
     return Problem(504, "no answer within the time limit", headers={"Retry-After": "1"})
 
 
 class BulkProcess:
-    """One request at a time, in the order in which they came. Its answers are counted here."""
+    """Answers one request at a time, in the order of arrival. This process counts the answers."""
 
     def __init__(self, model: ServedModel, max_body_bytes: int) -> None:
         self._model = model
         self._start = Start(model.bundle, model.version, model.expected, model.validator.max_rows, model.timeout,
                             max_body_bytes)  # fmt: skip
-        self.thread = ThreadPoolExecutor(1)  # waits for the process
+        self.thread = ThreadPoolExecutor(1)  # the thread that waits for the process
         self._process: subprocess.Popen | None = None
         self._connection: socket.socket | None = None
         self._ended = False
@@ -85,7 +85,7 @@ class BulkProcess:
             with theirs:
                 places = (str(PACKAGES), *filter(None, [os.environ.get("PYTHONPATH")]))
                 environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
-                environment.pop("PROMETHEUS_MULTIPROC_DIR", None)  # this process counts
+                environment.pop("PROMETHEUS_MULTIPROC_DIR", None)  # counted here
                 command = [sys.executable, "-m", "serving.http.bulk_worker", str(theirs.fileno())]
                 self._process = subprocess.Popen(
                     command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
@@ -94,7 +94,7 @@ class BulkProcess:
         return self._connection
 
     def _failure(self) -> Problem:
-        """Why there is no answer; the next request starts the process again."""
+        """The reason why there is no answer; the next request starts the process again."""
         status = None
         if self._connection is not None:
             self._connection.close()

@@ -25,12 +25,12 @@ from serving.parsing.image_files import PixelsExceeded
 from serving.predictor import Predictor
 from serving.protocols.routes import PredictRoute, predict_routes
 
-MAX_PIXELS = 2**29  # of a request: 32 pictures of 4096 by 4096, or one in 32 scans; 10 s
-MAX_MEMORY = 2**30  # beside the model; 16 MiB of JSON take 400 MB
+MAX_PIXELS = 2**29  # pixels of a request: 32 pictures of 4096 by 4096, or one with 32 scans; they take 10 s
+MAX_MEMORY = 2**30  # bytes beside the model; 16 MiB of JSON take 400 MB
 
 
 class Counts(RequestMetrics):
-    """Keeps what is to be counted, for the process that answers /metrics."""
+    """Keeps the counts of an answer, for the process that answers /metrics."""
 
     def __init__(self) -> None:
         self.kept: list[tuple[int, list[int], dict[str, int]]] = []
@@ -40,7 +40,7 @@ class Counts(RequestMetrics):
 
 
 def main(file: int) -> None:
-    os.nice(5)  # a third of the share of the process that answers others, where cores are short
+    os.nice(5)  # a third of the CPU share of the process that answers others, if cores are scarce
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which ends this process
     connection = socket.socket(fileno=file)
@@ -61,7 +61,7 @@ def main(file: int) -> None:
         call, deadline = pickle.loads(head)  # noqa: S301 - see above
         counts.kept = []
         if (seconds := deadline - time.monotonic()) > 0:
-            signal.setitimer(signal.ITIMER_REAL, seconds)  # the signal ends this process, whatever it does
+            signal.setitimer(signal.ITIMER_REAL, seconds)  # the signal ends this process at once
             answered, content = _respond(model, routes[call.path], call, body, start.max_body_bytes)
             signal.setitimer(signal.ITIMER_REAL, 0)
         else:  # the start took all of the time; the next request finds the process ready
@@ -97,7 +97,7 @@ def _refuse(problem: Problem) -> tuple[dict[str, Any], bytes]:
 
 def _limit_memory() -> None:
     statm = Path("/proc/self/statm")
-    if statm.exists():  # on Linux; elsewhere a limit would count what is shared, too
+    if statm.exists():  # only on Linux; elsewhere the limit would also count shared memory
         taken = int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         resource.setrlimit(resource.RLIMIT_AS, (taken + MAX_MEMORY,) * 2)
 

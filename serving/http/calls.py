@@ -33,8 +33,8 @@ def answer(
 
     Args:
         max_body_bytes: of a body by the service's settings, decompressed.
-        max_bytes: of a body that this place takes, decompressed.
-        max_pixels: of all pictures that this place takes.
+        max_bytes: of a body that this place accepts, decompressed.
+        max_pixels: of all pictures that this place accepts.
 
     Raises:
         Problem: the request is refused.

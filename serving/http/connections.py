@@ -16,7 +16,7 @@ from serving.http.body import BODY_RECEIVED
 from serving.settings import Settings
 
 MAX_HEAD_BYTES = 64 * 1024
-OTHER_FILES = 64  # open files of a worker beside its connections
+OTHER_FILES = 64  # open files of a worker in addition to its connections
 CONNECTIONS_PER_REQUEST = 4  # connections, idle ones too, for each request that may be in progress
 
 
@@ -25,11 +25,11 @@ class LimitedProtocol(HttpToolsProtocol):
 
     timeout = 30.0  # seconds from the connection, or from a response, to the end of the next head; and to read it
     drain_seconds = 30.0  # from SIGTERM to the end of every connection
-    max_connections = 1024  # a further one ends the one that has kept the service waiting longest
+    max_connections = 1024  # a further connection ends the one that has kept the service waiting longest
     _timer: TimerHandle | None = None
     _running: RequestResponseCycle | None = None
     _since = 0.0  # when the present wait began
-    _unparsed_bytes = 0  # since the last end of a head or piece of a body: a head, trailers, or the head of a chunk
+    _unparsed_bytes = 0  # bytes since the last end of a head or of a chunk of a body
     _data = _upgraded = b""
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -91,20 +91,22 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def _end_response(self) -> None:
-        """Let the task of the running request end in peace; uvicorn tells only the last one of a pipeline."""
+        """Let the task of the running request end without an error; uvicorn tells only the last task of a pipeline."""
         if self._running is not None:
             self._running.disconnected = True
             self._running.message_event.set()
         self.flow.resume_writing()
 
     def _is_waiting(self) -> bool:
-        """For the next head, or for the client to read."""
+        """Whether the connection waits for the next head, or for the client to read."""
         return self.flow.write_paused or self.cycle is None or self.cycle.response_complete
 
     def _end_long_wait(self) -> None:
-        """Look at the clock again and again: a timer for each request would cost more."""
+        """End a connection that waits too long. One timer checks the clock again and again; a timer for each request
+        would cost more.
+        """
         if self._is_waiting() and self.loop.time() - self._since > self.timeout:
-            self._abort()  # `close` would wait for the client to read
+            self._abort()  # `close` would wait until the client has read
         else:
             self._timer = self.loop.call_later(min(1, self.timeout / 4), self._end_long_wait)
 

@@ -21,16 +21,15 @@ from serving.protocols.predict_options import may_take_long
 from serving.protocols.routes import PredictRoute
 from serving.settings import Settings
 
-MAX_INLINE_BYTES = 32 * 1024  # a smaller body is answered before a thread could take it over
-MAX_INLINE_PIXELS = 2**17  # of its pictures, a millisecond or two
-BULK_BYTES = 2**18  # of a body for a thread: a JSON parser keeps the interpreter for a millisecond or two
-BULK_PIXELS = 2**22  # of pictures for a thread: 60 ms
+MAX_INLINE_BYTES = 32 * 1024  # bytes of a body for the event loop: it is answered before a thread could take it over
+MAX_INLINE_PIXELS = 2**17  # pixels of its pictures, which take a millisecond or two
+BULK_BYTES = 2**18  # bytes of a body for a thread: a JSON parser holds the interpreter for a millisecond or two
+BULK_PIXELS = 2**22  # pixels for a thread: they take 60 ms
 
 
 class Places(NamedTuple):
-    """Where requests are answered that would stop the event loop.
-
-    Explanations take long: they wait for each other, and nobody else does.
+    """The places for requests that would block the event loop. Explanations take long, so they have a thread of their
+    own.
     """
 
     threads: ThreadPoolExecutor
@@ -41,8 +40,8 @@ class Places(NamedTuple):
 class PredictEndpoint:
     """The ASGI application of one route. Turns a `Problem` into its response.
 
-    Small requests are answered in the event loop, larger ones in one of the places, so that those who send small ones
-    do not wait for large ones.
+    Small requests are answered in the event loop, larger ones in one of the places, so that small requests do not wait
+    for large ones.
 
     Args:
         places: the same ones for all routes.
@@ -63,7 +62,7 @@ class PredictEndpoint:
 
     async def _predict(self, scope: Scope, receive: Receive) -> ModelResponse:
         settings, route, places = self._settings, self._route, self._places
-        headers = dict(reversed(scope["headers"]))  # the first of several headers with one name counts
+        headers = dict(reversed(scope["headers"]))  # the first of several headers with the same name counts
         content_type = headers.get(b"content-type", b"application/json")
         _check_media_type(parse_media_type(content_type), route.content_types)
         encoding = window_bits(headers)
@@ -95,7 +94,7 @@ class PredictEndpoint:
 
 
 async def _respond(content: ModelResponse, send: Send) -> None:
-    """Send what Starlette's Response would: to build one takes as long as to check a row."""
+    """Send the same messages as Starlette's Response, which takes as long to build as a row takes to check."""
     headers = {"content-length": str(len(content.body)), "content-type": content.media_type, **(content.headers or {})}
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": 200, "headers": raw})

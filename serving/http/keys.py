@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from serving.errors import CLOSE_CONNECTION, Problem
 
-PROBES = ("/livez", "/readyz")  # need no key, and are answered under any load
-PAGE = ("/", "/page.css", "/page.js")  # only the form, which asks for the key
+PROBES = ("/livez", "/readyz")  # these need no key, and are answered under any load
+PAGE = ("/", "/page.css", "/page.js")  # the form without data, which asks for the key
 
 
 def check_key(path: str, headers: Mapping[bytes, bytes], keys: Sequence[bytes]) -> Problem | None:

@@ -1,6 +1,6 @@
 """Messages between the service and its process for large requests: a head and a content, over a socket.
 
-One call reads megabytes; `multiprocessing.connection` would bring each 200 KiB of them to Python.
+One call reads megabytes; `multiprocessing.connection` would return to Python after each 200 KiB.
 """
 
 import socket
@@ -15,7 +15,7 @@ def send(connection: socket.socket, head: bytes, content: bytes = b"") -> None:
 
 
 def receive(connection: socket.socket) -> tuple[bytes, bytes]:
-    """Raises EOFError if the other end has closed the connection."""
+    """Receive a message. Raises EOFError if the other end has closed the connection."""
     head, content = SIZES.unpack(_exactly(connection, SIZES.size))
     return _exactly(connection, head), _exactly(connection, content)
 
@@ -28,4 +28,4 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
             raise EOFError
         parts.append(part)
         size -= len(part)
-    return b"".join(parts)  # a single part is not copied
+    return b"".join(parts)  # without a copy of a single part

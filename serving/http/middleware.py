@@ -25,7 +25,7 @@ CONTENT_SECURITY_POLICY = (
     b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 HEADERS = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
-# For pages in a browser; uvicorn checks every header with two regular expressions, so predictions do without.
+# Only for pages in a browser: uvicorn checks every header with two regular expressions, so predictions omit these.
 PAGE_HEADERS = [
     *HEADERS,
     (b"x-frame-options", b"DENY"),
@@ -63,7 +63,7 @@ class RequestMiddleware:
         async def send_with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                self._active -= not status  # a client that is slow to read takes no place
+                self._active -= not status  # a client that reads slowly does not count
                 status = message["status"]
                 extra = HEADERS if scope["method"] == "POST" else PAGE_HEADERS
                 message["headers"] = [*message["headers"], *extra, (b"x-request-id", request_id)]
@@ -80,7 +80,7 @@ class RequestMiddleware:
             print(traceback.format_exc(), file=sys.stderr, flush=True)
             if status == 0:
                 await problem_response(FAILURE, path)(scope, receive, send_with_headers)
-        except asyncio.CancelledError:  # the time to drain is over
+        except asyncio.CancelledError:  # SERVING_DRAIN_SECONDS are over
             pass
         finally:
             self._active -= not status

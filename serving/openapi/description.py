@@ -47,7 +47,10 @@ def describe(model: ServedModel) -> dict[str, Any]:
 def _get_operation(path: str, summary: str, is_text: bool = False, needs_ready: bool = False) -> dict[str, Any]:
     media_type, json_type = ("text/plain", "string") if is_text else ("application/json", "object")
     statuses = [*EVERY_ROUTE, *([503] if needs_ready else []), *(() if path in WITHOUT_KEY else KEYS)]
-    ok = {"description": "As the summary says", "content": {media_type: {"schema": {"type": json_type}}}}
+    ok = {
+        "description": "What the summary says",
+        "content": {media_type: {"schema": {"type": json_type}}},
+    }
     return {
         "summary": summary,
         "operationId": _identifier("get", path),

@@ -12,23 +12,23 @@ from serving.protocols.routes import PredictRoute, Protocol
 Json = dict[str, Any]
 NUMBER, TEXT, OBJECT, ARRAY = ({"type": name} for name in ("number", "string", "object", "array"))
 SHAPE = {"type": "array", "items": {"type": "integer"}}
-BINARY = {"schema": {"description": "JSON, then tensors as bytes: the binary extension"}}
+BINARY = {"schema": {"description": "JSON, followed by tensors as bytes (the binary extension)"}}
 BINARY_HEADER = {
     "name": "Inference-Header-Content-Length", "in": "header", "required": False,
-    "description": "Where the JSON ends, for the binary extension", "schema": {"type": "integer", "minimum": 1},
+    "description": "Bytes of JSON before the binary tensors", "schema": {"type": "integer", "minimum": 1},
 }  # fmt: skip
 EXPLAIN = {
     "name": "explain", "in": "query", "required": False, "schema": {"type": "boolean"},
-    "description": "Add to each prediction what each feature contributes to it; for few rows",
+    "description": "Adds the contribution of each feature to each prediction, for at most 10 rows",
 }  # fmt: skip
 CONFIDENCE = {
     "name": "confidence", "in": "query", "required": False,
-    "description": "Adds an interval or a set of classes, in which the truth is with this probability",
+    "description": "Adds an interval, or a set of classes or labels, that contains the truth with this probability",
     "schema": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
 }  # fmt: skip
 GROUP = {
     "name": "group", "in": "query", "required": False,
-    "description": "With `confidence`: the category among whose rows of the same value the truth is that often",
+    "description": "With `confidence`: a category; the probability then holds for each of its values",
 }  # fmt: skip
 PIXELS = "{height} rows of {width} numbers from 0 to {maximum:g}; or a PNG or JPEG in base64"
 
@@ -75,7 +75,7 @@ def _feature_schema(feature: Feature, has_gaps: bool) -> Json:
     if isinstance(feature, CategoricalFeature):
         known = ", ".join(feature.categories)
         truth = ["boolean"] if sorted(map(str.lower, feature.categories)) == ["false", "true"] else []
-        return {"type": ["string", *truth, *null], "description": f"Known: {known}. Another one is taken as unknown."}
+        return {"type": ["string", *truth, *null], "description": f"Known: {known}. Any other value counts as unknown."}
     if isinstance(feature, DateFeature):
         return {"type": ["string", *null], "description": f"A date, as {feature.format} or ISO 8601."}
     return {

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 START_OF_SCAN = b"\xff\xda"
 MAX_SIDE = 4096  # pixels; larger images are refused before decoding
-MAX_SCANS = 100  # of a JPEG; cameras and programs write up to 12, and every scan goes through all pixels
-MIN_COST = 4096  # an image costs as much as that many pixels before the first one is decoded
+MAX_SCANS = 100  # scans of a JPEG; cameras and programs write up to 12, and every scan goes through all pixels
+MIN_COST = 4096  # pixels that take as long as opening an image
 
 _thread = threading.local()
 
@@ -45,7 +45,7 @@ def decode_image(content: bytes, image: ImageFeature) -> np.ndarray:
         ImageError: the file is truncated, too large, or neither PNG nor JPEG.
         PixelsExceeded: see `limit_pixels`.
     """
-    from PIL import Image  # 60 ms, which a service of rows need not pay
+    from PIL import Image  # the import takes 60 ms, which a service of rows does not need
 
     size = (image.width, image.height)
     too_large = ImageError(f"at most {MAX_SIDE} by {MAX_SIDE} pixels", "a larger picture")
@@ -81,14 +81,16 @@ def limit_pixels(maximum: int | None) -> None:
 
 def _count_pixels(n_pixels: int) -> None:
     left = getattr(_thread, "pixels", None)
-    if left is not None:  # none outside of the service
+    if left is not None:  # no limit outside of the service
         if n_pixels > left:
             raise PixelsExceeded
         _thread.pixels = left - n_pixels
 
 
 def _grey(picture: "ImageFile") -> "Image.Image":
-    """8 bits of grey, transparent pixels black. Of 16 bits the upper 8 count, as Pillow reads colours of 16 bits."""
+    """8 bits of grey, with black for transparent pixels. Of 16 bits the upper 8 count, as when Pillow reads 16-bit
+    colours.
+    """
     from PIL import Image
 
     has_16_bits = "16" in str(picture.tile[0].args)

@@ -1,6 +1,6 @@
 """JSON as the service accepts it: UTF-8, no NaN, no name twice in one object, a bounded number of lists and objects.
 
-orjson parses; it accepts the same name twice, and so do msgspec and simdjson. `docs/decisions/0020-request-path.md`.
+orjson parses; it accepts a name twice, as msgspec and simdjson do. `docs/decisions/0020-request-path.md`.
 """
 
 import json
@@ -34,7 +34,7 @@ def parse_json_object(body: bytes, max_containers: int | None = None) -> dict[st
         raise Problem(400, f"the body is not JSON: {error.msg[:200]} {place}") from None
     if not isinstance(document, dict):
         raise invalid_request(FieldError("$", "an object", json_type(document)))
-    if body.count(b'"') != 2 * len(document):  # else the only strings are the top-level names, each there once
+    if body.count(b'"') != 2 * len(document):  # otherwise the only strings are the top-level names, each once
         _check_duplicate_names(body)
     return document
 

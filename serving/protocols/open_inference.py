@@ -18,7 +18,7 @@ from serving.protocols.open_inference_tensors import read_tensor, write_tensor
 from serving.validation.images import check_pixels
 from serving.validation.validator import EncodedRows
 
-ROWS = "rows"  # a tensor of this name has all features, in the schema's order
+ROWS = "rows"  # the name of a tensor with all features, in the schema's order
 KEYS = ("id", "inputs", "outputs", "parameters")
 
 

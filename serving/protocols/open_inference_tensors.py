@@ -13,11 +13,11 @@ DTYPES = {"BOOL": "bool", "FP16": "float16", "FP32": "float32", "FP64": "float64
     f"{sign}INT{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)
 }
 DATATYPES = {name: datatype for datatype, name in DTYPES.items()}
-NONE = type(None)  # null is a missing value, although the protocol has none
+NONE = type(None)  # null means a missing value, which the protocol does not have
 JSON_TYPES: dict[str, set[type]] = {
     "BYTES": {str, NONE}, "BOOL": {bool}, "FP32": {int, float, NONE}, "FP64": {int, float, NONE},
 }  # fmt: skip
-MAX_ELEMENTS = 2**31  # of a tensor
+MAX_ELEMENTS = 2**31  # dimensions of a tensor
 
 
 def read_tensor(

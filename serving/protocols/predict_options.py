@@ -9,10 +9,10 @@ MOST_FIELDS = 20
 
 
 class PredictOptions(NamedTuple):
-    """What a request asks for beside predictions.
+    """What a request asks for in addition to predictions.
 
-    `confidence` is the probability with which the truth is in the interval or set that is asked for; with `group`, a
-    category, among the rows with the same value of it. `explain` asks for what each feature adds to a prediction.
+    `confidence` is the probability with which the interval or set contains the truth; with `group`, a category, this
+    holds among the rows with the same value of the category. `explain` asks for the contribution of each feature.
     """
 
     confidence: float | None = None
@@ -21,7 +21,7 @@ class PredictOptions(NamedTuple):
 
 
 def may_take_long(query: bytes) -> bool:
-    """Whether the answer may take longer than a prediction; told without reading the options."""
+    """Whether the answer may take longer than a prediction, without a check of the options."""
     return b"explain" in query or b"%" in query
 
 
@@ -57,4 +57,4 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if 0 < number < 1 and "_" not in text else None  # which Python allows between digits
+    return number if 0 < number < 1 and "_" not in text else None  # Python allows underscores between digits

@@ -11,8 +11,8 @@ LABEL_THRESHOLD = 0.5  # a multilabel model predicts the labels with at least th
 
 
 def prediction_objects(schema: Schema, predictions: np.ndarray, threshold: float | None = None) -> list[dict[str, Any]]:
-    """One object per row: `value`, of some models with `quantiles` by level, `values` by name, or a `label` or `labels`
-    with `probabilities`.
+    """One object per row: `value`, for models of quantiles with `quantiles` by level; `values` by name; or a `label` or
+    `labels` with `probabilities`.
 
     Args:
         predictions: shape (n_rows, n_outputs), in the order of `contracts.encoding.answer_names`.
@@ -42,7 +42,7 @@ INTERVAL = {"type": "object", "required": ["low", "high"], "properties": {"low":
 
 
 def prediction_schema(schema: Schema) -> dict[str, Any]:
-    """The JSON Schema of one such object, with what `?confidence=` and `?explain=true` add."""
+    """The JSON Schema of one such object, with the keys that `?confidence=` and `?explain=true` add."""
     described = _prediction_schema(schema)
     described["properties"]["explanation"] = {
         "type": "object",

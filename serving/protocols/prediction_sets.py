@@ -34,7 +34,7 @@ def add_sets(
         options: with a confidence.
 
     Raises:
-        Problem: 400 if the bundle is of a version that kept no scores, or the group is no category of it.
+        Problem: 400 if the bundle of an older version has no scores, or the group is not one of its categories.
     """
     schema, limits = model.schema, _thresholds(model, rows, options)
     if schema.task != "regression":

@@ -12,9 +12,9 @@ from serving.errors import FieldError, json_type
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 NUMBERS = {int, float}
-PathOf = Callable[[int, str], str]  # the path of a value in the request, from its row number and feature name
-ABSENT = object()  # a value that its row does not have
-REPORTED = object()  # a value that is already among the errors
+PathOf = Callable[[int, str], str]  # gives the path of a value in the request, from its row number and feature name
+ABSENT = object()  # stands for a value that its row does not have
+REPORTED = object()  # stands for a value that is already among the errors
 
 
 def check_column(feature: Feature, values: Any, path_of: PathOf, errors: list[FieldError]) -> Any:
@@ -57,7 +57,7 @@ def _text_types(feature: CategoricalFeature) -> set[type]:
 
 
 def _as_category(feature: CategoricalFeature, value: Any) -> Any:
-    """A truth value or a whole number as the category that is written so, where there is one."""
+    """A truth value or a whole number as the category that is written in the same way, if there is one."""
     value = value.item() if isinstance(value, np.generic) else value
     if type(value) is float and value != value:
         return None
@@ -76,7 +76,7 @@ def fits_float32(matrix: np.ndarray) -> bool:
 
 
 def warning_limits(feature: NumericFeature | CategoricalFeature) -> tuple[float, float]:
-    """Numbers outside these get a warning: further outside the training range than the range is wide."""
+    """Numbers outside these limits get a warning: their distance from the training range is larger than its width."""
     if not isinstance(feature, NumericFeature):
         return -np.inf, np.inf
     width = feature.maximum - feature.minimum
@@ -122,7 +122,7 @@ def _mismatch(feature: Feature, value: Any) -> tuple[str, str] | None:
 
 
 def _date_mismatch(feature: DateFeature, value: Any, expected: str) -> tuple[str, str] | None:
-    if isinstance(value, datetime):  # from a Parquet file
+    if isinstance(value, datetime):  # a value of a Parquet file
         return None
     if not isinstance(value, str):
         return expected, json_type(value)

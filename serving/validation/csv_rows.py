@@ -1,7 +1,7 @@
 """Rows of CSV: a header with the features' names in any order; an empty field is a missing value.
 
-Text that is written as the files of the data, with their delimiter, is read by their decimal mark and their markers of
-missing values too.
+Text that has the delimiter of the data's files is also read with their decimal mark and their markers of missing
+values.
 """
 
 import csv
@@ -14,7 +14,7 @@ from serving.errors import FieldError, Problem, invalid_request, quote_name
 from serving.validation.validator import EncodedRows, InputValidator
 
 PLAIN = TextForm()
-LINES_PER_ROW = 20  # line ends for each row that a request may have; texts in quotes have some too
+LINES_PER_ROW = 20  # line ends for each row that a request may have, because texts in quotes may have some too
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
 
 
@@ -48,7 +48,7 @@ def _decode(validator: InputValidator, body: bytes) -> str:
 
 
 def form_of(validator: InputValidator, header: str) -> TextForm:
-    """How a text with this header line is written: as the files of the data, or as plain CSV where commas divide it."""
+    """How a text with this header line is written: like the files of the data, or as plain CSV if commas divide it."""
     form = validator.schema.text
     if form is None:
         return PLAIN
@@ -115,10 +115,10 @@ def header_errors(
 
 
 def _number(text: str, form: TextForm, unit: str) -> float | str | None:
-    """The number in a field, None for a marker of a missing one, or its text: the validator then names the error.
+    """The number in a field, None for a missing one, or its text, for which the validator then names the error.
 
     Args:
-        unit: a sign that may stand before or behind the number.
+        unit: a character that may be before or after the number.
     """
     plain = text.strip()
     if plain in form.missing or not plain:

@@ -26,7 +26,7 @@ from serving.validation.images import image_array, image_rows
 
 
 class InputWarning(NamedTuple):
-    """An unusual value that gets a prediction all the same."""
+    """An unusual value for which the service still predicts."""
 
     path: str
     message: str
@@ -58,7 +58,7 @@ class InputValidator:
         # The most nested form of a row in any protocol has a list for each line of an image, or for each value.
         self.max_containers = 1000 + max_rows * ((image.height if image else len(self.names)) + 2)
         self._names = frozenset(self.names)
-        # The graph fills a gap also where no train row has one.
+        # The graph fills a gap even if no train row has one.
         self.features = tuple(
             feature.model_copy(update={"missing": True}) if feature.name in schema.missing_elsewhere else feature
             for feature in schema.features
@@ -91,7 +91,7 @@ class InputValidator:
         if isinstance(instances, np.ndarray):
             if (rows := self._validate_array(instances, path)) is not None:
                 return rows
-            instances = instances.tolist()  # the checks below name each error
+            instances = instances.tolist()  # the checks below then name each error
         if not isinstance(instances, list):
             raise invalid_request(FieldError(path, "a list of instances", json_type(instances)))
         self.check_row_count(len(instances))

@@ -93,6 +93,6 @@ def test_pictures_that_are_none_are_named(folder: Path) -> None:
     with pytest.raises(UserError) as refused:
         read_source(Source(source="pets", image=size))
     assert str(refused.value) == (
-        f"{folder}/pets has files that are no pictures:\n"
+        f"{folder}/pets has files that are not pictures:\n"
         "  dogs/1.png: expected a whole PNG or JPEG picture, received something else, or a part of one"
     )

@@ -76,7 +76,7 @@ ADVICE = "the data has values that cannot be learned from: correct them, or list
          "there is no file {folder}/more.csv; did you mean 'test.csv'?"),
         (csv([1, 2], [0, 1]), {"test_source": "test.csv"},
          "{folder}/test.csv: expected the columns of {folder}/rows.csv, different are y"),
-        ("y\n1\n0\n", {}, "rows.csv: expected columns to learn from beside y, received none"),
+        ("y\n1\n0\n", {}, "rows.csv: expected more columns than y, to learn from, received none"),
         ("__target__,y\n1,0\n", {},
          "expected a column of another name than __target__ or __is_test__, received __target__: rename it"),
         (pa.table({"__is_test__": [1], "y": [1]}), {},
@@ -160,7 +160,7 @@ def test_add_data_names_the_texts_among_the_numbers_of_a_target(folder: Path) ->
         (["mine", "rows.csv", "a,y", "--separator", "|"],
          "SEPARATOR: expected one column that holds several labels as TARGET, received 'a,y'"),
         (["mine", "rows.csv", "y", "--separator", ""],
-         "SEPARATOR: expected a sign between labels in a column, received '' for rows.csv"),
+         "SEPARATOR: expected text between labels in a column, received '' for rows.csv"),
         (["mine", "select 1", "y", "--database", "NOWHERE"], "data.database: expected the address of a database in the "
          "environment variable NOWHERE, received none: export NOWHERE=postgresql+psycopg://user:password@host/name"),
     ],

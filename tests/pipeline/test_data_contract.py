@@ -52,9 +52,9 @@ def test_a_contract_is_a_file_to_read_with_room_for_later_rows(shop_folder: Path
         "  since: {type: date, minimum: 2021-03-01}\n"
         "  bought: {type: text, values: [no, yes]}\n"
     )
-    assert text.startswith("# What later data of shop must be; made from 60 rows.")
+    assert text.startswith("# Rules for later data of shop, made from 60 rows.")
     result = run("check-data", "shop")
-    assert (result.exit_code, result.output) == (0, "rows.csv: 60 rows, all as catalog/contracts/shop.yaml says\n")
+    assert (result.exit_code, result.output) == (0, "rows.csv: 60 rows, no break of catalog/contracts/shop.yaml\n")
 
 
 def test_every_break_is_listed_with_column_row_value_and_what_was_expected(shop_folder: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_dataset_of_the_project_has_a_contract_only_where_one_is_asked_for(sho
         "iris has no contract catalog/contracts/iris.yaml: make contract DATASET=iris writes one"
     )
     assert run("contract", "iris").exit_code == 0
-    assert run("check-data", "iris").output == "scikit-learn: 150 rows, all as catalog/contracts/iris.yaml says\n"
+    assert run("check-data", "iris").output == "scikit-learn: 150 rows, no break of catalog/contracts/iris.yaml\n"
     assert str(run("contract", "digits").exception) == "digits: expected a table for a contract, received images"
 
 

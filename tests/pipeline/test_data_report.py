@@ -217,6 +217,6 @@ def test_of_many_columns_the_first_are_compared_in_pairs(tmp_path: Path, monkeyp
     monkeypatch.setattr("pipeline.data_report.correlation.COMPARED", 3)
     size = clean()["size"]
     _, _, page = made(tmp_path, {**clean(), "twin": size + 1, "further": size + 2})
-    assert "2 more columns are not in the picture, whose pairs are looked for among 3 columns" in page
+    assert "2 more columns are not in the picture; the closest pairs are those of 3 columns" in page
     assert page.count("<td>twin</td><td>size</td>") == 1
     assert "<td>further</td><td>size</td>" not in page

@@ -148,7 +148,7 @@ def test_a_message_does_not_list_thousands_of_columns(read) -> None:
 
 
 def test_a_name_with_signs_of_control_is_refused_and_one_of_two_lines_is_not(read) -> None:
-    with pytest.raises(UserError, match=r"without signs of control, received 'c\\x1b\[31m': rename them"):
+    with pytest.raises(UserError, match=r"without control characters, received 'c\\x1b\[31m': rename them"):
         read(b"a,c\x1b[31m,y\n" + b"1,2,0\n3,4,1\n" * 20)
     table, _ = read(b'a,"Price\n(USD)",y\n' + b"1,2,0\n3,4,1\n" * 20)
     assert "Price\n(USD)" in table.column_names

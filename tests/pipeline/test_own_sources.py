@@ -156,7 +156,7 @@ def test_of_a_file_that_is_streamed_the_first_rows_are_looked_at(folder: Path, m
     assert re.search(r"the first (4,096|\d,\d{3}) rows\b", add("mine", f"rows.{kind}"))
     shown = add("mine", f"rows.{kind}", "y")
     assert re.search(r"mine: multiclass of y, the first (4,096|\d,\d{3}) rows\b", shown)
-    assert "of the first rows alone: target 'y': expected two values or more, received only 'no'" in " ".join(
+    assert "in the first rows alone: target 'y': expected two values or more, received only 'no'" in " ".join(
         shown.split()
     )
     assert not (folder / "catalog/contracts/mine.yaml").exists()
@@ -168,7 +168,7 @@ def test_of_a_file_that_is_streamed_the_first_rows_are_looked_at(folder: Path, m
 
 def test_where_no_column_is_left_add_data_says_so(folder: Path) -> None:
     (folder / "rows.csv").write_text("id,y\n" + "".join(f"{i},{i % 2}\n" for i in range(60)))
-    assert "No column is left to learn from: catalog/mine.yaml may say what one is" in add("mine", "rows.csv", "y")
+    assert "No column is left to learn from: catalog/mine.yaml may name one" in add("mine", "rows.csv", "y")
 
 
 def test_several_columns_and_several_labels_in_one_text_are_targets(folder: Path) -> None:

@@ -63,11 +63,8 @@ def reseal(bundle: Path, name: str, content: bytes) -> None:
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "changed": (lambda bundle: (bundle / "schema.json").write_text("{}"), "schema.json was changed: expected sha256 "),
     "cut off": (lambda bundle: (bundle / MANIFEST).write_text('{"dataset": '), "manifest.json cannot be read: "),
-    "gone": (
-        lambda bundle: (bundle / "model.onnx").unlink(),
-        "model.onnx is missing, or manifest.json does not",
-    ),
-    "no model": (lambda bundle: reseal(bundle, "model.onnx", b"x"), "model.onnx is no model that ONNX Runtime loads: "),
+    "gone": (lambda bundle: (bundle / "model.onnx").unlink(), "model.onnx is missing, or manifest.json does not"),
+    "no model": (lambda bundle: reseal(bundle, "model.onnx", b"x"), "model.onnx is not a model that ONNX Runtime"),
 }
 
 

@@ -203,8 +203,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a file outside": (lambda folder: change_manifest(folder, files={"../x": "0"}), "model.onnx is missing, or"),
     "no manifest": (lambda folder: (folder / MANIFEST).unlink(), "manifest.json cannot be read"),
     "a manifest nested deep": (lambda folder: (folder / MANIFEST).write_text("[" * 10**5), "manifest.json cannot be"),
-    "no model, hashed": (lambda folder: reseal(folder, "model.onnx", b"x"), "model.onnx is no model"),
-    "no schema, hashed": (lambda folder: reseal(folder, "schema.json", b"{}"), "schema.json is no schema"),
+    "no model, hashed": (lambda folder: reseal(folder, "model.onnx", b"x"), "model.onnx is not a model"),
+    "no schema, hashed": (lambda folder: reseal(folder, "schema.json", b"{}"), "schema.json is not a schema"),
 }
 
 
@@ -226,7 +226,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_service_with_one_message(
     server = launch(home, str(copy))
     assert server.process.wait(timeout=60) == 1
     assert server.log_text().count("cannot start: ") == 1
-    assert "model.onnx is no model that ONNX Runtime loads" in server.log_text()
+    assert "model.onnx is not a model that ONNX Runtime loads" in server.log_text()
     assert "Traceback" not in server.log_text()
 
 

@@ -19,7 +19,7 @@ from models.search.workers.connection import CONNECT_TIMEOUT, POLL_SECONDS, Conn
 from models.search.workers.events import Event, Failed, Progress
 from models.training.data import Data
 
-FETCH_TIMEOUT = 60  # seconds in which a worker has to hand a trained network over
+FETCH_TIMEOUT = 60  # seconds that a worker has to hand over a trained network
 
 
 @dataclass
@@ -32,14 +32,12 @@ class _Running:
 
 
 class Cluster:
-    """Starts trials as tasks of a Dask cluster and yields their events.
-
-    As many trials run as the workers with the same code have room for. Dask runs the trial of a worker that died on
-    another one.
+    """Starts trials as tasks of a Dask cluster and yields their events. The workers with the same code decide how many
+    trials run at the same time. Dask runs the trial of a worker that died on another one.
 
     Args:
-        put: copies files to where all workers reach them, and returns a name for their content and what a worker calls
-            to have them. Without it the scheduler sends them.
+        put: copies files to a store that all workers reach, and returns a name for their content and the function with
+            which a worker gets them. Without it the scheduler sends them.
     """
 
     def __init__(
@@ -58,7 +56,7 @@ class Cluster:
         return len(self._running)
 
     def room(self) -> int:
-        """How many trials the workers that are there now, and have the same code, train at the same time."""
+        """How many trials the present workers with the same code train at the same time."""
         return self.connection.room()
 
     def start(self, job: Any, function: str, task: TrialTask, save_to: Path, limit: float | None = None) -> None:
@@ -67,7 +65,7 @@ class Cluster:
         Args:
             limit: seconds after which the trial is ended, and has failed.
         """
-        if task.data not in self._rows:  # in the place of those of an earlier round, which nobody needs any more
+        if task.data not in self._rows:  # replaces the files of an earlier round, which are no longer needed
             self._rows = {task.data: self._share(_files_of(task.data))}
         if task.checkpoint is not None:
             task.checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -80,16 +78,16 @@ class Cluster:
         future.add_done_callback(lambda _: self._messages.put((label,)))
 
     def _share(self, files: dict[str, Path]) -> tuple[str, Future | cluster_task.WriteRows]:
-        """A name for the files, and what a task gets for them."""
+        """A name for the files, and the argument by which a task gets them."""
         if self._put is not None:
             return self._put(files)
         contents = {name: path.read_bytes() for name, path in files.items()}
-        # A task too, so that Dask makes them again where the worker that has them dies.
+        # This is a task too, so that Dask makes the result again if the worker that has it dies.
         future: Future = self.client.submit(dict, contents, pure=False)
         return str(future.key), future
 
     def events(self, seconds: float | None = None) -> Iterator[Event]:
-        """Wait until something happens, but at most a second, because a worker may have joined; yield what happened."""
+        """Wait for events, at most a second, because a worker may have joined; yield the events."""
         if self.client.status not in ("running", "connecting"):
             raise self.connection.lost()
         patience = POLL_SECONDS if seconds is None else max(0.0, min(POLL_SECONDS, seconds))
@@ -108,7 +106,7 @@ class Cluster:
         if epoch > running.reported:
             running.reported = epoch
             yield progress
-        else:  # an earlier attempt got as far before its worker died
+        else:  # an earlier attempt reported this epoch before its worker died
             self.answer(progress, go_on=True)
 
     def _end(self, label: str, running: _Running) -> Iterator[Event]:
@@ -140,9 +138,9 @@ class Cluster:
                     answers.put(go_on)
 
     def close(self) -> list[Any]:
-        """Take back what still runs, and return which jobs that were; their processes end within a second."""
+        """Cancel the jobs that still run, and return them; their processes end within a second."""
         jobs = [running.job for running in self._running.values()]
-        with contextlib.suppress(Exception):  # the scheduler may be gone, which is no reason to fail here
+        with contextlib.suppress(Exception):  # the scheduler may be gone, which is no error here
             self.client.cancel([running.future for running in self._running.values()], force=True)
         self._running.clear()
         return jobs
@@ -157,7 +155,7 @@ class Cluster:
 
 
 def _files_of(data: Data) -> dict[str, Path]:
-    """What travels to a worker, by its name there."""
+    """The files that a worker gets, by their names there."""
     files = [path for path in data.folder.glob("*.npy") if path.name.partition(".")[0] in (data.train, "validation")]
     files += data.folder.glob("fold_*")
     return {"schema.json": data.schema} | {path.name: path for path in files}

@@ -1,4 +1,4 @@
-"""The code and the packages that decide how a trial is trained and a row is hashed: a worker must have the same."""
+"""The code and packages that decide how a trial is trained and a row is hashed. A worker must have the same ones."""
 
 import hashlib
 import sys
@@ -28,7 +28,7 @@ def resource() -> str:
 
 
 def why_refused(theirs: dict[str, str | None] | Exception, make_worker: str) -> str:
-    """What keeps a worker with these versions from tasks, and what to do."""
+    """Why a worker with these versions gets no tasks, and what to do."""
     if isinstance(theirs, Exception):
         return f"it cannot import this project ({theirs}); start it with `{make_worker}`"
     ours = versions()

@@ -1,4 +1,4 @@
-"""What runs on a worker of a Dask cluster: a trial as a task, in a process of its own as on one machine.
+"""The code that runs on a worker of a Dask cluster: a trial as a task, in its own process as on one machine.
 
 A task needs no file of the machine that searches: its rows come as an argument or from a store, its network goes back
 as bytes.
@@ -25,7 +25,7 @@ from models.training.data import Data
 # Writes the files of a trial to a folder, from another one with a file for each content that this worker has.
 WriteRows = Callable[[Path, Path], None]
 
-POLL_SECONDS = 0.5  # between two checks that the search still wants the result
+POLL_SECONDS = 0.5  # seconds between two checks that the search still wants the result
 
 
 class Unwanted(Exception):
@@ -57,7 +57,7 @@ def run(
     worker = get_worker()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with (
-        # Not the worker's own client, which does not outlive the beginning of the worker's end.
+        # The worker's own client is of no use, because the worker closes it when it begins to end.
         Client(worker.scheduler.address, security=worker.security, set_as_default=False) as client,
         contextlib.closing(Queue(client=client)) as answers,
         tempfile.TemporaryDirectory(dir=worker.local_directory) as folder,
@@ -82,7 +82,7 @@ _unpacking = Lock()  # trials of this worker that start together have their rows
 
 
 def _unpack(rows: dict[str, bytes] | WriteRows, name: str, data: Data) -> Data:
-    """Files of this worker, written once, which all of its trials map into memory."""
+    """Write files of this worker once; all of its trials map them into memory."""
     worker = get_worker()
     folder = Path(worker.local_directory) / name
     with _unpacking:
@@ -96,7 +96,7 @@ def _unpack(rows: dict[str, bytes] | WriteRows, name: str, data: Data) -> Data:
                     else:
                         for file, content in rows.items():
                             (unfinished / file).write_bytes(content)
-                except (UserError, OSError) as error:  # of this worker, and of no trial
+                except (UserError, OSError) as error:  # a failure of this worker, not of the trial
                     raise UserError(f"no rows for a trial at the worker {worker.address}: {error}") from None
                 unfinished.rename(folder)
     return replace(data, folder=folder, schema=folder / "schema.json")

@@ -9,18 +9,19 @@ from distributed import Client
 from contracts.errors import UserError
 from models.search.workers import cluster_code
 
-CONNECT_TIMEOUT = 5  # seconds in which a scheduler has to answer
-POLL_SECONDS = 1.0  # between two looks at which workers there are
+CONNECT_TIMEOUT = 5  # seconds that a scheduler has to answer
+POLL_SECONDS = 1.0  # seconds between two looks at the list of workers
 
 
 class Connection:
-    """A scheduler whose workers are watched: those with other code or other packages get no tasks, and a line says so.
+    """A connection to a scheduler, which watches its workers: those with other code or packages get no tasks, and a
+    line says so.
 
     A task that asks for `resource` runs on no other worker.
 
     Args:
-        setting: the one that names the address.
-        tasks: what the workers are to do, in the plural.
+        setting: the name of the setting with the address.
+        tasks: what the workers do, as a plural noun.
 
     Raises:
         UserError: when no scheduler answers at the address, when it lacks this project, or when all of its workers have
@@ -31,7 +32,7 @@ class Connection:
         self.address, self.tasks = address, tasks
         for chatty in ("distributed", "tornado"):
             logging.getLogger(chatty).setLevel(logging.CRITICAL)
-        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})  # rows are meant to be large
+        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})  # rows are large
         try:
             self.client = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
@@ -55,7 +56,7 @@ class Connection:
             raise UserError(f"no worker at {address} can run these {tasks}, see above")
 
     def room(self) -> int:
-        """How many tasks the workers that are there now, and have the same code, run at the same time."""
+        """How many tasks the present workers with the same code run at the same time."""
         if time.monotonic() - self._looked >= POLL_SECONDS:
             self._room, self._looked = self._look_at_workers(), time.monotonic()
         return self._room

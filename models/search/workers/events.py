@@ -1,4 +1,4 @@
-"""What a job reports and how it ends, as data that passes between processes."""
+"""The reports and the end of a job, as data that passes between processes."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -38,8 +38,8 @@ class Pool:
     Args:
         module: has the functions that the jobs run; every process has imported it when it starts.
         workers: jobs that may run at the same time.
-        ahead: for many jobs: while one runs, the process of the next one is there already. Forking it and its first
-            steps take some hundredths of a second.
+        ahead: fork the process of the next job while the present one runs. This saves some hundredths of a second for
+            each job.
     """
 
     def __init__(self, module: str = TRAINING, workers: int = 1, ahead: bool = False) -> None:
@@ -68,7 +68,7 @@ class Pool:
         self._spare = None
         try:
             connection.send((self.module, function, arguments))
-        except OSError:  # the spare one was ended from outside
+        except OSError:  # the spare process was ended from outside
             connection, child = process.fork()
             connection.send((self.module, function, arguments))
         deadline = time.monotonic() + (math.inf if limit is None else limit)
@@ -77,7 +77,7 @@ class Pool:
             self._spare = process.fork()
 
     def events(self, seconds: float | None = None) -> Iterator[Event]:
-        """Wait until something happens, but at most so many seconds, and yield what has happened."""
+        """Wait for events, at most `seconds`, and yield them."""
         soonest = min((running.deadline for running in self._running.values()), default=math.inf) - time.monotonic()
         patience = max(0.0, min(soonest, math.inf if seconds is None else seconds))
         for connection in wait(list(self._running), None if patience == math.inf else patience):
@@ -128,7 +128,7 @@ class Pool:
         return [results[number] for number in range(len(calls))]
 
     def _results(self, n: int = 1) -> dict[Any, Any]:
-        """Wait for the ends of so many jobs; their results by job."""
+        """Wait until `n` jobs have ended; their results by job."""
         results: dict[Any, Any] = {}
         while len(results) < n:
             for event in self.events():
@@ -142,15 +142,15 @@ class Pool:
         return results
 
     def close(self) -> list[Any]:
-        """End what still runs, and return which jobs that were."""
+        """End the jobs that still run, and return them."""
         jobs = [running.job for running in self._running.values()]
         for running in self._running.values():
-            running.process.kill()  # all of them, before the first is waited for
+            running.process.kill()  # end all of them before waiting for the first
         for connection in list(self._running):
             self._kill(connection)
         if self._spare is not None:
             connection, child = self._spare
-            connection.close()  # which ends it
+            connection.close()  # closing ends it
             child.join()
             self._spare = None
         return jobs

@@ -23,17 +23,17 @@ _environment = threading.Lock()  # a worker of a cluster starts several pools at
 
 
 class _Stop(Exception):
-    """Ends a job whose report was answered so."""
+    """Ends a job whose report was answered with stop."""
 
 
 def start_fork_server(module: str) -> None:
-    """Start the process that imports a module and is forked for each job; nobody waits for it here.
+    """Start the process that imports a module and is forked for each job, without waiting for it.
 
     Python has one such server for each process: a second call does nothing.
     """
     _context.set_forkserver_preload([module, __name__])
     resource_tracker.ensure_running()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # an interrupt is the caller's to handle
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the caller handles an interrupt
     with _path_for_children():
         forkserver._forkserver.ensure_running()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -49,10 +49,10 @@ def inherit_fork_server() -> None:
 
 @contextlib.contextmanager
 def _path_for_children() -> Iterator[None]:
-    """Processes that start meanwhile find this project's modules first, whatever folder they are in.
+    """In this context, new processes find this project's modules first, whatever their folder is.
 
-    Python 3.11 gives its fork server a path that the server ignores. Where it then finds no module it says nothing, and
-    each job imports TensorFlow again.
+    Python 3.11 gives its fork server a path that the server ignores. If the server then finds no module, it says
+    nothing, and each job imports TensorFlow again.
     """
     with _environment:
         before = {name: os.environ.get(name) for name in ("PYTHONPATH", "PYTHONSAFEPATH")}
@@ -71,7 +71,7 @@ def fork() -> tuple[Connection, Any]:
     """A new process, and the connection at whose other end it waits for its job."""
     ours, theirs = _context.Pipe()
     process = _context.Process(target=_run, args=(theirs,), daemon=True)
-    # A signal in the middle would leave the fork server with half of what it is to start.
+    # A signal in between would leave the fork server with half of a request.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         process.start()
@@ -105,9 +105,9 @@ def why_it_died(process: Any, kills_before: int) -> str:
 def _run(connection: Connection) -> None:
     """Run in the new process: one job, from its name and arguments to its last event."""
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
-    with contextlib.suppress(OSError):  # where memory runs out, this process goes and not the parent
+    with contextlib.suppress(OSError):  # if memory runs out, Linux ends this process and not the parent
         Path("/proc/self/oom_score_adj").write_text("500")
-    gc.freeze()  # what the fork server has imported: a full collection takes 0.3 s, and unshares its memory
+    gc.freeze()  # all that the fork server has imported: a full collection takes 0.3 s, and unshares this memory
 
     def on_epoch(epoch: int, value: float) -> None:
         connection.send(Progress(None, epoch, value))
@@ -123,7 +123,7 @@ def _run(connection: Connection) -> None:
         os._exit(1)  # the parent is gone, so nobody wants the result
     except Exception as error:
         name = type(error).__name__
-        memory = isinstance(error, MemoryError) or name == "ResourceExhaustedError"  # TensorFlow's
+        memory = isinstance(error, MemoryError) or name == "ResourceExhaustedError"  # raised by TensorFlow
         end = Failed(None, f"{'out of memory: ' if memory else ''}{name}: {error}", _is_disk_full(error))
     try:
         connection.send(end)
@@ -140,7 +140,9 @@ def _is_disk_full(error: BaseException | None) -> bool:
 
 
 def _end_with_the_parent() -> None:
-    """A trial whose search is gone would write to the same checkpoint as the one that goes on with it."""
+    """End this process with its parent: a trial whose search is gone would write to the same checkpoint as its
+    successor.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()

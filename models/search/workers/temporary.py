@@ -1,4 +1,4 @@
-"""The temporary files of a process that trains, in a folder of its own.
+"""A folder for all temporary files of a process that trains.
 
 TensorFlow leaves a file for each function that it compiles, because the process of a trial ends without Python's
 clean-up; a process that is killed leaves its socket and the rows of the search.
@@ -22,16 +22,16 @@ LOCK = "lock"
 def use_own_folder() -> Path:
     """Put all temporary files of this process and of the processes it starts in a folder that is removed at its end.
 
-    The folders of processes that were killed are removed now: nobody holds their locks any more.
+    Folders of killed processes, whose locks are free, are removed now.
     """
     home = Path(tempfile.gettempdir())
     for left in home.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError), _locked(left):  # else it is in use, another user's, or none of these
+        with contextlib.suppress(OSError), _locked(left):  # else the folder is in use, or belongs to another user
             shutil.rmtree(left)
     unnamed = Path(tempfile.mkdtemp(prefix="new-"))
     (unnamed / LOCK).touch()
     lock = _locked(unnamed)
-    folder = unnamed.rename(home / unnamed.name.replace("new-", PREFIX))  # only now, or another start would remove it
+    folder = unnamed.rename(home / unnamed.name.replace("new-", PREFIX))  # only after locking it
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     # After multiprocessing has removed its own folder in this one, with priority -100.
     util.Finalize(None, _remove, args=(folder, lock), exitpriority=-101)
@@ -42,7 +42,7 @@ def _locked(folder: Path) -> IO[str]:
     """The lock of a folder, held until it is closed or this process ends.
 
     Raises:
-        OSError: where there is none, or another process holds it.
+        OSError: if there is no lock file, or another process holds it.
     """
     file = (folder / LOCK).open("r+")
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,1 +1,1 @@
-"""Named warnings about the data, by what they look at: finding → columns, target, splits."""
+"""Named warnings about the data, grouped by their subject: finding → columns, target, splits."""

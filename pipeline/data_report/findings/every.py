@@ -22,7 +22,7 @@ def find(
     Args:
         strength: the share of the target that each feature explains.
         target: of each part, as text.
-        rows: of each part, which may be more than those that are looked at.
+        rows: the number of rows of each part; the columns may hold a sample of them.
     """
     is_class = isinstance(schema.target, ClassTarget | LabelsTarget)
     return [

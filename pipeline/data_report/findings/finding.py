@@ -1,4 +1,4 @@
-"""A named warning about the data: what was seen in which columns, and what to do."""
+"""A named warning about the data: its columns, what was found in them, and what to do."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ SHOWN = 3  # columns named in one line
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of warning; `seen` has pairs of a column or a class, and what was seen there; either may be empty."""
+    """One kind of warning; `seen` has pairs of a column or class and the observation; either may be empty."""
 
     kind: str
     seen: tuple[tuple[str, str], ...]
@@ -20,5 +20,5 @@ class Finding:
 
 
 def found(kind: str, seen: list[tuple[str, str]], advice: str) -> list[Finding]:
-    """One finding, or none where nothing was seen."""
+    """One finding, or none if nothing was seen."""
     return [Finding(kind, tuple(seen), advice)] if seen else []

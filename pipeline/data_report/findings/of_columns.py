@@ -11,21 +11,21 @@ from pipeline.data_report.findings.finding import Finding, found
 
 MOSTLY_NUMBERS = 0.9  # share of a text column's values from which on the others look like mistakes
 MOSTLY_MISSING = 0.5
-ONE_VALUE = 0.995  # share of the present rows from which on a column is as good as constant
-MANY, MANY_IF_RARE, RARE = 100, 50, 10  # categories; categories of which half have fewer rows than RARE
-FAR = 2.0  # widths of the middle 98 % by which a number lies outside of them
-MARKER_ROWS = 5  # rows with the same outermost number, from which on it looks like a marker
+ONE_VALUE = 0.995  # share of the present values from which on a column is almost constant
+MANY, MANY_IF_RARE, RARE = 100, 50, 10  # categories; 50 are many if half of them have fewer than 10 rows
+FAR = 2.0  # distance of an outlier from the middle 98 %, in widths of this range
+MARKER_ROWS = 5  # rows with the same extreme number from which on it looks like a marker
 SENSITIVE = {
     "gender", "sex", "race", "racial", "ethnic", "ethnicity", "religion", "religious", "nationality", "citizenship",
     "immigrant", "disability", "disabled", "pregnant", "pregnancy", "marital", "marriage", "sexual", "political",
     "caste", "veteran", "zip", "zipcode", "postcode", "postal", "birth", "birthday", "birthdate", "native", "senior",
 }  # fmt: skip
-SENSITIVE_ALONE = {"age", "dob", "ssn"}  # too short to be looked for inside a name
+SENSITIVE_ALONE = {"age", "dob", "ssn"}  # names that are too short to be searched inside other names
 WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
 def mixed_types(columns: Iterable[Column]) -> list[Finding]:
-    """Columns of numbers that a few texts have made into columns of text, whether learned from or not."""
+    """Columns of numbers that a few texts have made text, whether a network learns from them or not."""
     seen = []
     for column in columns:
         if column.is_number or not len(column.counts):
@@ -102,7 +102,7 @@ def many_categories(columns: Iterable[Column]) -> list[Finding]:
 
 
 def missing(columns: Iterable[Column]) -> list[Finding]:
-    """Features of which most values are missing, or that miss values only where none were learned."""
+    """Features with mostly missing values, or with missing values in other parts but none in train."""
     seen = []
     for column in columns:
         first, *others = column.missing.values()
@@ -141,7 +141,7 @@ def constants(columns: Iterable[Column]) -> list[Finding]:
 
 
 def sensitive_names(columns: Iterable[Column]) -> list[Finding]:
-    """Features whose name speaks of a person's protected attributes, or of a place that stands for them."""
+    """Features whose name suggests a protected attribute of a person, or a place that stands for one."""
     seen = []
     for column in columns:
         words = {word.lower() for word in WORD.findall(column.name)}

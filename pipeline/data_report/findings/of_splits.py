@@ -1,4 +1,4 @@
-"""Warnings about the parts: rows that are in two of them, columns that differ between them."""
+"""Warnings about the parts: rows that are in two parts, columns that differ between parts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,9 +10,9 @@ from pipeline.data_report.findings.finding import Finding, found
 from pipeline.data_report.groups import by_rank, has_drifted, psi
 
 DRIFT_GROUPS = 10
-STEPS = 1000  # to which a number is rounded, in one standard deviation
-COPIES = 0.02  # share of the rows of a part that have a copy in train
-MORE_THAN_CHANCE = 10.0  # times as many copies as columns that are unrelated would have
+STEPS = 1000  # steps of one standard deviation to which a number is rounded
+COPIES = 0.02  # share of a part's rows that have a copy in train
+MORE_THAN_CHANCE = 10.0  # ratio to the number of copies that unrelated columns would have
 
 
 def copies(columns: Sequence[Column], target: Mapping[str, np.ndarray]) -> list[Finding]:
@@ -39,7 +39,7 @@ def copies(columns: Sequence[Column], target: Mapping[str, np.ndarray]) -> list[
 
 
 def _names_rows(column: Column) -> bool:
-    """Whether a column has another code in every row; a measurement and a free text say more than that."""
+    """Whether a column has another code in every row. A measurement and a free text are no such codes."""
     if column.role in ("identifier", "text"):
         return column.role == "identifier"
     return (column.whole or not column.is_number) and len(column.counts) >= 0.999 * len(column.train)

@@ -1,4 +1,4 @@
-"""Warnings about the target: what gives it away, and what is too little to learn it from."""
+"""Warnings about the target: features that give it away, rare classes, too few rows."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,8 @@ from contracts.schema import ClassTarget, LabelsTarget, Schema
 from pipeline.data_report.findings.finding import Finding, found
 
 CERTAIN = {True: 0.9, False: 0.98}  # share of the target that one column explains, for classes and for numbers
-SUSPECT = {True: 0.6, False: 0.9}  # enough where the next column explains less than half of it
-RARE_CLASS = 0.2  # of the share that each class has where all are equally frequent
+SUSPECT = {True: 0.6, False: 0.9}  # the share that is enough if the next column explains less than half of it
+RARE_CLASS = 0.2  # fraction of the share that a class has if all are equally frequent
 FEW_VALIDATION_ROWS, FEW_ROWS_OF_CLASS, ROWS_PER_INPUT = 50, 10, 10
 
 
@@ -53,7 +53,7 @@ def imbalance(schema: Schema) -> list[Finding]:
 
 
 def too_few_rows(schema: Schema, rows: Mapping[str, int]) -> list[Finding]:
-    """Parts too small for what they are for.
+    """Parts that are too small for their purpose.
 
     Args:
         rows: of each part, train and validation first.
@@ -61,7 +61,7 @@ def too_few_rows(schema: Schema, rows: Mapping[str, int]) -> list[Finding]:
     seen = []
     (train, n), (validation, n_validation), *_ = rows.items()
     if n_validation < FEW_VALIDATION_ROWS:
-        seen.append(("", f"{n_validation} {validation} rows, by which candidates hardly differ"))
+        seen.append(("", f"{n_validation} {validation} rows, too few to tell candidates apart"))
     if schema.image is None and n < ROWS_PER_INPUT * len(schema.inputs):
         seen.append(("", f"{n:,} {train} rows for {len(schema.inputs)} inputs"))
     if isinstance(schema.target, ClassTarget):

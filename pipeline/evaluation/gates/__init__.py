@@ -1,1 +1,1 @@
-"""The gates of `select.gates`: whether the settings can be right, and whether a candidate passes."""
+"""The gates of `select.gates`: whether they fit the dataset, and whether a candidate passes."""

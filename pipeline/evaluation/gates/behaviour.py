@@ -1,4 +1,4 @@
-"""What an answer does when one column of a row changes, and whether known rows get their answers."""
+"""How an answer changes with one column of a row, and whether known rows get their answers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,18 +12,18 @@ from contracts.settings.gates import Case, Invariance, Monotonicity
 from serving.predictor import Predictor
 
 LABEL_THRESHOLD = 0.5
-STEPS = 9  # of a number, from its minimum to its maximum
+STEPS = 9  # values of a number, from its minimum to its maximum
 
 
 def largest_change(predictor: Predictor, frame: pd.DataFrame, rule: Invariance) -> float:
-    """By how much an answer changes at most, over all rows, when the column takes another value."""
+    """The largest change of an answer, over all rows, when the column takes another value."""
     before = _answers(predictor, frame)
     values = _values_of(predictor.schema, rule.column)
     return max(float(np.abs(_with(predictor, frame, rule.column, value) - before).max()) for value in values)
 
 
 def largest_break(predictor: Predictor, frame: pd.DataFrame, rule: Monotonicity) -> float:
-    """By how much an answer goes the wrong way at most, over all rows, when the column rises step by step."""
+    """The largest change of an answer in the wrong direction, over all rows, when the column rises step by step."""
     output = 0 if rule.output is None else predictor.schema.outputs.index(rule.output)
     values = _values_of(predictor.schema, rule.column)
     answers = np.stack([_with(predictor, frame, rule.column, value)[:, output] for value in values])
@@ -32,7 +32,7 @@ def largest_break(predictor: Predictor, frame: pd.DataFrame, rule: Monotonicity)
 
 
 def wrong_cases(predictor: Predictor, cases: Sequence[Case]) -> list[str]:
-    """The answer to each case that gets another one than it names, as `case 0: answered …, expected …`."""
+    """The cases with a wrong answer, each as `case 0: answered …, expected …`."""
     schema = predictor.schema
     rows = pd.DataFrame([{f.name: case.row.get(f.name) for f in schema.features} for case in cases])
     wrong = []

@@ -1,4 +1,4 @@
-"""Groups of rows: those of a setting, and those that are looked through for the worst."""
+"""Groups of rows: those of a setting, and those among which the worst is searched."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -9,11 +9,11 @@ import pandas as pd
 from contracts.schema import CategoricalFeature, NumericFeature, Schema
 from contracts.settings.gates import Slice
 
-PARTS = 4  # of the numbers of a column, with about as many rows each
+PARTS = 4  # parts of the numbers of a column, with about equal numbers of rows
 
 
 def rows_of(group: Slice, column: pd.Series) -> np.ndarray:
-    """Which rows are in the group, bool of shape (n_rows,)."""
+    """The rows in the group, bool of shape (n_rows,)."""
     if group.low is None and group.high is None:
         missing = column.isna().to_numpy()
         same = (column == group.value) | (column.astype(str) == str(group.value))

@@ -1,4 +1,4 @@
-"""Whether a candidate passes the gates, each with its figure. Why so: docs/decisions/0031-gates.md"""
+"""Whether a candidate passes the gates, each with its figure. The reasons are in docs/decisions/0031-gates.md."""
 
 import statistics
 import time
@@ -19,15 +19,15 @@ from pipeline.evaluation.gates.behaviour import largest_break, largest_change, w
 from pipeline.evaluation.gates.groups import groups_of, rows_of
 from serving.predictor import Predictor
 
-DRAWS = 1000  # of the bootstrap behind `bounds`
-CHANGED_ROWS = 1000  # that behaviour is tried on, at most
-CALLS = 200  # timed for `seconds_per_row`
-NAMED = 3  # of the groups or cases that fail
+DRAWS = 1000  # draws of the bootstrap for `bounds`
+CHANGED_ROWS = 1000  # most rows on which behaviour is tried
+CALLS = 200  # timed calls for `seconds_per_row`
+NAMED = 3  # failed groups or cases that are named
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One gate, whether it was passed, and the figure with what was expected."""
+    """One gate, whether it was passed, and the figure with the expected limit."""
 
     gate: str
     passed: bool
@@ -54,8 +54,8 @@ def judge(
 
     Args:
         predictions: those of the validation rows.
-        metric: in which the candidate must be better than the `references`, whose values are given by name.
-        confidence: of the intervals of `bounds` and `worst_slices`.
+        metric: the candidate must be better in it than the `references`, whose values are given by name.
+        confidence: that of the intervals of `bounds` and `worst_slices`.
     """
     y, changed, schema = validation.y, validation.frame.iloc[:CHANGED_ROWS], predictor.schema
     quantiles = with_levels(schema, predictor.outputs(validation.rows)) if schema.levels else None

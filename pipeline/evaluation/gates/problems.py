@@ -1,4 +1,4 @@
-"""What cannot be right in `select.gates`, found before training."""
+"""Rules of `select.gates` that do not fit a dataset, found before training."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -105,7 +105,7 @@ def _case_problems(number: int, case: Case, schema: Schema) -> Iterator[Problem]
 
 
 def _misfit(feature: Feature, value: object, schema: Schema) -> str:
-    """What was expected of a value of a case; empty where it fits."""
+    """What was expected of a value of a case; empty if it fits."""
     if value is None:
         may_be = getattr(feature, "missing", False) or feature.name in schema.missing_elsewhere
         return "" if may_be else "a value, as training saw none missing"

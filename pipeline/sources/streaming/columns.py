@@ -1,4 +1,4 @@
-"""What each column of the files becomes, found in a first pass over all rows; and its values, in a second one."""
+"""The type of each column, found in a first pass over all rows, and its values, converted in a second pass."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,8 @@ TYPES = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}
 class Columns:
     """The kind of each column of text, by its name, and its texts that stand for a missing value.
 
-    `plain` are the columns that PyArrow reads as numbers without help, `units` the signs beside the numbers of others.
+    `plain` are the columns that PyArrow reads as numbers itself; `units` are the characters beside the numbers of
+    others.
     """
 
     kinds: dict[str, str]
@@ -32,11 +33,11 @@ class Columns:
         return CONVENTIONS[self.convention][0]
 
     def types(self) -> dict[str, pa.DataType]:
-        """Of the plain columns, for the reader of a file."""
+        """The types of the plain columns, for the reader of a file."""
         return {name: TYPES[self.kinds[name]] for name in self.plain}
 
     def convert(self, table: pa.Table) -> pa.Table:
-        """A batch with the types of all."""
+        """A batch with the final type of each column."""
         for position, field in enumerate(table.schema):
             if field.name not in self.kinds:
                 continue
@@ -50,13 +51,13 @@ class Columns:
 
 
 def find_columns(evidence: dict[str, Evidence], source: Source, of_text: bool) -> Columns:
-    """What the columns of text are.
+    """Find the types of the columns of text.
 
     Args:
-        of_text: whether a file without types is read, whose columns may be numbers.
+        of_text: whether the file has no types, so that columns of text may be numbers.
 
     Raises:
-        UserError: where a column that the settings call a number holds other texts.
+        UserError: if a column that the settings call a number holds other texts.
     """
     convention = {",": "comma", ".": "point", None: ""}[source.decimal] or find_convention(list(evidence.values()))
     kinds, notes, problems = {}, [], []

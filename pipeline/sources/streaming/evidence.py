@@ -1,4 +1,4 @@
-"""What the texts of a column have in common, batch by batch: whether they are numbers, dates or neither."""
+"""Whether the texts of a column are numbers, dates or neither, collected batch by batch."""
 
 from dataclasses import dataclass, field
 
@@ -18,14 +18,14 @@ from pipeline.sources.values import (
     without_unit,
 )
 
-LONGEST = 18  # signs of a whole number
-UNLIKE = 100_000  # texts that are no numbers, after which a column is no longer looked at for them
-SHOWN = 10  # of them are remembered
+LONGEST = 18  # most characters of a whole number
+UNLIKE = 100_000  # texts other than numbers after which they are no longer counted
+SHOWN = 10  # of these texts are remembered
 
 
 @dataclass
 class Mistakes:
-    """Texts that are no numbers: how many, and the first of them with their rows, counted from 1."""
+    """Texts that are not numbers: their count, and the first of them with their rows, counted from 1."""
 
     count: int = 0
     first: list[tuple[str, int]] = field(default_factory=list)
@@ -37,26 +37,25 @@ class Mistakes:
 
 
 class Evidence:
-    """What holds for all texts of a column so far. `convert` sees the same in a whole column at once."""
+    """Facts about all texts of a column so far. `convert` finds the same in a whole column at once."""
 
     def __init__(self, missing: tuple[str, ...], numbers: bool = True) -> None:
         """
         Args:
             missing: texts that stand for a missing value.
-            numbers: whether the texts may stand for numbers; otherwise only dates are looked for.
+            numbers: whether the texts may be numbers; otherwise only dates are searched.
         """
         self.missing = missing
         self.rows = self.present = self.longest = 0
         self.units: set[str | None] = set()
         self.is_integer = self.is_code = self.is_plain = numbers
-        self.fits = dict.fromkeys(CONVENTIONS if numbers else (), True)  # all are numbers of the convention
+        self.fits = dict.fromkeys(CONVENTIONS if numbers else (), True)  # whether all texts are such numbers
         self.dates = [form for form, _ in DATES]
         self.mistakes = {name: Mistakes() for name in CONVENTIONS}
 
     def add(self, column: pa.Array) -> None:
-        """Take further texts into account; a null is a missing value.
-
-        What a column is not any more costs nothing, nor do numbers that PyArrow reads.
+        """Take further texts into account; a null is a missing value. A type that is refuted costs no more time, nor do
+        numbers that PyArrow reads.
         """
         present, first_row = column.drop_null(), self.rows + 1
         is_plain = self.is_plain and is_plain_number(present)
@@ -87,7 +86,7 @@ class Evidence:
 
     @property
     def is_open(self) -> bool:
-        """Whether further texts may change what is known."""
+        """Whether further texts may change the result."""
         return self.is_integer or self.is_code or bool(self.dates) or not all(map(self._gave_up, self.fits))
 
     def _gave_up(self, convention: str) -> bool:
@@ -115,7 +114,7 @@ class Evidence:
         """`integer`, `number`, `text`, or the form of the dates.
 
         Args:
-            is_number: whether the settings say so, also of codes such as 007.
+            is_number: whether the settings call the column a number, even with codes such as 007.
         """
         if not self.present or len(self.units) > 1:
             return "text"
@@ -126,13 +125,13 @@ class Evidence:
         return self.dates[0] if self.dates else "text"
 
     def nearly_numbers(self, convention: str) -> Mistakes | None:
-        """The mistakes in a column of text of which nearly all values are numbers."""
+        """The mistakes in a column of text whose values are nearly all numbers."""
         found = self.mistakes[convention]
         return found if 0 < found.count <= (1 - MOSTLY) * self.present else None
 
 
 def trimmed(column: pa.Array, missing: tuple[str, ...]) -> pa.Array:
-    """Texts without spaces around them, null where one is in `missing`; as they are where nothing is."""
+    """Texts without spaces around them, and null for those in `missing`; unchanged if there is nothing to change."""
     if not missing:
         return column
     texts = pc.utf8_trim_whitespace(column)

@@ -1,4 +1,4 @@
-"""Files as one raw table, without ever holding the table: a pass that finds types, and one that converts and writes."""
+"""Files as one raw table, without holding the table in memory: one pass finds types, another converts and writes."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ from pipeline.tables import note_text_form, row_groups
 
 
 class Fetched(NamedTuple):
-    """How many rows were written; what was found, in sentences; and the hash of the files, None for a query."""
+    """The number of written rows; sentences about the form of the data; and the hash of the files, None for a query."""
 
     rows: int
     notes: list[str]
@@ -33,7 +33,7 @@ class Fetched(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A file, and how its rows are read: text with types for some columns; of Parquet the columns with such names."""
+    """A file, and how its rows are read: text with types for some columns, or Parquet with columns of these names."""
 
     path: str
     is_test: bool
@@ -55,7 +55,7 @@ def fetch_stream(source: Source, path: Path, see: Callable[[pa.Table], None] | N
         see: is called with all columns of each batch, under their own names.
 
     Raises:
-        UserError: where the data cannot be read, or has no such target.
+        UserError: if the data cannot be read, or has no such target.
     """
     files = [(file, is_test) for name, is_test in sources_of(source) for file in part_names(absolute(name))]
     before = [_state(file) for file, _ in files]
@@ -75,7 +75,7 @@ def fetch_stream(source: Source, path: Path, see: Callable[[pa.Table], None] | N
 def _open_parts(
     files: list[tuple[str, bool]], source: Source, missing: tuple[str, ...]
 ) -> tuple[list[Part], pa.Schema, TextForm | None]:
-    """The files, with the columns of all; and the form of the first one, where they are text."""
+    """The files, with the columns of all; and the form of the first one, if they are text."""
     paths = [path for path, _ in files]
     if all(path.endswith((".parquet", ".pq")) for path in paths):
         schema = common_schema(paths)
@@ -102,7 +102,7 @@ def _look(
         name: Evidence(missing if of_text else MISSING if numbers[name] else (), numbers[name]) for name in texts
     }
     with ThreadPoolExecutor(cores()) as threads:
-        if not of_text:  # each column is read by itself, as far as it is open
+        if not of_text:  # each column is read separately, until its type is known
             list(threads.map(lambda name: _look_at(parts, name, evidence[name]), texts))
             for table in _batches(parts, target.name):
                 if not target.look(table):

@@ -7,10 +7,10 @@ from pipeline.sources.streaming.text import TextFile
 
 
 def first_parts(source: Source) -> list[Part]:
-    """The first batch of rows of the source, and of its test rows: of a folder that of its first file.
+    """The first batch of rows of the source, and of its test rows; for a folder, that of its first file.
 
     Raises:
-        UserError: where the file cannot be read, or has no rows.
+        UserError: if the file cannot be read, or has no rows.
     """
     return [_first(part_names(absolute(name))[0], source, is_test) for name, is_test in sources_of(source)]
 

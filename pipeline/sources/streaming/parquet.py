@@ -15,7 +15,7 @@ def common_schema(paths: list[str]) -> pa.Schema:
     """The columns of all files, in the order of the first, with types that hold the values of all.
 
     Raises:
-        UserError: where a file is damaged or empty, has other columns, or a type of another kind.
+        UserError: if a file is damaged or empty, has other columns, or a type of another kind.
     """
     schemas = [plain_schema(Path(path).name, _open(path).schema_arrow.remove_metadata()) for path in paths]
     common = schemas[0]
@@ -40,7 +40,7 @@ def parquet_batches(path: str, schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows of a file in batches, with the columns and types of a schema, which may have fewer than the file.
 
     Raises:
-        UserError: for a damaged file, and for numbers that would not be the same in the type of the schema.
+        UserError: for a damaged file, and for numbers that would change in the type of the schema.
     """
     try:
         for batch in _open(path).iter_batches(BATCH, columns=schema.names):

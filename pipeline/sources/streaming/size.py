@@ -1,4 +1,4 @@
-"""What memory the files of a source take in fetch, as a whole: an estimate, from measurements."""
+"""The memory that the files of a source take in fetch as a whole: an estimate from measurements."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def can_stream(source: Source) -> bool:
 
 
 def needs_as_whole(source: Source) -> int:
-    """Bytes that the rows take in memory; 0 where that is not known, as of what lies elsewhere."""
+    """Bytes that the rows take in memory; 0 if they are unknown, for example at an address."""
     total = 0
     for file in _files(source):
         if _is_parquet(file):
@@ -42,7 +42,7 @@ def _files(source: Source) -> list[Path]:
 def _of_parquet(file: Path) -> int:
     try:
         schema, rows = pq.read_schema(file), pq.read_metadata(file).num_rows
-    except (pa.ArrowException, OSError):  # what reads it will say more
+    except (pa.ArrowException, OSError):  # the reader of the file gives the error
         return 0
     return rows * sum(OF_TEXT if pa.types.is_string(field.type) else OF_NUMBER for field in schema)
 

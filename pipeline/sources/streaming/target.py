@@ -16,7 +16,7 @@ from pipeline.tables import IS_TEST, TARGET, note_integer_classes
 
 
 class Target:
-    """One column that is predicted: it is looked at in the first pass, and made `TARGET` in the second."""
+    """The column to predict: examined in the first pass, and made `TARGET` in the second."""
 
     def __init__(self, names: list[str], source: Source) -> None:
         """
@@ -24,7 +24,7 @@ class Target:
             names: the columns of the data.
 
         Raises:
-            UserError: where the target is none of them, or more than a column with one value.
+            UserError: if the target is none of them, or has several columns or labels.
         """
         check_names(names, source)
         if len(source.targets) > 1 or source.separator is not None:
@@ -33,11 +33,11 @@ class Target:
                 f"{' and '.join(source.targets)}: raise fetch.memory, so that it is read as a whole"
             )
         (self.name,), self.source = source.targets, source
-        self.counts: Counter[Any] = Counter()  # the rows of each value, as long as these are few
+        self.counts: Counter[Any] = Counter()  # rows of each value, as long as there are few values
         self.field = pa.field(TARGET, pa.float64())
 
     def look(self, table: pa.Table) -> bool:
-        """Take a batch of the first pass into account; returns whether further ones matter."""
+        """Take a batch of the first pass into account; returns whether further batches matter."""
         column = table[self.name].drop_null()
         first = set(pc.unique(column.slice(0, 1000)).to_pylist())
         if len(self.counts.keys() | first) > MOST_CLASSES:
@@ -48,7 +48,7 @@ class Target:
         return len(self.counts) <= MOST_CLASSES
 
     def decide(self, schema: pa.Schema, columns: Columns) -> Columns:
-        """Whether the target has classes, by all of its values; their texts are kept as they are written."""
+        """Decide by all of its values whether the target has classes; their texts are kept as written."""
         kinds = columns.kinds
         kind = columns.convert(schema.empty_table()).schema.field(self.name).type
         if pa.types.is_integer(kind):
@@ -81,7 +81,7 @@ class Target:
             self.counts[number] += count
 
     def schema(self, columns: pa.Schema) -> pa.Schema:
-        """Of a table that `apply` makes."""
+        """The schema of a table that `apply` makes."""
         rest = columns.remove(columns.get_field_index(self.name))
         if self.source.test_source is not None:
             rest = rest.append(pa.field(IS_TEST, pa.bool_()))

@@ -27,7 +27,7 @@ from pipeline.sources.delimited import (
     read_records,
 )
 
-SAMPLE = 2**20  # bytes that show how a file is written
+SAMPLE = 2**20  # bytes that decide on delimiter and encoding
 BLOCK = 2**24  # bytes of text that are parsed at a time
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
@@ -36,7 +36,7 @@ class TextFile:
     """A file of delimited text. `header` has the names of its columns, `written` as they stand in the file.
 
     Raises:
-        UserError: where it is empty, no text, or has a header that is none.
+        UserError: if it is empty, not text, or has an invalid header.
     """
 
     def __init__(self, path: str, encoding: str | None = None, delimiter: str | None = None) -> None:
@@ -60,7 +60,7 @@ class TextFile:
         check_header(self.name, self.header)
 
     def batches(self, missing: tuple[str, ...], types: Mapping[str, pa.DataType] | None = None) -> Iterator[pa.Table]:
-        """The rows, as text where `types` names no other type for a column.
+        """The rows in batches; a column is text unless `types` names another type.
 
         Args:
             missing: texts that stand for a missing value.
@@ -98,7 +98,7 @@ class TextFile:
         raise UserError(f"{self.name}: {reason.splitlines()[0]}")
 
     def _check_lines(self) -> None:
-        """Raise with the lines that are malformed, which takes a second reading."""
+        """Raise an error that names the malformed lines, which needs a second reading."""
         with self._opened() as file:
             try:
                 text = io.TextIOWrapper(file, encoding=self.dialect.encoding, newline="")
@@ -137,7 +137,7 @@ class TextFile:
 
 
 class _CountingQuotes(io.RawIOBase):
-    """A stream that is read once, and how many quotation marks it had."""
+    """A stream that is read once, and the number of its quotation marks."""
 
     def __init__(self, file: Any) -> None:
         self.file, self.n = file, 0
@@ -152,7 +152,7 @@ class _CountingQuotes(io.RawIOBase):
 
 
 def _read(file: Any, size: int) -> bytes:
-    """The first bytes of a stream, which may give fewer at a time than are asked for."""
+    """The first bytes of a stream, which may return fewer bytes at a time than were asked for."""
     content = b""
     while len(content) < size and (more := file.read(size - len(content))):
         content += more

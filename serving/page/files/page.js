@@ -282,7 +282,7 @@ async function start() {
   const image = schema.features[0].kind === "image" ? schema.features[0] : null;
   if (image) imageForm(image);
   else {
-    // A gap is filled also where no train row has one.
+    // The model fills a gap even if no train row has one.
     const gaps = schema.missing_elsewhere;
     const features = schema.features.map((feature) => ({ ...feature, missing: feature.missing || gaps.includes(feature.name) }));
     rowForm(features);
