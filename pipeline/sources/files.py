@@ -4,12 +4,12 @@ import hashlib
 import io
 import re
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json
 import pyarrow.parquet as pq
 
@@ -19,8 +19,10 @@ from pipeline.paths import var
 from pipeline.sources.decompression import ENDINGS, decompress, limited_memory
 from pipeline.sources.delimited import Dialect, read_delimited
 from pipeline.sources.download import open_store
+from pipeline.sources.types import check_schema, plain
 
 JSON_NAME, JSON_SCANNED = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:'), 2**26  # the names in so many bytes
+ZONE = r"(:\d{2})(Z|[+-]\d{2}(:?\d{2})?)$"  # behind a time, as PyArrow reads it in JSON
 EMPTY_CELLS = 2**26  # cells of a table that may be more than the bytes of its file: some seconds
 TIMEOUT = 30  # seconds without a byte of an object store, after which it is asked again
 FOLDERS_NAMED = 5  # in a message
@@ -80,9 +82,23 @@ def _read(path: str, source: Source, is_test: bool) -> Part:
     if kind in (".jsonl", ".ndjson", ".json"):
         content = _lines(name, content)
         _check_names(name, content)
-        table = flat(name, lambda: pyarrow.json.read_json(io.BytesIO(content)), len(content))
+        table = flat(name, lambda: _read_json(content), len(content))
         return Part(path, table, None, digest, is_test)
     return Part(path, *read_delimited(name, content, source.encoding, source.delimiter), digest, is_test)
+
+
+def _read_json(content: bytes) -> pa.Table:
+    """JSON lines as a table. Moments are by the clock of their own time zone, of which PyArrow's would be by UTC's."""
+    table = pyarrow.json.read_json(io.BytesIO(content))
+    moments = {field.name: field.type for field in table.schema if pa.types.is_timestamp(field.type)}
+    if not moments:
+        return table
+    as_text = pyarrow.json.ParseOptions(pa.schema([(name, pa.string()) for name in moments]))
+    texts = pyarrow.json.read_json(io.BytesIO(content), parse_options=as_text)
+    for name, kind in moments.items():
+        bare = pc.replace_substring_regex(texts[name], ZONE, r"\1")
+        table = table.set_column(table.column_names.index(name), name, bare.cast(kind))
+    return table
 
 
 def _lines(name: str, content: bytes) -> bytes:
@@ -174,7 +190,7 @@ def flat(name: str, read: Callable[[], pa.Table], n_bytes: int = 0) -> pa.Table:
             table.validate(full=True)
             if not table.num_rows:
                 raise UserError(f"{name} has no rows")
-            _check_schema(name, table.schema)
+            check_schema(name, table.schema)
             return plain(table)
     except (MemoryError, pa.ArrowMemoryError):
         raise _too_large(name, most) from None
@@ -185,35 +201,3 @@ def flat(name: str, read: Callable[[], pa.Table], n_bytes: int = 0) -> pa.Table:
 def _too_large(name: str, most: int) -> UserError:
     expected = f"rows that take at most {most / 2**30:.1f} GiB of memory"
     return UserError(f"{name} cannot be read: expected {expected}, received more")
-
-
-def plain(table: pa.Table) -> pa.Table:
-    """Columns with types of their own as text, numbers and moments."""
-    return pa.table({field.name: _plain(table[field.name], field.type) for field in table.schema})
-
-
-def plain_schema(name: str, schema: pa.Schema) -> pa.Schema:
-    """The columns that `flat` makes of those of a file; raises as it does."""
-    _check_schema(name, schema)
-    return plain(schema.empty_table()).schema
-
-
-def _check_schema(name: str, schema: pa.Schema) -> None:
-    nested = [f.name for f in schema if pa.types.is_nested(f.type) or pa.types.is_binary(f.type)]
-    if nested:
-        raise UserError(
-            f"{name}: expected one value in each cell, received lists, structures or bytes in {', '.join(nested)}"
-        )
-    if twice := [column for column, count in Counter(schema.names).items() if count > 1]:
-        raise UserError(f"{name}: expected each name once, received more than once: {', '.join(twice)}")
-
-
-def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Truth values, dictionaries and other text as text; decimals as numbers; dates as timestamps."""
-    if pa.types.is_boolean(kind) or pa.types.is_dictionary(kind) or pa.types.is_large_string(kind):
-        return column.cast(pa.string())
-    if pa.types.is_decimal(kind):
-        return column.cast(pa.float64())
-    if pa.types.is_null(kind):
-        return column.cast(pa.string())
-    return column.cast(pa.timestamp("s"), safe=False) if pa.types.is_temporal(kind) else column
