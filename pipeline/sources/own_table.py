@@ -161,9 +161,15 @@ def _notes(dialects: list[Dialect], found: Conversion, table: pa.Table) -> list[
         notes.append("missing: " + ", ".join(repr(marker) if marker else "empty" for marker in found.missing))
     notes += [f"{column}: dates as {form}" for column, form in found.date_formats.items()]
     notes += [f"{column}: numbers in {unit}" for column, unit in found.units.items()]
-    for name, wrong in found.no_numbers.items():
+    notes += [
+        f"{name}: {found.decimal!r} in {text!r} is read as decimal mark; where it divides thousands, set data.decimal"
+        for name, text in found.in_doubt.items()
+    ]
+    mixed = {name: ("numbers", wrong) for name, wrong in found.no_numbers.items()}
+    mixed |= {name: (f"dates as {form}", wrong) for name, (form, wrong) in found.no_dates.items()}
+    for name, (kind, wrong) in mixed.items():
         rows = describe_rows(table[name], wrong)
         notes.append(
-            f"{name}: text, though nearly all values are numbers, because of {rows}; data.missing takes them as missing"
+            f"{name}: text, though nearly all values are {kind}, because of {rows}; data.missing takes them as missing"
         )
     return notes

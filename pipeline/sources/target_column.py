@@ -1,6 +1,6 @@
 """The target of a table of one's own: classes as text, numbers, labels that are true or false, or several numbers."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,6 +11,7 @@ from pipeline.sources.values import Conversion, is_number
 from pipeline.tables import FEWEST, IS_TEST, TARGET, note_integer_classes
 
 MOST_NAMED = 30  # columns in a message
+MOST_ALIKE = 5  # groups of classes in a message
 MOST_LABELS = 1000  # of a target that holds several in one text
 MOST_CLASSES = 20  # a target of whole numbers has classes where it has at most so many different ones, each often
 TRUTHS = ({"0", "1"}, {"false", "true"}, {"no", "yes"}, {"f", "t"}, {"n", "y"})  # false first, in the alphabet too
@@ -50,6 +51,8 @@ def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
     notes = left_out_note(names, n_rows, n_rows - table.num_rows)
     if pa.types.is_integer(column.type) and source.task is None and len(column.unique()) <= MOST_CLASSES:
         notes.append(rare_note(names[0]))
+    if pa.types.is_string(column.type):
+        notes += alike_note(names[0], column.unique().to_pylist())
     return table.drop_columns(list(names)).append_column(field, column), notes
 
 
@@ -104,6 +107,20 @@ def are_classes(counts: Collection[int]) -> bool:
 
 def rare_note(name: str) -> str:
     return f"{name}: a number, because some of its whole numbers have fewer than {FEWEST} rows"
+
+
+def alike_note(name: str, classes: Iterable[str]) -> list[str]:
+    """Which texts of a target differ in case or blanks alone: they are different classes, perhaps by mistake."""
+    spellings: dict[str, list[str]] = {}
+    for text in sorted(classes):
+        spellings.setdefault("".join(text.casefold().split()), []).append(text)
+    alike = [", ".join(map(repr, texts)) for texts in spellings.values() if len(texts) > 1]
+    shown = "; ".join(alike[:MOST_ALIKE]) + ("; …" if len(alike) > MOST_ALIKE else "")
+    return (
+        [f"{name}: different classes are spelt alike: {shown}; if they are one, write it alike in the source"]
+        if alike
+        else []
+    )
 
 
 def _labels(column: pa.ChunkedArray, separator: str) -> pa.Array:

@@ -15,6 +15,7 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none",
 # Decimal mark and thousands separator.
 CONVENTIONS = {"point": (".", ","), "comma": (",", ".")}
 MOSTLY = 0.9  # a column of text with a larger share of numbers is one of numbers, with mistakes
+FIRST = 5  # texts of a column, of which one is a date where nearly all are
 UNITS = "$€£¥%"  # one of them may stand before or behind every number of a column
 INTEGER = r"^[+-]?(0|[1-9]\d*)$"  # a leading zero belongs to a code, such as a postcode
 # Of equal ones the first is taken, so 1/2/2024 is a day in February where no row says otherwise.
@@ -52,7 +53,8 @@ class Conversion:
     unit of each column whose numbers have one.
 
     `no_numbers` says which rows are none, bool of shape (n_rows,), for columns of text that are to be numbers, or
-    nearly are.
+    nearly are; `no_dates` the same for columns that are nearly dates of a format. `in_doubt` has a text of each column
+    of numbers in which the decimal mark may divide thousands.
     """
 
     decimal: str
@@ -60,6 +62,8 @@ class Conversion:
     date_formats: dict[str, str]
     units: dict[str, str]
     no_numbers: dict[str, np.ndarray]
+    no_dates: dict[str, tuple[str, np.ndarray]]
+    in_doubt: dict[str, str]
 
 
 def convert(
@@ -85,10 +89,16 @@ def convert(
         found |= set(pc.unique(column.filter(is_missing)).to_pylist())
         texts[name] = pc.if_else(is_missing, pa.scalar(None, pa.string()), column)
     bare = {name: without_unit(column, unit_of(column)) for name, column in texts.items()}
-    convention = "comma" if decimal == "," else "point" if decimal == "." else _convention(list(bare.values()))
+    convention, in_doubt = {",": "comma", ".": "point"}.get(decimal or "", ""), dict[str, str]()
+    if not convention:
+        convention, is_clear = _convention(list(bare.values()))
+        if not is_clear:
+            candidates = {name: column for name, column in bare.items() if name not in as_text}
+            in_doubt = {name: text for name, column in candidates.items() if (text := _grouped(column, convention))}
     formats: dict[str, str] = {}
     units: dict[str, str] = {}
     no_numbers: dict[str, np.ndarray] = {}
+    no_dates: dict[str, tuple[str, np.ndarray]] = {}
     columns = {}
     for name, column in texts.items():
         if name in as_text:
@@ -104,11 +114,13 @@ def convert(
             wrong = pc.fill_null(pc.invert(pc.match_substring_regex(column, number_pattern(convention))), False)
             if name in as_numbers or 0 < pc.sum(wrong).as_py() <= (1 - MOSTLY) * (len(column) - column.null_count):
                 no_numbers[name] = wrong.to_numpy(zero_copy_only=False)
+            elif (nearly := _nearly_dates(column)) is not None:
+                no_dates[name] = nearly
     mark = CONVENTIONS[convention][0]
     schema = [pa.field(name, column.type) for name, column in columns.items()]
     schema = [note_date_format(field, formats[field.name]) if field.name in formats else field for field in schema]
     return pa.table(list(columns.values()), pa.schema(schema)), Conversion(
-        mark, tuple(sorted(found)), formats, units, no_numbers
+        mark, tuple(sorted(found)), formats, units, no_numbers, no_dates, in_doubt
     )
 
 
@@ -116,10 +128,21 @@ def is_number(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
-def _convention(columns: list[pa.Array]) -> str:
-    """The convention under which more columns are numbers; a point where both do."""
+def _convention(columns: list[pa.Array]) -> tuple[str, bool]:
+    """The convention under which more columns are numbers, and whether there is one; a point where both do."""
     counts = {name: sum(matches(column, number_pattern(name)) for column in columns) for name in CONVENTIONS}
-    return max(CONVENTIONS, key=lambda name: counts[name])
+    return max(CONVENTIONS, key=lambda name: counts[name]), len(set(counts.values())) > 1
+
+
+def _grouped(column: pa.Array, convention: str) -> str | None:
+    """A text with the decimal mark of a column whose numbers look like thousands in the other convention: 1.250 beside
+    999; None where they do not.
+    """
+    mark = re.escape(CONVENTIONS[convention][0])
+    if not matches(column, rf"^[+-]?(0|[1-9]\d{{0,2}}({mark}\d{{3}})*)$"):
+        return None
+    with_mark = pc.match_substring_regex(column.drop_null(), mark)
+    return None if pc.all(with_mark).as_py() else next(iter(column.drop_null().filter(with_mark).to_pylist()), None)
 
 
 def number_pattern(convention: str) -> str:
@@ -185,11 +208,29 @@ def parse_dates(column: pa.Array) -> tuple[str, pa.Array] | None:
     return None
 
 
+def _nearly_dates(column: pa.Array) -> tuple[str, np.ndarray] | None:
+    """The format of nearly all texts of a column, among them one of the first, and which rows have another one."""
+    first = column.drop_null()[:FIRST]
+    for form, pattern in DATES:
+        if not pc.any(pc.match_substring_regex(first, pattern)).as_py():
+            continue
+        dates = pc.if_else(pc.match_substring_regex(column, pattern), column, pa.scalar(None, pa.string()))
+        wrong = pc.and_(pc.is_valid(column), pc.is_null(_moments(dates, form)))
+        if pc.sum(wrong).as_py() <= (1 - MOSTLY) * (len(column) - column.null_count):
+            return form, wrong.to_numpy(zero_copy_only=False)
+    return None
+
+
 def parse_date_form(column: pa.Array, form: str) -> pa.Array | None:
     """The column as moments, where the format fits every text."""
     if not matches(column, dict(DATES)[form]):
         return None
+    parsed = _moments(column, form)
+    return parsed if parsed.null_count == column.null_count else None
+
+
+def _moments(column: pa.Array, form: str) -> pa.Array:
+    """Texts as moments, null where the format does not fit."""
     if form.endswith("%S"):
         column = pc.replace_substring_regex(column, AFTER_SECONDS, "")
-    parsed = pc.strptime(column, format=form, unit="s", error_is_null=True)
-    return parsed if parsed.null_count == column.null_count else None
+    return pc.strptime(column, format=form, unit="s", error_is_null=True)

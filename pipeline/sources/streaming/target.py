@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from contracts.errors import UserError
 from contracts.settings.source import Source
 from pipeline.sources.streaming.columns import Columns
-from pipeline.sources.target_column import MOST_CLASSES, are_classes, check_names, left_out_note, rare_note
+from pipeline.sources.target_column import MOST_CLASSES, alike_note, are_classes, check_names, left_out_note, rare_note
 from pipeline.sources.values import is_number
 from pipeline.tables import IS_TEST, TARGET, note_integer_classes
 
@@ -100,4 +100,6 @@ class Target:
         notes = left_out_note((self.name,), read, read - written)
         if self.source.task is None and pa.types.is_integer(self.field.type) and len(self.counts) <= MOST_CLASSES:
             notes.append(rare_note(self.name))
+        if pa.types.is_string(self.field.type):
+            notes += alike_note(self.name, {str(value).strip() for value in self.counts})
         return notes

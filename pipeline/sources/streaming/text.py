@@ -50,10 +50,12 @@ class TextFile:
             raise UserError(f"{self.name} is not {encoding}: {error}") from None
         if not text.strip():
             raise UserError(f"{self.name} is empty: expected a header line with the names of the columns, and rows")
-        whole_lines = text if len(sample) < SAMPLE else text[: text.rfind("\n") + 1]
+        whole_lines = text if len(sample) < SAMPLE else text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
         self.dialect = Dialect(encoding, delimiter or find_delimiter(whole_lines))
         try:
-            self.written = next(csv.reader(io.StringIO(text), delimiter=self.dialect.delimiter, strict=True))
+            self.written = next(
+                csv.reader(io.StringIO(text, newline=""), delimiter=self.dialect.delimiter, strict=True)
+            )
         except csv.Error as error:
             raise UserError(f"{self.name}: line 1: {error}; is a quotation mark not closed?") from None
         self.header = names_of(self.written)
