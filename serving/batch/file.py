@@ -55,7 +55,10 @@ def predict_file(bundle: Path, source: Path, target: Path) -> Counts:
     """
     predictor = open_predictor(bundle)
     if not is_table(source) or target.suffix not in WRITERS:
-        raise ValueError(f"expected .csv or .parquet, received {source.name} and {target.name}")
+        raise ValueError(
+            "expected IN as .csv, .tsv, .txt or .jsonl, each also as .gz, or as .parquet, and OUT as .csv or .parquet, "
+            f"received {source.name} and {target.name}"
+        )
     if any(path.exists() and path.samefile(source) for path in (target, unfinished_path(target))):
         raise ValueError(f"OUT: expected another file than IN, received {target}")
     target.parent.mkdir(parents=True, exist_ok=True)
