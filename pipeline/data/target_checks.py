@@ -33,8 +33,8 @@ def check_target(table: pa.Table, source: Source, task: Task) -> None:
             raise UserError(f"target {name!r}: expected a column to predict, received an identifier: {found.reason}")
         if (largest := max(low, high, key=abs)) and abs(largest) > LARGEST:
             raise UserError(
-                f"target {name!r}: expected numbers of at most {LARGEST:.1e}, received {largest:g}: correct it, or list "
-                "it in data.missing"
+                f"target {name!r}: expected numbers of at most {LARGEST:.1e}, received {largest:g}: correct it, or "
+                "list it in data.missing"
             )
         return
     counts = {count["values"]: count["counts"] for count in column.value_counts().to_pylist()}
