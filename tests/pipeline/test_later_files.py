@@ -15,6 +15,7 @@ from contracts.errors import UserError
 from contracts.settings.source import Source
 from pipeline.data.schema_inference import infer_schema
 from pipeline.sources.own_table import read_source
+from pipeline.sources.streaming.fetch import fetch_stream
 from pipeline.tables import TARGET, infer_task
 from serving.batch.file import predict_file
 from serving.predictor import Predictor
@@ -98,3 +99,10 @@ def test_bytes_of_every_type_are_refused(folder: Path, kind: pa.DataType) -> Non
     write("rows.parquet", pa.array([b"u", b"v"] * 30, kind))
     with pytest.raises(UserError, match="expected one value in each cell, received lists, structures or bytes in a"):
         read_source(Source(source="rows.parquet", target="y"))
+
+
+def test_classes_that_are_the_largest_whole_numbers_are_streamed(folder: Path) -> None:
+    codes = [2**63 + i % 3 for i in range(ROWS)]
+    pq.write_table(pa.table({"a": range(ROWS), "y": pa.array(codes, pa.uint64())}), "rows.parquet")
+    fetch_stream(Source(source="rows.parquet", target="y"), Path("streamed.parquet"))
+    assert pq.read_table("streamed.parquet")[TARGET].to_pylist() == [str(code) for code in codes]

@@ -51,7 +51,7 @@ class Target:
         """Whether the target has classes, by all of its values; their texts are kept as they are written."""
         kinds = columns.kinds
         kind = columns.convert(schema.empty_table()).schema.field(self.name).type
-        if pa.types.is_integer(kind):
+        if pa.types.is_integer(kind) and pa.types.is_string(schema.field(self.name).type):
             self._join_spellings(columns)
         if self._has_classes(kind):
             self.field = pa.field(TARGET, pa.string())
