@@ -13,6 +13,7 @@ from typing import TextIO
 import pyarrow as pa
 
 from contracts.errors import UserError
+from contracts.files import LONGEST_FIELD
 from contracts.schema import TextForm
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -47,6 +48,7 @@ def read_delimited(
     Raises:
         UserError: with every malformed line and header of the file.
     """
+    csv.field_size_limit(LONGEST_FIELD)
     text, encoding = _decode(name, content, encoding)
     if not text.strip():
         raise UserError(f"{name} is empty: expected a header line with the names of the columns, and rows")

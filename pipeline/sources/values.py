@@ -14,6 +14,7 @@ from pipeline.tables import note_date_format
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "?")
 # Decimal mark and thousands separator.
 CONVENTIONS = {"point": (".", ","), "comma": (",", ".")}
+MARKERS, MANY = 2, 20  # so few texts among more different numbers than these are taken for markers of missing ones
 MOSTLY = 0.9  # a column of text with a larger share of numbers is one of numbers, with mistakes
 FIRST = 5  # texts of a column, of which one is a date where nearly all are
 UNITS = "$€£¥%"  # one of them may stand before or behind every number of a column
@@ -112,7 +113,7 @@ def convert(
         if columns[name] is None:
             columns[name] = column
             wrong = pc.fill_null(pc.invert(pc.match_substring_regex(column, number_pattern(convention))), False)
-            if name in as_numbers or 0 < pc.sum(wrong).as_py() <= (1 - MOSTLY) * (len(column) - column.null_count):
+            if name in as_numbers or _are_nearly_numbers(column, wrong):
                 no_numbers[name] = wrong.to_numpy(zero_copy_only=False)
             elif (nearly := _nearly_dates(column)) is not None:
                 no_dates[name] = nearly
@@ -122,6 +123,19 @@ def convert(
     return pa.table(list(columns.values()), pa.schema(schema)), Conversion(
         mark, tuple(sorted(found)), formats, units, no_numbers, no_dates, in_doubt
     )
+
+
+def markers_of(missing: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Texts that stand for a missing value: what the settings say, and a blank; None for the usual ones."""
+    return tuple(dict.fromkeys(("", *missing))) if missing else MISSING
+
+
+def _are_nearly_numbers(column: pa.Array, wrong: pa.Array) -> bool:
+    """Whether few values of a column, or always the same one or two, are no numbers."""
+    count = pc.sum(wrong).as_py()
+    is_few = count <= (1 - MOSTLY) * (len(column) - column.null_count)
+    is_marker = len(column.filter(wrong).unique()) <= MARKERS and len(column.unique()) > MANY + MARKERS
+    return count > 0 and (is_few or is_marker)
 
 
 def is_number(kind: pa.DataType) -> bool:

@@ -22,7 +22,7 @@ import pyarrow.parquet
 from contracts.ahead import ahead
 from contracts.arrow import repeated, wall_clock
 from contracts.encoding import answer, answer_names, decide
-from contracts.files import unfinished_path, write_atomically
+from contracts.files import LONGEST_FIELD, unfinished_path, write_atomically
 from contracts.schema import CategoricalFeature, DateFeature, Feature, NumericFeature, Schema
 from serving.errors import Problem
 from serving.predictor import Predictor
@@ -129,6 +129,7 @@ def _table(predictor: Predictor, rows: np.ndarray) -> pa.Table:
 
 
 def _csv_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
+    csv.field_size_limit(LONGEST_FIELD)
     opened, lines = gzip.open if path.suffix == ".gz" else open, None
     with opened(path, "rt", encoding=_encoding(validator.schema, path), newline="") as file:
         try:

@@ -1,35 +1,39 @@
 """Text as spreadsheets and other systems export it: old encodings, titles above the header, possible mistakes."""
 
+import csv
 import io
 import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import UserError
 from contracts.settings.source import Source
 from pipeline.sources.own_table import read_source
 from pipeline.sources.streaming.fetch import fetch_stream
+from serving.batch.file import predict_file
 from serving.validation.csv_rows import csv_rows
 from serving.validation.validator import InputValidator
 from tests.pipeline.test_own_tables import rows, schema_of
+from tests.serving.bundles import make_bundle
 
 
-def csv(value: Callable[[int], str]) -> str:
+def table_of(value: Callable[[int], str]) -> str:
     return rows(300, a=value, b=lambda i: i % 7, y=lambda i: i % 2)
 
 
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        (csv(lambda i: f"\u00a3{i}.50"), 0.5),
-        (csv(lambda i: f"{i} \u20ac"), 0),
-        (csv(lambda i: f"{i % 9} \u00b0C"), "0 \u00b0C"),
-        (csv(lambda i: f"it\u2019s {i % 9}"), "it\u2019s 0"),
-        (csv(lambda i: ("A\u00e7a\u00ed", "Ma\u00e7\u00e3")[i % 2]), "A\u00e7a\u00ed"),
-        (csv(lambda i: ("Mon\u2013Fri", "Sat")[i % 2]), "Mon\u2013Fri"),
+        (table_of(lambda i: f"\u00a3{i}.50"), 0.5),
+        (table_of(lambda i: f"{i} \u20ac"), 0),
+        (table_of(lambda i: f"{i % 9} \u00b0C"), "0 \u00b0C"),
+        (table_of(lambda i: f"it\u2019s {i % 9}"), "it\u2019s 0"),
+        (table_of(lambda i: ("A\u00e7a\u00ed", "Ma\u00e7\u00e3")[i % 2]), "A\u00e7a\u00ed"),
+        (table_of(lambda i: ("Mon\u2013Fri", "Sat")[i % 2]), "Mon\u2013Fri"),
         (
             rows(60_000, a=lambda i: "Jos\u00e9" if i == 59_000 else "Anna", b=lambda i: i % 7, y=lambda i: i % 2),
             "Anna",
@@ -59,7 +63,7 @@ def test_an_old_file_of_another_kind_is_not_taken_for_a_western_one_of_windows(r
 
 
 def test_lines_may_end_as_on_an_old_macintosh(folder: Path) -> None:
-    text = csv(lambda i: f"x{i % 9}").replace("\n", "\r")
+    text = table_of(lambda i: f"x{i % 9}").replace("\n", "\r")
     (folder / "rows.csv").write_bytes(text.encode())
     source = Source(source="rows.csv", target="y")
     table = read_source(source).table
@@ -114,8 +118,12 @@ def test_a_header_that_is_none_is_told_with_what_to_do(read, text: str, message:
         ({"d": ("2024-13-45", *(f"2024-01-{1 + i % 28:02} 07:30" for i in range(59)))},
          "d: text, though nearly all values are dates as %Y-%m-%d %H:%M, because of '2024-13-45' in row 1; "
          "data.missing takes them as missing"),
+        ({"a": ("-", *map(str, range(24)), "n.a.", "-", "-", "-")},
+         "a: text, though all other values are numbers, because of 11 values: '-' in row 1, 'n.a.' in row 26, "
+         "'-' in row 27, '-' in row 28, '-' in row 29, '-' in row 30, 'n.a.' in row 55, '-' in row 56, '-' in row 57, "
+         "'-' in row 58, …; data.missing takes them as missing"),
     ],
-    ids=["thousands", "no date", "impossible date"],
+    ids=["thousands", "no date", "impossible date", "markers"],
 )  # fmt: skip
 def test_what_may_be_read_wrongly_is_said(read, columns: dict, note: str) -> None:
     (name, values), *_ = columns.items()
@@ -129,9 +137,10 @@ def test_what_may_be_read_wrongly_is_said(read, columns: dict, note: str) -> Non
         rows(60, a=lambda i: ("0.333", "3.667", "4")[i % 3], y=lambda i: i % 2),
         rows(60, a=lambda i: ("1.250", "3.667")[i % 2], y=lambda i: i % 2),
         rows(60, a=lambda i: ("250", "1.250")[i % 2], b=lambda i: i / 7, y=lambda i: i % 2),
+        rows(60, a=lambda i: ("1", "2", "3 or more")[i % 3], y=lambda i: i % 2),
         rows(60, d=lambda i: ("2024-01-02", "03/04/2024", "5")[i % 3], y=lambda i: i % 2),
     ],
-    ids=["fractions", "three decimals", "another column decides", "several formats"],
+    ids=["fractions", "three decimals", "another column decides", "a category", "several formats"],
 )
 def test_what_is_clear_has_no_note(read, text: str) -> None:
     assert read(text)[1] == ["delimiter comma, encoding utf-8, decimal mark '.'"]
@@ -149,3 +158,28 @@ def test_classes_that_differ_in_case_or_blanks_alone_are_said(folder: Path) -> N
     assert note in fetch_stream(source, folder / "streamed.parquet").notes
     (folder / "rows.csv").write_text(rows(60, a=lambda i: i % 7, y=lambda i: ("Yes", "No")[i % 2]))
     assert not [note for note in read_source(source).notes if re.search("alike", note)]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["as a whole", "as a stream"])
+def test_a_blank_is_missing_whatever_else_the_settings_call_so(folder: Path, stream: bool) -> None:
+    text = rows(60, a=lambda i: ("", "-", i)[i % 3], b=lambda i: ("", "u", "v")[i % 3], y=lambda i: i % 2)
+    (folder / "rows.csv").write_text(text)
+    source = Source(source="rows.csv", target="y", missing=("-",))
+    fetch_stream(source, folder / "streamed.parquet")
+    table = pq.read_table(folder / "streamed.parquet") if stream else read_source(source).table
+    assert table["a"].to_pylist()[:6] == [None, None, 2, None, None, 5]
+    assert table["b"].to_pylist()[:3] == [None, "u", "v"]
+
+
+def test_a_long_document_in_a_field_is_read_everywhere(folder: Path) -> None:
+    text = rows(60, a=lambda i: i % 7, doc=lambda i: "word " * (40_000 if i == 3 else 1), y=lambda i: i / 7)
+    (folder / "rows.csv").write_text(text)
+    csv.field_size_limit(131_072)  # Python's own
+    source = Source(source="rows.csv", target="y")
+    table = read_source(source).table
+    assert len(table["doc"][3].as_py()) > 199_000
+    csv.field_size_limit(131_072)
+    fetch_stream(source, folder / "streamed.parquet")
+    make_bundle(schema_of(table), folder / "bundle")
+    csv.field_size_limit(131_072)
+    assert predict_file(folder / "bundle", folder / "rows.csv", folder / "out.csv").rows == 60

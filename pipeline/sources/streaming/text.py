@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from contracts.errors import UserError
+from contracts.files import LONGEST_FIELD
 from pipeline.sources.decompression import ENDINGS, open_compressed
 from pipeline.sources.delimited import (
     BOMS,
@@ -41,6 +42,7 @@ class TextFile:
 
     def __init__(self, path: str, encoding: str | None = None, delimiter: str | None = None) -> None:
         self.path, self.name = path, Path(path).name
+        csv.field_size_limit(LONGEST_FIELD)
         with self._opened() as file:
             sample = _read(file, SAMPLE)
         encoding = encoding or _encoding(self.name, sample)
