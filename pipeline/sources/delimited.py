@@ -52,6 +52,8 @@ def read_delimited(
     text, encoding = _decode(name, content, encoding)
     if not text.strip():
         raise UserError(f"{name} is empty: expected a header line with the names of the columns, and rows")
+    if text.lstrip()[:14].lower().startswith(("<!doctype html", "<html")):
+        raise UserError(f"{name} is a web page: expected rows of text, so give the address of the file itself")
     delimiter = delimiter or find_delimiter(text)
     rows: list[list[str]] = []
     header = read_records(name, io.StringIO(text, newline=""), delimiter, rows.append)

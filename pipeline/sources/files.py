@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import re
 import time
 from collections.abc import Callable
@@ -51,8 +52,8 @@ def read_parts(source: Source) -> list[Part]:
 
 
 def absolute(name: str) -> str:
-    """A path is relative to the project, also for a stage that runs in a copy of it."""
-    return name if "://" in name else str(var().parent / name)
+    """A path is relative to the project, also for a stage that runs in a copy of it; ~ is the user's folder."""
+    return name if "://" in name else str(var().parent / os.path.expanduser(name))
 
 
 def part_names(path: str) -> list[str]:
@@ -72,7 +73,7 @@ def part_names(path: str) -> list[str]:
 
 
 def _read(path: str, source: Source, is_test: bool) -> Part:
-    name = path.rsplit("/", 1)[-1]
+    name = (path.partition("?")[0] if "://" in path else path).rsplit("/", 1)[-1]
     received = _bytes(path)
     digest = hashlib.md5(received, usedforsecurity=False).hexdigest()
     content = decompress(name, received)
@@ -160,6 +161,8 @@ def _bytes(path: str) -> bytes:
             return content
         return _received(path)
     except FileNotFoundError:
+        if path.startswith("http"):  # so says fsspec of everything that goes wrong
+            raise UserError(f"{path} cannot be read: there is no such file, or its host does not answer") from None
         folder = Path(path).parent
         names = [entry.name for entry in folder.iterdir()] if "://" not in path and folder.is_dir() else []
         raise UserError(f"there is no file {path}{nearest(Path(path).name, [*names, *READERS])}") from None
