@@ -5,7 +5,7 @@ import io
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,13 +83,16 @@ def _read(path: str, source: Source, is_test: bool) -> Part:
     if kind in (".jsonl", ".ndjson", ".json"):
         content = _lines(name, content)
         _check_names(name, content)
-        table = flat(name, lambda: _read_json(content), len(content))
+        categories = {column for column, role in source.columns.items() if role not in ("number", "drop")}
+        table = flat(name, lambda: _read_json(content, categories), len(content))
         return Part(path, table, None, digest, is_test)
     return Part(path, *read_delimited(name, content, source.encoding, source.delimiter), digest, is_test)
 
 
-def _read_json(content: bytes) -> pa.Table:
-    """JSON lines as a table. Moments are by the clock of their own time zone, of which PyArrow's would be by UTC's."""
+def _read_json(content: bytes, categories: Set[str]) -> pa.Table:
+    """JSON lines as a table. Moments are by the clock of their own time zone, of which PyArrow's would be by UTC's; in
+    `categories` they stay as they are written.
+    """
     table = pyarrow.json.read_json(io.BytesIO(content))
     moments = {field.name: field.type for field in table.schema if pa.types.is_timestamp(field.type)}
     if not moments:
@@ -97,8 +100,10 @@ def _read_json(content: bytes) -> pa.Table:
     as_text = pyarrow.json.ParseOptions(pa.schema([(name, pa.string()) for name in moments]))
     texts = pyarrow.json.read_json(io.BytesIO(content), parse_options=as_text)
     for name, kind in moments.items():
-        bare = pc.replace_substring_regex(texts[name], ZONE, r"\1")
-        table = table.set_column(table.column_names.index(name), name, bare.cast(kind))
+        column = texts[name]
+        if name not in categories:
+            column = pc.replace_substring_regex(column, ZONE, r"\1").cast(kind)
+        table = table.set_column(table.column_names.index(name), name, column)
     return table
 
 

@@ -38,9 +38,9 @@ def write(name: str, values: list | pa.Array) -> Path:
     return path
 
 
-def learned_and_predicted(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def learned_and_predicted(path: Path, **settings) -> tuple[np.ndarray, np.ndarray]:
     """The encoded rows of training, and the predictions for the file, less those for these rows."""
-    source = Source(source=path.name, target="y")
+    source = Source(source=path.name, target="y", **settings)
     table = read_source(source).table
     source = source.model_copy(update={"task": infer_task(table)})
     schema = infer_schema("mine", source, table, "md5")
@@ -74,6 +74,13 @@ def learned_and_predicted(path: Path) -> tuple[np.ndarray, np.ndarray]:
 def test_a_file_is_predicted_as_it_was_learned(folder: Path, name: str, values, first: list[float]) -> None:
     encoded, difference = learned_and_predicted(write(name, values))
     np.testing.assert_allclose(encoded[0][: len(first)], first, rtol=1e-6)
+    np.testing.assert_array_equal(difference, 0)
+
+
+def test_a_date_that_is_to_be_a_category_is_one_as_it_is_written(folder: Path) -> None:
+    path = write("rows.jsonl", [f"2024-01-0{1 + i % 5}" for i in range(ROWS)])
+    encoded, difference = learned_and_predicted(path, columns={"a": "category"})
+    assert encoded[:5, 0].tolist() == [1, 2, 3, 4, 5]
     np.testing.assert_array_equal(difference, 0)
 
 
