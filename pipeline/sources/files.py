@@ -170,7 +170,8 @@ def _bytes(path: str) -> bytes:
             raise UserError(f"{path} cannot be read: there is no such file, or its host does not answer") from None
         folder = Path(path).parent
         names = [entry.name for entry in folder.iterdir()] if "://" not in path and folder.is_dir() else []
-        raise UserError(f"there is no file {path}{nearest(Path(path).name, [*names, *READERS])}") from None
+        readers = () if Path(path).suffix else READERS
+        raise UserError(f"there is no file {path}{nearest(Path(path).name, [*names, *readers])}") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder: expected a file, or a folder of files") from None
     except PermissionError as error:
