@@ -51,6 +51,8 @@ def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
     notes = left_out_note(names, n_rows, n_rows - table.num_rows)
     if pa.types.is_integer(column.type) and source.task is None and len(column.unique()) <= MOST_CLASSES:
         notes.append(rare_note(names[0]))
+    if pa.types.is_floating(column.type) and source.task is None:
+        notes += _whole_note(names[0], pc.unique(column).to_pylist())
     if pa.types.is_string(column.type):
         notes += alike_note(names[0], column.unique().to_pylist())
     return table.drop_columns(list(names)).append_column(field, column), notes
@@ -107,6 +109,15 @@ def are_classes(counts: Collection[int]) -> bool:
 
 def rare_note(name: str) -> str:
     return f"{name}: a number, because some of its whole numbers have fewer than {FEWEST} rows"
+
+
+def _whole_note(name: str, values: list[float]) -> list[str]:
+    """That few whole numbers are predicted as numbers because of how they are written, as pandas does beside gaps."""
+    if not 2 <= len(values) <= MOST_CLASSES or not all(value.is_integer() for value in values):
+        return []
+    task = "binary" if len(values) == 2 else "multiclass"
+    shown = ", ".join(map(str, sorted(values)))
+    return [f"{name}: a number, because its values are written as {shown}; data.task: {task} predicts classes"]
 
 
 def alike_note(name: str, classes: Iterable[str]) -> list[str]:
