@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as kinds
 
 from contracts.arrow import wall_clock
@@ -54,11 +55,12 @@ def _is_any(tests: tuple, kind: pa.DataType) -> bool:
 
 
 def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Truth values, dictionaries and other text as text; decimals as numbers; dates as timestamps."""
+    """Truth values, dictionaries and other text as text; decimals as numbers, NaN as missing; dates as timestamps."""
     if _is_any(AS_TEXT, kind):
         return column.cast(pa.string())
     if kinds.is_decimal(kind):
         return column.cast(pa.float64())
-    if kinds.is_float16(kind):  # many functions have no code for it
-        return column.cast(pa.float32())
+    if kinds.is_floating(kind):
+        column = column.cast(pa.float32()) if kinds.is_float16(kind) else column  # many functions have no code for it
+        return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     return wall_clock(column) if kinds.is_temporal(kind) else column

@@ -14,6 +14,8 @@ from contracts.encoding import answer, encode
 from contracts.errors import UserError
 from contracts.settings.source import Source
 from pipeline.data.schema_inference import infer_schema
+from pipeline.data_contract.breaks import Breaks
+from pipeline.data_contract.contract import infer_contract
 from pipeline.sources.own_table import read_source
 from pipeline.sources.streaming.fetch import fetch_stream
 from pipeline.tables import TARGET, infer_task
@@ -113,3 +115,19 @@ def test_classes_that_are_the_largest_whole_numbers_are_streamed(folder: Path) -
     pq.write_table(pa.table({"a": range(ROWS), "y": pa.array(codes, pa.uint64())}), "rows.parquet")
     fetch_stream(Source(source="rows.parquet", target="y"), Path("streamed.parquet"))
     assert pq.read_table("streamed.parquet")[TARGET].to_pylist() == [str(code) for code in codes]
+
+
+def test_a_number_that_is_none_is_missing_as_in_text(folder: Path) -> None:
+    """What NumPy, Polars and Spark write to Parquet; pandas makes nulls of it."""
+    numbers = np.where(np.arange(ROWS) % 4 == 1, np.nan, np.arange(ROWS) / 8)
+    for kind in (np.float64, np.float32, np.float16):
+        pq.write_table(pa.table({"a": numbers.astype(kind), "b": range(ROWS), "y": numbers[::-1]}), "rows.parquet")
+        source = Source(source="rows.parquet", target="y")
+        seen: list[pa.Table] = []
+        table, notes, _ = read_source(source, seen.append)
+        assert notes == ["15 of 60 rows have no y and are left out"]
+        breaks = Breaks(infer_contract(seen[0]))
+        breaks.add(seen[0])
+        assert breaks.found() == []
+        fetch_stream(source, Path("streamed.parquet"))
+        assert pq.read_table("streamed.parquet").to_pylist() == table.to_pylist()
