@@ -1,6 +1,7 @@
 """Columns of Arrow as `contracts.encoding` takes them. The service does not import this: it has no Arrow."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contracts.encoding import Repeated
 
@@ -13,3 +14,10 @@ def repeated(column: pa.Array | pa.ChunkedArray) -> Repeated:
     if positions.null_count:
         values, positions = [*values, None], positions.fill_null(len(values))
     return Repeated(values, positions.to_numpy(zero_copy_only=False))
+
+
+def wall_clock(moments: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Moments in seconds by the clock of their time zone, which is left out, as it is of a date in a text."""
+    if getattr(moments.type, "tz", None) not in (None, "UTC"):
+        moments = pc.local_timestamp(moments)
+    return moments.cast(pa.timestamp("s"), safe=False)

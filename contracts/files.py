@@ -1,4 +1,4 @@
-"""Atomic writes, hashes, and copies of modules."""
+"""Atomic writes, hashes, copies of modules, and how long a field of a text file may be."""
 
 import contextlib
 import hashlib
@@ -6,6 +6,8 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+
+LONGEST_FIELD = 2**24  # signs of a field of CSV; by Python's own limit of 131,072 some documents are refused
 
 
 def unfinished_path(path: Path) -> Path:

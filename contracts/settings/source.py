@@ -97,7 +97,7 @@ class Source(Section):
     encoding: str | None = None
     """The encoding of a text file; null = detected."""
     missing: tuple[str, ...] | None = Field(default=None, strict=False)
-    """Texts that mean a missing value, such as -999; null = blank, NA, NaN, null, None, ? and the like."""
+    """Texts that mean a missing value beside a blank, such as -999; null = NA, NaN, null, None, ? and the like."""
     weight: str | None = None
     """The column that says how much each row counts in training; metrics count every row once; null = equal weights."""
     classes: tuple[str, ...] | None = Field(default=None, strict=False)

@@ -1,5 +1,6 @@
 """Whether a column can be predicted: it is no constant and no identifier, and has no class of one or two rows."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -9,6 +10,7 @@ from pipeline.data.roles import FEW, GROUPS, role_of
 from pipeline.tables import FEWEST, TARGET
 
 SHOWN = 5  # classes named in a message
+LARGEST = float(np.sqrt(np.finfo(np.float32).max))  # of a larger number the square, which errors are, is infinite
 
 
 def check_target(table: pa.Table, source: Source, task: Task) -> None:
@@ -29,6 +31,11 @@ def check_target(table: pa.Table, source: Source, task: Task) -> None:
         found = role_of(column.to_pandas().rename(name)) if source.task is None else None
         if found is not None:
             raise UserError(f"target {name!r}: expected a column to predict, received an identifier: {found.reason}")
+        if (largest := max(low, high, key=abs)) and abs(largest) > LARGEST:
+            raise UserError(
+                f"target {name!r}: expected numbers of at most {LARGEST:.1e}, received {largest:g}: correct it, or "
+                "list it in data.missing"
+            )
         return
     counts = {count["values"]: count["counts"] for count in column.value_counts().to_pylist()}
     if len(counts) > max(FEW, GROUPS * len(column)):

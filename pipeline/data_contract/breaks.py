@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from contracts.errors import Problem, nearest, show
 from pipeline.data_contract.contract import ColumnRule, Contract, NumberColumn, TextColumn
-from pipeline.sources.values import is_number
+from pipeline.sources.conversion.values import is_number
 from pipeline.tables import as_numbers
 
 LISTED = 10  # rows named for one break

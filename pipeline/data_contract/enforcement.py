@@ -37,9 +37,10 @@ def contract_check(params: Params, paths: Paths) -> Callable[[pa.Table], None]:
 def refuse(breaks: Breaks, paths: Paths) -> None:
     """Raise a UserError with every break, if there is one."""
     if found := breaks.found():
-        raise UserError(
-            "\n  ".join([f"{count(len(found), 'break')} of {paths.contract}, nothing was changed:", *map(str, found)])
+        breaks_of = (
+            f"{count(len(found), 'break')} of {paths.contract}, nothing was changed; correct the data, or that file:"
         )
+        raise UserError("\n  ".join([breaks_of, *map(str, found)]))
 
 
 def raw_columns(params: Params, source: str | None = None) -> pa.Table:

@@ -87,8 +87,8 @@ def _write_background(plan: Plan, data: Data, bundle: Path) -> None:
 
 
 def write_trials(plan: Plan, study: optuna.Study, path: Path) -> None:
-    """Write a row per trial; with two objectives their values by name, and whether it is on the Pareto front; with
-    `search.rows` its train rows, the most that the trial was trained on again, and its value there.
+    """Write a row per trial that began; with two objectives their values by name, and whether it is on the Pareto
+    front; with `search.rows` its train rows, the most that the trial was trained on again, and its value there.
     """
     table = study.trials_dataframe()
     if plan.search.second_objective != "none":
@@ -97,7 +97,7 @@ def write_trials(plan: Plan, study: optuna.Study, path: Path) -> None:
     if len(plan.fidelities) > 1:
         table["train_rows"] = plan.fidelities[0]
         table["most_train_rows"], table["value_on_most_train_rows"] = zip(*most_rows(study, plan), strict=True)
-    table.to_csv(path, index=False)
+    table[table["state"] != "WAITING"].to_csv(path, index=False)  # a short search leaves some of those it was given
 
 
 def write_history(path: Path, history: dict[str, list[float]]) -> None:

@@ -84,6 +84,7 @@ def open_compressed(name: str, file: BinaryIO) -> Any:
         return pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd" if name.endswith(".zst") else "bz2")
     archive = zipfile.ZipFile(file)
     members = [member for member in archive.namelist() if not member.endswith("/")]
+    members = [member for member in members if not member.startswith("__MACOSX/")]  # what macOS adds to each file
     if len(members) != 1:
         raise ValueError(f"expected one file in the archive, received {len(members)}")
     return archive.open(members[0])

@@ -2,25 +2,28 @@
 
 import hashlib
 import io
+import os
 import re
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json
 import pyarrow.parquet as pq
 
 from contracts.errors import UserError, nearest
 from contracts.settings.source import READERS, Source
 from pipeline.paths import var
+from pipeline.sources.conversion.types import check_schema, plain
 from pipeline.sources.decompression import ENDINGS, decompress, limited_memory
 from pipeline.sources.delimited import Dialect, read_delimited
 from pipeline.sources.download import open_store
 
 JSON_NAME, JSON_SCANNED = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:'), 2**26  # bytes in which names are counted
+ZONE = r"(:\d{2})(Z|[+-]\d{2}(:?\d{2})?)$"  # after a time, as PyArrow reads it in JSON
 EMPTY_CELLS = 2**26  # cells of a table up to which they may outnumber the bytes of its file: they take some seconds
 TIMEOUT = 30  # seconds without a byte of an object store, after which it is asked again
 FOLDERS_NAMED = 5  # folders named in a message
@@ -49,8 +52,8 @@ def read_parts(source: Source) -> list[Part]:
 
 
 def absolute(name: str) -> str:
-    """A path is relative to the project, also for a stage that runs in a copy of it."""
-    return name if "://" in name else str(var().parent / name)
+    """A path is relative to the project, also for a stage that runs in a copy of it; ~ is the user's folder."""
+    return name if "://" in name else str(var().parent / os.path.expanduser(name))
 
 
 def part_names(path: str) -> list[str]:
@@ -70,7 +73,7 @@ def part_names(path: str) -> list[str]:
 
 
 def _read(path: str, source: Source, is_test: bool) -> Part:
-    name = path.rsplit("/", 1)[-1]
+    name = (path.partition("?")[0] if "://" in path else path).rsplit("/", 1)[-1]
     received = _bytes(path)
     digest = hashlib.md5(received, usedforsecurity=False).hexdigest()
     content = decompress(name, received)
@@ -80,9 +83,28 @@ def _read(path: str, source: Source, is_test: bool) -> Part:
     if kind in (".jsonl", ".ndjson", ".json"):
         content = _lines(name, content)
         _check_names(name, content)
-        table = flat(name, lambda: pyarrow.json.read_json(io.BytesIO(content)), len(content))
+        categories = {column for column, role in source.columns.items() if role not in ("number", "drop")}
+        table = flat(name, lambda: _read_json(content, categories), len(content))
         return Part(path, table, None, digest, is_test)
     return Part(path, *read_delimited(name, content, source.encoding, source.delimiter), digest, is_test)
+
+
+def _read_json(content: bytes, categories: Set[str]) -> pa.Table:
+    """JSON lines as a table. Moments are by the clock of their own time zone, of which PyArrow's would be by UTC's; in
+    `categories` they stay as they are written.
+    """
+    table = pyarrow.json.read_json(io.BytesIO(content))
+    moments = {field.name: field.type for field in table.schema if pa.types.is_timestamp(field.type)}
+    if not moments:
+        return table
+    as_text = pyarrow.json.ParseOptions(pa.schema([(name, pa.string()) for name in moments]))
+    texts = pyarrow.json.read_json(io.BytesIO(content), parse_options=as_text)
+    for name, kind in moments.items():
+        column = texts[name]
+        if name not in categories:
+            column = pc.replace_substring_regex(column, ZONE, r"\1").cast(kind)
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table
 
 
 def _lines(name: str, content: bytes) -> bytes:
@@ -144,9 +166,12 @@ def _bytes(path: str) -> bytes:
             return content
         return _received(path)
     except FileNotFoundError:
+        if path.startswith("http"):  # so says fsspec of everything that goes wrong
+            raise UserError(f"{path} cannot be read: there is no such file, or its host does not answer") from None
         folder = Path(path).parent
         names = [entry.name for entry in folder.iterdir()] if "://" not in path and folder.is_dir() else []
-        raise UserError(f"there is no file {path}{nearest(Path(path).name, [*names, *READERS])}") from None
+        readers = () if Path(path).suffix else READERS
+        raise UserError(f"there is no file {path}{nearest(Path(path).name, [*names, *readers])}") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder: expected a file, or a folder of files") from None
     except PermissionError as error:
@@ -174,7 +199,7 @@ def flat(name: str, read: Callable[[], pa.Table], n_bytes: int = 0) -> pa.Table:
             table.validate(full=True)
             if not table.num_rows:
                 raise UserError(f"{name} has no rows")
-            _check_schema(name, table.schema)
+            check_schema(name, table.schema)
             return plain(table)
     except (MemoryError, pa.ArrowMemoryError):
         raise _too_large(name, most) from None
@@ -185,35 +210,3 @@ def flat(name: str, read: Callable[[], pa.Table], n_bytes: int = 0) -> pa.Table:
 def _too_large(name: str, most: int) -> UserError:
     expected = f"rows that take at most {most / 2**30:.1f} GiB of memory"
     return UserError(f"{name} cannot be read: expected {expected}, received more")
-
-
-def plain(table: pa.Table) -> pa.Table:
-    """Columns of any type as text, numbers and timestamps."""
-    return pa.table({field.name: _plain(table[field.name], field.type) for field in table.schema})
-
-
-def plain_schema(name: str, schema: pa.Schema) -> pa.Schema:
-    """The columns that `flat` makes of those of a file; raises as it does."""
-    _check_schema(name, schema)
-    return plain(schema.empty_table()).schema
-
-
-def _check_schema(name: str, schema: pa.Schema) -> None:
-    nested = [f.name for f in schema if pa.types.is_nested(f.type) or pa.types.is_binary(f.type)]
-    if nested:
-        raise UserError(
-            f"{name}: expected one value in each cell, received lists, structures or bytes in {', '.join(nested)}"
-        )
-    if twice := [column for column, count in Counter(schema.names).items() if count > 1]:
-        raise UserError(f"{name}: expected each name once, received more than once: {', '.join(twice)}")
-
-
-def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
-    """Truth values, dictionaries and other text as text; decimals as numbers; dates as timestamps."""
-    if pa.types.is_boolean(kind) or pa.types.is_dictionary(kind) or pa.types.is_large_string(kind):
-        return column.cast(pa.string())
-    if pa.types.is_decimal(kind):
-        return column.cast(pa.float64())
-    if pa.types.is_null(kind):
-        return column.cast(pa.string())
-    return column.cast(pa.timestamp("s"), safe=False) if pa.types.is_temporal(kind) else column

@@ -14,12 +14,14 @@ from contracts.files import md5
 from contracts.schema import TextForm
 from contracts.settings.source import Image, Source
 from pipeline.sources.column_checks import check_columns, describe_rows
+from pipeline.sources.conversion.dates import parse_dates
+from pipeline.sources.conversion.matching import MOSTLY
+from pipeline.sources.conversion.values import Conversion, convert, markers_of
 from pipeline.sources.delimited import Dialect
 from pipeline.sources.files import Part, absolute, flat, part_names, read_parts, sources_of
 from pipeline.sources.image_folders import folder_md5, read_images
 from pipeline.sources.queries import run_query
 from pipeline.sources.target_column import restore_classes, with_target
-from pipeline.sources.values import MISSING, Conversion, convert, parse_dates
 from pipeline.tables import IS_TEST, note_date_format, note_text_form
 
 
@@ -119,11 +121,12 @@ def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
         texts = pa.concat_tables(tables)
         as_text = {name for name, role in source.columns.items() if role not in ("number", "drop")}
         as_numbers = {name for name, role in source.columns.items() if role == "number"}
-        table, found = convert(texts, source.missing or MISSING, source.decimal, as_text, as_numbers)
+        missing = markers_of(source.missing)
+        table, found = convert(texts, missing, source.decimal, as_text, as_numbers)
         check_columns(table, source, found.no_numbers)
         form = TextForm(
             encoding=dialects[0].encoding, delimiter=dialects[0].delimiter, decimal=found.decimal,
-            missing=source.missing or MISSING, units=found.units,
+            missing=missing, units=found.units,
         )  # fmt: skip
         return note_text_form(restore_classes(table, texts, source, found), form), _notes(dialects, found, table)
     typed = [table if part.dialect is None else convert(table)[0] for part, table in zip(parts, tables, strict=True)]
@@ -161,9 +164,16 @@ def _notes(dialects: list[Dialect], found: Conversion, table: pa.Table) -> list[
         notes.append("missing: " + ", ".join(repr(marker) if marker else "empty" for marker in found.missing))
     notes += [f"{column}: dates as {form}" for column, form in found.date_formats.items()]
     notes += [f"{column}: numbers in {unit}" for column, unit in found.units.items()]
-    for name, wrong in found.no_numbers.items():
+    notes += [
+        f"{name}: {found.decimal!r} in {text!r} is read as decimal mark; where it divides thousands, set data.decimal"
+        for name, text in found.in_doubt.items()
+    ]
+    mixed = {name: ("numbers", wrong) for name, wrong in found.no_numbers.items()}
+    mixed |= {name: (f"dates as {form}", wrong) for name, (form, wrong) in found.no_dates.items()}
+    for name, (kind, wrong) in mixed.items():
+        most = "nearly all" if wrong.sum() <= (1 - MOSTLY) * (len(wrong) - table[name].null_count) else "all other"
         rows = describe_rows(table[name], wrong)
         notes.append(
-            f"{name}: text, though nearly all values are numbers, because of {rows}; data.missing takes them as missing"
+            f"{name}: text, though {most} values are {kind}, because of {rows}; data.missing takes them as missing"
         )
     return notes

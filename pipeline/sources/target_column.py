@@ -1,16 +1,17 @@
 """The target of the user's own table: classes as text, a number, labels that are true or false, or several numbers."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from contracts.errors import UserError, nearest
 from contracts.settings.source import Source
-from pipeline.sources.values import Conversion, is_number
+from pipeline.sources.conversion.values import Conversion, is_number
 from pipeline.tables import FEWEST, IS_TEST, TARGET, note_integer_classes
 
 MOST_NAMED = 30  # columns named in a message
+MOST_ALIKE = 5  # groups of classes named in a message
 MOST_LABELS = 1000  # labels of a target that holds several in one text
 MOST_CLASSES = 20  # most different whole numbers that are classes, each with enough rows
 TRUTHS = ({"0", "1"}, {"false", "true"}, {"no", "yes"}, {"f", "t"}, {"n", "y"})  # false first, as in the alphabet
@@ -50,6 +51,10 @@ def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
     notes = left_out_note(names, n_rows, n_rows - table.num_rows)
     if pa.types.is_integer(column.type) and source.task is None and len(column.unique()) <= MOST_CLASSES:
         notes.append(rare_note(names[0]))
+    if pa.types.is_floating(column.type) and source.task is None:
+        notes += _whole_note(names[0], pc.unique(column).to_pylist())
+    if pa.types.is_string(column.type):
+        notes += alike_note(names[0], column.unique().to_pylist())
     return table.drop_columns(list(names)).append_column(field, column), notes
 
 
@@ -104,6 +109,29 @@ def are_classes(counts: Collection[int]) -> bool:
 
 def rare_note(name: str) -> str:
     return f"{name}: a number, because some of its whole numbers have fewer than {FEWEST} rows"
+
+
+def _whole_note(name: str, values: list[float]) -> list[str]:
+    """That few whole numbers are predicted as numbers because of how they are written, as pandas does beside gaps."""
+    if not 2 <= len(values) <= MOST_CLASSES or not all(value.is_integer() for value in values):
+        return []
+    task = "binary" if len(values) == 2 else "multiclass"
+    shown = ", ".join(map(str, sorted(values)))
+    return [f"{name}: a number, because its values are written as {shown}; data.task: {task} predicts classes"]
+
+
+def alike_note(name: str, classes: Iterable[str]) -> list[str]:
+    """Which texts of a target differ in case or blanks alone: they are different classes, perhaps by mistake."""
+    spellings: dict[str, list[str]] = {}
+    for text in sorted(classes):
+        spellings.setdefault("".join(text.casefold().split()), []).append(text)
+    alike = [", ".join(map(repr, texts)) for texts in spellings.values() if len(texts) > 1]
+    shown = "; ".join(alike[:MOST_ALIKE]) + ("; …" if len(alike) > MOST_ALIKE else "")
+    return (
+        [f"{name}: different classes are spelt alike: {shown}; if they are one, write it alike in the source"]
+        if alike
+        else []
+    )
 
 
 def _labels(column: pa.ChunkedArray, separator: str) -> pa.Array:

@@ -20,9 +20,9 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from contracts.ahead import ahead
-from contracts.arrow import repeated
+from contracts.arrow import repeated, wall_clock
 from contracts.encoding import answer, answer_names, decide
-from contracts.files import unfinished_path, write_atomically
+from contracts.files import LONGEST_FIELD, unfinished_path, write_atomically
 from contracts.schema import CategoricalFeature, DateFeature, Feature, NumericFeature, Schema
 from serving.errors import Problem
 from serving.predictor import Predictor
@@ -55,7 +55,10 @@ def predict_file(bundle: Path, source: Path, target: Path) -> Counts:
     """
     predictor = open_predictor(bundle)
     if not is_table(source) or target.suffix not in WRITERS:
-        raise ValueError(f"expected .csv or .parquet, received {source.name} and {target.name}")
+        raise ValueError(
+            "expected IN as .csv, .tsv, .txt or .jsonl, each also as .gz, or as .parquet, and OUT as .csv or .parquet, "
+            f"received {source.name} and {target.name}"
+        )
     if any(path.exists() and path.samefile(source) for path in (target, unfinished_path(target))):
         raise ValueError(f"OUT: expected another file than IN, received {target}")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -126,6 +129,7 @@ def _table(predictor: Predictor, rows: np.ndarray) -> pa.Table:
 
 
 def _csv_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
+    csv.field_size_limit(LONGEST_FIELD)
     opened, lines = gzip.open if path.suffix == ".gz" else open, None
     with opened(path, "rt", encoding=_encoding(validator.schema, path), newline="") as file:
         try:
@@ -145,13 +149,15 @@ def _csv_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
 
 def _json_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
     number = lines_before = 0
+    gaps = {feature.name: None for feature in validator.features if getattr(feature, "missing", False)}
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         try:
             while lines := list(islice(file, CHUNK_ROWS)):
                 rows = {}
                 for number, line in enumerate(lines, lines_before + 1):
                     if line.strip():
-                        rows[number] = orjson.loads(line)
+                        row = orjson.loads(line)
+                        rows[number] = {**gaps, **row} if isinstance(row, dict) else row  # as `fetch` reads it
                 lines_before += len(lines)
                 places = [f"line {number}" for number in rows]
                 yield validator.validate_rows(list(rows.values()), places.__getitem__)
@@ -189,14 +195,13 @@ def _values(feature: Feature, column: pa.Array) -> Any:
     kind = column.type
     if column.null_count and not getattr(feature, "missing", True):
         return column.to_pylist()
-    if isinstance(feature, NumericFeature) and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    if isinstance(feature, NumericFeature) and is_number:
         return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     if isinstance(feature, CategoricalFeature | DateFeature) and _is_text(kind):
         return repeated(column)
-    if isinstance(feature, DateFeature) and (
-        pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None)
-    ):
-        return column.cast(pa.timestamp("s"), safe=False).to_numpy(zero_copy_only=False)
+    if isinstance(feature, DateFeature) and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
+        return wall_clock(column).to_numpy(zero_copy_only=False)
     return column.to_pylist()
 
 

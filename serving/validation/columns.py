@@ -83,6 +83,20 @@ def warning_limits(feature: NumericFeature | CategoricalFeature) -> tuple[float,
     return feature.minimum - width, feature.maximum + width
 
 
+def warn_outside(feature: Feature, column: NumericFeature) -> str:
+    """What to say of a number far outside the training range; the days of a date are said as dates.
+
+    Args:
+        column: of the feature's columns that with the number.
+    """
+    low, high, part = f"{column.minimum:g}", f"{column.maximum:g}", ""
+    if isinstance(feature, DateFeature) and column is feature.parts[0]:
+        low, high = (str(np.datetime64(int(end), "D")) for end in (column.minimum, column.maximum))
+    elif isinstance(feature, DateFeature):
+        part = f"its {column.name.removeprefix(feature.name).strip()} is "
+    return f"{part}far outside the {low} to {high} of training"
+
+
 def _numbers(feature: NumericFeature, values: Any) -> np.ndarray | None:
     """The column as float64, or None if a value is invalid."""
     if not isinstance(values, np.ndarray):
@@ -105,7 +119,7 @@ def _mismatch(feature: Feature, value: Any) -> tuple[str, str] | None:
     if value is REPORTED:
         return None
     if value is ABSENT:
-        return expected, "no value"
+        return f"{expected}, or null" if getattr(feature, "missing", False) else expected, "no value"
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or value != value:
         allowed = not isinstance(feature, NumericFeature | CategoricalFeature | DateFeature) or feature.missing

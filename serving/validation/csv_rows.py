@@ -29,7 +29,7 @@ def csv_rows(validator: InputValidator, body: bytes) -> EncodedRows:
         raise Problem(413, f"expected at most {maximum} line ends in a CSV, received {received}")
     try:
         text = _decode(validator, body)
-        form = form_of(validator, text.partition("\n")[0])
+        form = form_of(validator, io.StringIO(text, newline="").readline())
         lines = list(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=form.delimiter))
     except UnicodeDecodeError as error:
         raise Problem(400, f"the CSV is not UTF-8: byte {error.start} cannot be read") from None

@@ -20,6 +20,7 @@ from serving.validation.columns import (
     PathOf,
     check_column,
     fits_float32,
+    warn_outside,
     warning_limits,
 )
 from serving.validation.images import image_array, image_rows
@@ -177,8 +178,7 @@ class InputValidator:
             for row, position in np.argwhere(outside)[:MAX_LISTED].tolist():
                 feature, column = self._columns[position]
                 assert isinstance(column, NumericFeature)
-                message = f"far outside the {column.minimum:g} to {column.maximum:g} of training"
-                warnings.append(InputWarning(path_of(row, feature.name), message))
+                warnings.append(InputWarning(path_of(row, feature.name), warn_outside(feature, column)))
         for position, (feature, _) in enumerate(self._columns):
             if isinstance(feature, CategoricalFeature):
                 rows = _unknown_rows(encoded[:, position], columns[feature.name])

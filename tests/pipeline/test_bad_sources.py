@@ -1,6 +1,10 @@
 """Queries, addresses, stores and pictures that cannot be read: one message each, without a password."""
 
+import gzip
 import os
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +13,9 @@ import s3fs
 from PIL import Image
 
 from contracts.errors import UserError
+from contracts.files import md5
 from contracts.settings.source import Source
-from pipeline.sources.own_table import read_source
+from pipeline.sources.own_table import local_md5, read_source
 
 
 @pytest.mark.parametrize(
@@ -96,3 +101,39 @@ def test_pictures_that_are_none_are_named(folder: Path) -> None:
         f"{folder}/pets has files that are not pictures:\n"
         "  dogs/1.png: expected a whole PNG or JPEG picture, received something else, or a part of one"
     )
+
+
+@pytest.fixture
+def website(folder: Path):
+    """The address under which the files of the folder `web` are."""
+    (folder / "web").mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder / "web"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_an_address_of_a_web_page_and_one_without_an_answer_are_told(folder: Path, website: str) -> None:
+    (folder / "web/rows.csv.gz").write_bytes(gzip.compress(b"a,y\n1,0\n2,1\n"))
+    assert read_source(Source(source=f"{website}/rows.csv.gz?raw=true", target="y")).table.num_rows == 2
+    (folder / "web/rows.csv").write_text("<!DOCTYPE html>\n<title>rows, of a repository</title>\n<p>Hello, world\n")
+    for address, told in (
+        (
+            f"{website}/rows.csv",
+            "rows.csv is a web page: expected rows of text, so give the address of the file itself",
+        ),
+        (f"{website}/none.csv", "{} cannot be read: there is no such file, or its host does not answer"),
+        ("http://127.0.0.1:9/rows.csv", "{} cannot be read: there is no such file, or its host does not answer"),
+    ):
+        with pytest.raises(UserError) as refused:
+            read_source(Source(source=address, target="y"))
+        assert str(refused.value) == told.format(address)
+
+
+def test_a_tilde_is_the_folder_of_the_user(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "home").mkdir()
+    (folder / "home/rows.csv").write_text("a,y\n1,0\n2,1\n")
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    source = Source(source="~/rows.csv", target="y")
+    assert read_source(source).md5 == local_md5(source) == md5(folder / "home/rows.csv")

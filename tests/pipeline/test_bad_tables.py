@@ -69,6 +69,8 @@ ADVICE = "the data has values that cannot be learned from: correct them, or list
          "every row has another whole number"),
         (csv([1, 2] * 15, [f"name {i}" for i in range(30)]), {},
          "target 'y': expected classes, or numbers, received 30 different texts in 30 rows, such as 'name 0'"),
+        (csv(range(9), [*"12345678", "-1e30"]), {}, "target 'y': expected numbers of at most 1.8e+19, received -1e+30: "
+         "correct it, or list it in data.missing"),
         (csv([1, 2], ["x", "z"]), {"task": "regression"}, "target 'y': expected numbers for a regression, received x"),
         (csv([1, 2], [0, 1]), {"target": "Y"},
          "data.target: expected a column of rows.csv, received 'Y'; did you mean 'y'?"),

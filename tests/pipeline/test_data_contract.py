@@ -176,7 +176,7 @@ def test_data_that_breaks_its_contract_is_refused_and_the_earlier_data_stays(sho
     with pytest.raises(UserError) as refusal:
         fetched()
     assert str(refusal.value) == (
-        "1 break of catalog/contracts/shop.yaml, nothing was changed:\n"
+        "1 break of catalog/contracts/shop.yaml, nothing was changed; correct the data, or that file:\n"
         "  age: expected a number from 0 to 98, received 500 in row 61"
     )
     assert (shop_folder / "data/raw/shop/data.parquet").read_bytes() == before

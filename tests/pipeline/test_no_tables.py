@@ -48,6 +48,8 @@ def test_a_file_that_is_not_there_is_told_with_the_nearest(read, tmp_path: Path)
     (tmp_path / "houses.csv").write_text("a,y\n1,2\n")
     with pytest.raises(UserError, match=r"there is no file .*/house.csv; did you mean 'houses.csv'\?"):
         read_source(Source(source="house.csv", target="y"))
+    with pytest.raises(UserError, match=r"there is no file .*/awk.csv$"):  # and not: did you mean the reader 'csv'?
+        read_source(Source(source="awk.csv", target="y"))
     with pytest.raises(UserError, match="did you mean 'scikit-learn'"):
         read_source(Source(source="scikitlearn", target="y"))
 

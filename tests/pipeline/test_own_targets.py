@@ -153,3 +153,15 @@ def test_texts_that_hold_no_labels_or_too_many_are_refused(learned, text: str, r
 def test_a_task_that_does_not_fit_the_target_is_refused_with_the_settings(settings, message) -> None:
     with pytest.raises(ValueError, match=message):
         Source(source="rows.csv", **settings)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_few_whole_numbers_written_with_a_decimal_mark_are_said_to_be_no_classes(learned, ending: str) -> None:
+    """What pandas makes of 0 and 1 beside gaps."""
+    said = "y: a number, because its values are written as 0.0, 1.0; data.task: binary predicts classes"
+    values = {"y": [0.0, 1.0, None] * 10}
+    schema, _, notes = learned(ending, columns_of_target=values)
+    assert (schema.task, said in notes) == ("regression", True)
+    schema, _, notes = learned(ending, columns_of_target=values, task="binary")
+    assert (len(schema.classes), said in notes) == (2, False)
+    assert said not in learned(ending, columns_of_target={"y": [0.0, 1.0, 2.5] * 10})[2]

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pandas as pd
@@ -16,6 +17,7 @@ from contracts.errors import UserError
 from models.search.study import ABANDONED
 from pipeline.commands import __main__ as commands
 from pipeline.search import studies
+from pipeline.search.candidates import write_trials
 from tests.settings_files import copy_settings
 
 ROOT = Path(__file__).parents[2]
@@ -148,3 +150,10 @@ def test_a_port_that_is_taken_is_told(study, capsys, monkeypatch) -> None:
         port = taken.getsockname()[1]
         assert command(monkeypatch, "dashboard", "--port", str(port)) == 2
     assert f"port {port}: Address already in use" in capsys.readouterr().err
+
+
+def test_a_trial_that_never_began_is_no_trial_of_the_report(study: optuna.Study, folder: Path) -> None:
+    study.enqueue_trial({"width": 7})  # a search has three to begin with, and may end before
+    plan = SimpleNamespace(search=SimpleNamespace(second_objective="none"), fidelities=(100,))
+    write_trials(plan, study, folder / "trials.csv")
+    assert pd.read_csv(folder / "trials.csv")["number"].tolist() == [0, 1, 2, 3, 4, 5]

@@ -122,6 +122,15 @@ def test_a_model_of_images_is_refused(bundles: Path, capsys: pytest.CaptureFixtu
     assert "a model of images" in refusal(capsys, bundles / "tiles", "rows.csv", "out.csv")
 
 
+def test_a_file_of_another_kind_is_told_with_those_that_are_read(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refusal(capsys, bundle, "rows.json", "out.csv") == (
+        "predict-file: expected IN as .csv, .tsv, .txt or .jsonl, each also as .gz, or as .parquet, and OUT as .csv or "
+        ".parquet, received rows.json and out.csv\n"
+    )
+
+
 COLUMNS = ["id", "age", "fare paid", "port", "deck", "class"]
 OWN = TICKETS.model_copy(
     update={

@@ -10,7 +10,7 @@ from apps import client_of, make_model, make_test_app
 from bundles import PRICES, TICKETS
 from request_bodies import ROUTES, post, request_body
 
-from contracts.schema import CategoricalFeature, ClassTarget
+from contracts.schema import CategoricalFeature, ClassTarget, DateFeature, NumericFeature
 from serving.batch.file import predict_file
 from serving.errors import Problem
 from serving.validation.validator import InputValidator
@@ -152,3 +152,23 @@ def test_a_gap_that_only_other_rows_have_is_taken_from_files_and_described(with_
 def test_a_gap_is_filled_where_the_data_has_some_though_no_train_row_does() -> None:
     schema = CODES.model_copy(update={"missing_elsewhere": ("new",)})
     assert InputValidator(schema, 10).validate_instances([["0", None]], "$").encoded.tolist() == [[2, 0]]
+
+
+def test_a_date_far_outside_is_told_as_a_date() -> None:
+    parts = tuple(
+        NumericFeature(name=f"day {of}", minimum=low, maximum=high, mean=low, std=1, median=low, missing=False)
+        for of, low, high in (("days", 19358, 19395), ("month", 1, 2), ("weekday", 0, 6))
+    )
+    schema = CODES.model_copy(update={"features": (DateFeature(name="day", format="%Y", missing=True, parts=parts),)})
+    warnings = InputValidator(schema, 10).validate_instances([["2020-12-01"], ["2023-01-05"]], "$").warnings
+    assert [warning.message for warning in warnings] == [
+        "far outside the 2023-01-01 to 2023-02-07 of training", "its month is far outside the 1 to 2 of training",
+    ]  # fmt: skip
+
+
+def test_a_value_that_is_not_there_is_told_with_what_may_stand_for_it() -> None:
+    with pytest.raises(Problem) as refusal:
+        InputValidator(CODES, 10).validate_instances([{}], "$")
+    assert [(error.expected, error.received) for error in refusal.value.errors] == [
+        ("a string, or null", "no value"), ("a string", "no value"),
+    ]  # fmt: skip

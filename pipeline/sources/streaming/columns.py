@@ -6,8 +6,9 @@ import pyarrow as pa
 
 from contracts.errors import UserError
 from contracts.settings.source import Source
+from pipeline.sources.conversion.dates import parse_date_form
+from pipeline.sources.conversion.values import CONVENTIONS, to_floats, to_integers, without_unit
 from pipeline.sources.streaming.evidence import Evidence, find_convention, trimmed
-from pipeline.sources.values import CONVENTIONS, parse_date_form, to_floats, to_integers, without_unit
 from pipeline.tables import note_date_format
 
 TYPES = {"integer": pa.int64(), "number": pa.float64(), "text": pa.string()}

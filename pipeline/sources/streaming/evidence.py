@@ -6,17 +6,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.sources.values import (
-    CONVENTIONS,
-    DATES,
-    INTEGER,
-    MOSTLY,
-    matches,
-    number_pattern,
-    parse_date_form,
-    unit_of,
-    without_unit,
-)
+from pipeline.sources.conversion.dates import DATES, parse_date_form
+from pipeline.sources.conversion.matching import MOSTLY, matches
+from pipeline.sources.conversion.values import CONVENTIONS, INTEGER, number_pattern, unit_of, without_unit
 
 LONGEST = 18  # most characters of a whole number
 UNLIKE = 100_000  # texts other than numbers after which they are no longer counted

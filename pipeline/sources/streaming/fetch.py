@@ -13,6 +13,7 @@ from contracts.schema import TextForm
 from contracts.settings.source import Source
 from pipeline.resources import cores
 from pipeline.sources.column_checks import check_columns
+from pipeline.sources.conversion.values import MISSING, markers_of
 from pipeline.sources.files import absolute, part_names, sources_of
 from pipeline.sources.own_table import hash_of
 from pipeline.sources.streaming.columns import Columns, find_columns
@@ -20,7 +21,6 @@ from pipeline.sources.streaming.evidence import Evidence
 from pipeline.sources.streaming.parquet import common_schema, parquet_batches
 from pipeline.sources.streaming.target import Target
 from pipeline.sources.streaming.text import TextFile
-from pipeline.sources.values import MISSING
 from pipeline.tables import note_text_form, row_groups
 
 
@@ -59,7 +59,7 @@ def fetch_stream(source: Source, path: Path, see: Callable[[pa.Table], None] | N
     """
     files = [(file, is_test) for name, is_test in sources_of(source) for file in part_names(absolute(name))]
     before = [_state(file) for file, _ in files]
-    missing = source.missing or MISSING
+    missing = markers_of(source.missing)
     parts, schema, form = _open_parts(files, source, missing)
     target = Target(schema.names, source)
     columns = _look(parts, schema, source, missing, target, of_text=form is not None)

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.errors import UserError
-from pipeline.sources.files import plain, plain_schema
+from pipeline.sources.conversion.types import plain, plain_schema
 from pipeline.tables import BATCH
 
 

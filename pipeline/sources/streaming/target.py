@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from contracts.errors import UserError
 from contracts.settings.source import Source
+from pipeline.sources.conversion.values import is_number
 from pipeline.sources.streaming.columns import Columns
-from pipeline.sources.target_column import MOST_CLASSES, are_classes, check_names, left_out_note, rare_note
-from pipeline.sources.values import is_number
+from pipeline.sources.target_column import MOST_CLASSES, alike_note, are_classes, check_names, left_out_note, rare_note
 from pipeline.tables import IS_TEST, TARGET, note_integer_classes
 
 
@@ -51,7 +51,7 @@ class Target:
         """Decide by all of its values whether the target has classes; their texts are kept as written."""
         kinds = columns.kinds
         kind = columns.convert(schema.empty_table()).schema.field(self.name).type
-        if pa.types.is_integer(kind):
+        if pa.types.is_integer(kind) and pa.types.is_string(schema.field(self.name).type):
             self._join_spellings(columns)
         if self._has_classes(kind):
             self.field = pa.field(TARGET, pa.string())
@@ -100,4 +100,6 @@ class Target:
         notes = left_out_note((self.name,), read, read - written)
         if self.source.task is None and pa.types.is_integer(self.field.type) and len(self.counts) <= MOST_CLASSES:
             notes.append(rare_note(self.name))
+        if pa.types.is_string(self.field.type):
+            notes += alike_note(self.name, {str(value).strip() for value in self.counts})
         return notes

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from contracts.errors import UserError
+from contracts.files import LONGEST_FIELD
 from pipeline.sources.decompression import ENDINGS, open_compressed
 from pipeline.sources.delimited import (
     BOMS,
@@ -41,6 +42,7 @@ class TextFile:
 
     def __init__(self, path: str, encoding: str | None = None, delimiter: str | None = None) -> None:
         self.path, self.name = path, Path(path).name
+        csv.field_size_limit(LONGEST_FIELD)
         with self._opened() as file:
             sample = _read(file, SAMPLE)
         encoding = encoding or _encoding(self.name, sample)
@@ -50,10 +52,12 @@ class TextFile:
             raise UserError(f"{self.name} is not {encoding}: {error}") from None
         if not text.strip():
             raise UserError(f"{self.name} is empty: expected a header line with the names of the columns, and rows")
-        whole_lines = text if len(sample) < SAMPLE else text[: text.rfind("\n") + 1]
+        whole_lines = text if len(sample) < SAMPLE else text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
         self.dialect = Dialect(encoding, delimiter or find_delimiter(whole_lines))
         try:
-            self.written = next(csv.reader(io.StringIO(text), delimiter=self.dialect.delimiter, strict=True))
+            self.written = next(
+                csv.reader(io.StringIO(text, newline=""), delimiter=self.dialect.delimiter, strict=True)
+            )
         except csv.Error as error:
             raise UserError(f"{self.name}: line 1: {error}; is a quotation mark not closed?") from None
         self.header = names_of(self.written)

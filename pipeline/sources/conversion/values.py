@@ -8,42 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from contracts.encoding import AFTER_SECONDS
+from pipeline.sources.conversion.dates import nearly_dates, parse_dates
+from pipeline.sources.conversion.matching import MOSTLY, matches
 from pipeline.tables import note_date_format
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "?")
 # Decimal mark and thousands separator.
 CONVENTIONS = {"point": (".", ","), "comma": (",", ".")}
-MOSTLY = 0.9  # a column of text with a larger share of numbers is a column of numbers with mistakes
+MARKERS, MANY = 2, 20  # so few texts among more different numbers than these are markers of missing ones
 UNITS = "$€£¥%"  # one of them may be before or after every number of a column
 INTEGER = r"^[+-]?(0|[1-9]\d*)$"  # a leading zero belongs to a code, such as a postcode
-# The first format that fits is taken, so 1/2/2024 is in February unless a row contradicts it.
-DAYS = {
-    "%Y-%m-%d": r"\d{4}-\d{1,2}-\d{1,2}",
-    "%d/%m/%Y": r"\d{1,2}/\d{1,2}/\d{4}",
-    "%m/%d/%Y": r"\d{1,2}/\d{1,2}/\d{4}",
-    "%d.%m.%Y": r"\d{1,2}\.\d{1,2}\.\d{4}",
-    "%Y/%m/%d": r"\d{4}/\d{1,2}/\d{1,2}",
-    "%d-%m-%Y": r"\d{1,2}-\d{1,2}-\d{4}",
-    "%m-%d-%Y": r"\d{1,2}-\d{1,2}-\d{4}",
-    "%d/%m/%y": r"\d{1,2}/\d{1,2}/\d{2}",
-    "%m/%d/%y": r"\d{1,2}/\d{1,2}/\d{2}",
-    "%d-%b-%Y": r"\d{1,2}-[A-Za-z]{3}-\d{4}",
-    "%d %b %Y": r"\d{1,2} [A-Za-z]{3} \d{4}",
-    "%d %B %Y": r"\d{1,2} [A-Za-z]{3,9} \d{4}",
-    "%b %d, %Y": r"[A-Za-z]{3} \d{1,2}, \d{4}",
-    "%B %d, %Y": r"[A-Za-z]{3,9} \d{1,2}, \d{4}",
-}
-TIMES = {
-    "": "",
-    " %H:%M:%S": r" \d{1,2}:\d{2}:\d{2}" + AFTER_SECONDS,
-    "T%H:%M:%S": r"T\d{1,2}:\d{2}:\d{2}" + AFTER_SECONDS,
-    " %H:%M": r" \d{1,2}:\d{2}",
-    "T%H:%M": r"T\d{1,2}:\d{2}",
-    " %I:%M:%S %p": r" \d{1,2}:\d{2}:\d{2} [APap][Mm]",
-    " %I:%M %p": r" \d{1,2}:\d{2} [APap][Mm]",
-}
-DATES = tuple((day + time, f"^{DAYS[day]}{TIMES[time].rstrip('$')}$") for day in DAYS for time in TIMES)
 
 
 @dataclass(frozen=True)
@@ -52,7 +26,8 @@ class Conversion:
     each column whose numbers have one.
 
     `no_numbers` has the rows that are not numbers, bool of shape (n_rows,), for columns of text that should be numbers
-    or nearly are.
+    or nearly are; `no_dates` has the same for columns that are nearly dates of a format. `in_doubt` has a text of each
+    column of numbers in which the decimal mark may divide thousands.
     """
 
     decimal: str
@@ -60,6 +35,8 @@ class Conversion:
     date_formats: dict[str, str]
     units: dict[str, str]
     no_numbers: dict[str, np.ndarray]
+    no_dates: dict[str, tuple[str, np.ndarray]]
+    in_doubt: dict[str, str]
 
 
 def convert(
@@ -85,10 +62,16 @@ def convert(
         found |= set(pc.unique(column.filter(is_missing)).to_pylist())
         texts[name] = pc.if_else(is_missing, pa.scalar(None, pa.string()), column)
     bare = {name: without_unit(column, unit_of(column)) for name, column in texts.items()}
-    convention = "comma" if decimal == "," else "point" if decimal == "." else _convention(list(bare.values()))
+    convention, in_doubt = {",": "comma", ".": "point"}.get(decimal or "", ""), dict[str, str]()
+    if not convention:
+        convention, is_clear = _convention(list(bare.values()))
+        if not is_clear:
+            candidates = {name: column for name, column in bare.items() if name not in as_text}
+            in_doubt = {name: text for name, column in candidates.items() if (text := _grouped(column, convention))}
     formats: dict[str, str] = {}
     units: dict[str, str] = {}
     no_numbers: dict[str, np.ndarray] = {}
+    no_dates: dict[str, tuple[str, np.ndarray]] = {}
     columns = {}
     for name, column in texts.items():
         if name in as_text:
@@ -102,38 +85,56 @@ def convert(
         if columns[name] is None:
             columns[name] = column
             wrong = pc.fill_null(pc.invert(pc.match_substring_regex(column, number_pattern(convention))), False)
-            if name in as_numbers or 0 < pc.sum(wrong).as_py() <= (1 - MOSTLY) * (len(column) - column.null_count):
+            if name in as_numbers or _are_nearly_numbers(column, wrong):
                 no_numbers[name] = wrong.to_numpy(zero_copy_only=False)
+            elif (nearly := nearly_dates(column)) is not None:
+                no_dates[name] = nearly
     mark = CONVENTIONS[convention][0]
     schema = [pa.field(name, column.type) for name, column in columns.items()]
     schema = [note_date_format(field, formats[field.name]) if field.name in formats else field for field in schema]
     return pa.table(list(columns.values()), pa.schema(schema)), Conversion(
-        mark, tuple(sorted(found)), formats, units, no_numbers
+        mark, tuple(sorted(found)), formats, units, no_numbers, no_dates, in_doubt
     )
+
+
+def markers_of(missing: tuple[str, ...] | None) -> tuple[str, ...]:
+    """Texts that stand for a missing value: what the settings say, and a blank; None for the usual ones."""
+    return tuple(dict.fromkeys(("", *missing))) if missing else MISSING
+
+
+def _are_nearly_numbers(column: pa.Array, wrong: pa.Array) -> bool:
+    """Whether few values of a column, or always the same one or two, are no numbers."""
+    count = pc.sum(wrong).as_py()
+    is_few = count <= (1 - MOSTLY) * (len(column) - column.null_count)
+    is_marker = len(column.filter(wrong).unique()) <= MARKERS and len(column.unique()) > MANY + MARKERS
+    return count > 0 and (is_few or is_marker)
 
 
 def is_number(kind: pa.DataType) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
-def _convention(columns: list[pa.Array]) -> str:
-    """The convention under which more columns are numbers; a point if both give the same number."""
+def _convention(columns: list[pa.Array]) -> tuple[str, bool]:
+    """The convention under which more columns are numbers, and whether there is one; a point if both give as many."""
     counts = {name: sum(matches(column, number_pattern(name)) for column in columns) for name in CONVENTIONS}
-    return max(CONVENTIONS, key=lambda name: counts[name])
+    return max(CONVENTIONS, key=lambda name: counts[name]), len(set(counts.values())) > 1
+
+
+def _grouped(column: pa.Array, convention: str) -> str | None:
+    """A text with the decimal mark of a column whose numbers look like thousands in the other convention: 1.250 beside
+    999; None where they do not.
+    """
+    mark = re.escape(CONVENTIONS[convention][0])
+    if not matches(column, rf"^[+-]?(0|[1-9]\d{{0,2}}({mark}\d{{3}})*)$"):
+        return None
+    with_mark = pc.match_substring_regex(column.drop_null(), mark)
+    return None if pc.all(with_mark).as_py() else next(iter(column.drop_null().filter(with_mark).to_pylist()), None)
 
 
 def number_pattern(convention: str) -> str:
     """The pattern that texts of numbers match."""
     mark, separator = (rf"\{sign}" for sign in CONVENTIONS[convention])
     return rf"^[+-]?((?i:inf(inity)?)|(\d{{1,3}}({separator}\d{{3}})+|\d+)({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?$"
-
-
-def matches(column: pa.Array, pattern: str) -> bool:
-    """Whether a column has texts, and each matches. The first is tried alone, because most patterns do not fit it."""
-    present = column.drop_null()
-    return len(present) > 0 and all(
-        pc.all(pc.match_substring_regex(texts, pattern)).as_py() for texts in (present[:1], present)
-    )
 
 
 def unit_of(column: pa.Array) -> str | None:
@@ -177,21 +178,3 @@ def to_floats(column: pa.Array, convention: str) -> pa.Array:
 def _unsigned(column: pa.Array) -> pa.Array:
     """Texts of numbers without a plus sign, which PyArrow does not read."""
     return pc.replace_substring_regex(column, r"^\+", "")
-
-
-def parse_dates(column: pa.Array) -> tuple[str, pa.Array] | None:
-    """The one format that fits every text of a column, and the column as timestamps; None if no format fits."""
-    for form, _ in DATES:
-        if (parsed := parse_date_form(column, form)) is not None:
-            return form, parsed
-    return None
-
-
-def parse_date_form(column: pa.Array, form: str) -> pa.Array | None:
-    """The column as timestamps, if the format fits every text."""
-    if not matches(column, dict(DATES)[form]):
-        return None
-    if form.endswith("%S"):
-        column = pc.replace_substring_regex(column, AFTER_SECONDS, "")
-    parsed = pc.strptime(column, format=form, unit="s", error_is_null=True)
-    return parsed if parsed.null_count == column.null_count else None

@@ -1,0 +1,1 @@
+"""Columns as a file has them → numbers, timestamps and text."""

@@ -1,0 +1,66 @@
+"""Columns with types of their own, of Parquet, JSON lines and queries, as text, numbers and moments."""
+
+from collections import Counter
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as kinds
+
+from contracts.arrow import wall_clock
+from contracts.errors import UserError
+
+NESTED = (
+    kinds.is_nested,
+    kinds.is_binary,
+    kinds.is_large_binary,
+    kinds.is_fixed_size_binary,
+    kinds.is_binary_view,
+)
+OTHERS = (kinds.is_time, kinds.is_duration, kinds.is_interval, lambda kind: isinstance(kind, pa.BaseExtensionType))
+AS_TEXT = (kinds.is_boolean, kinds.is_dictionary, kinds.is_large_string, kinds.is_string_view, kinds.is_null)
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """Columns with types of their own as text, numbers and moments."""
+    return pa.table({field.name: _plain(table[field.name], field.type) for field in table.schema})
+
+
+def plain_schema(name: str, schema: pa.Schema) -> pa.Schema:
+    """The columns that `plain` makes of those of a file; raises as `check_schema` does."""
+    check_schema(name, schema)
+    return plain(schema.empty_table()).schema
+
+
+def check_schema(name: str, schema: pa.Schema) -> None:
+    """Refuse what `plain` makes nothing of, and a name that two columns have.
+
+    Args:
+        name: of the file, for messages.
+    """
+    if nested := [field.name for field in schema if _is_any(NESTED, field.type)]:
+        raise UserError(
+            f"{name}: expected one value in each cell, received lists, structures or bytes in {', '.join(nested)}"
+        )
+    if others := [f"{field.type} in {field.name}" for field in schema if _is_any(OTHERS, field.type)]:
+        raise UserError(
+            f"{name}: expected text, numbers, true and false, or dates in every column, received {', '.join(others)}: "
+            "write them as text or numbers"
+        )
+    if twice := [column for column, count in Counter(schema.names).items() if count > 1]:
+        raise UserError(f"{name}: expected each name once, received more than once: {', '.join(twice)}")
+
+
+def _is_any(tests: tuple, kind: pa.DataType) -> bool:
+    return any(test(kind) for test in tests)
+
+
+def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    """Truth values, dictionaries and other text as text; decimals as numbers, NaN as missing; dates as timestamps."""
+    if _is_any(AS_TEXT, kind):
+        return column.cast(pa.string())
+    if kinds.is_decimal(kind):
+        return column.cast(pa.float64())
+    if kinds.is_floating(kind):
+        column = column.cast(pa.float32()) if kinds.is_float16(kind) else column  # many functions have no code for it
+        return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    return wall_clock(column) if kinds.is_temporal(kind) else column
