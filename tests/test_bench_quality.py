@@ -1,12 +1,14 @@
 """The benchmark of networks for tables: what it computes from results, and what it refuses."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench import quality, quality_tuned
+from bench.peers import answers
 from bench.peers import quality_tuned as peer
 from bench.quality import LIBRARIES, find_tables, main
 from bench.quality_summary import interval, summary
@@ -132,3 +134,25 @@ def test_a_training_that_runs_when_the_time_is_over_does_not_count(tmp_path, mon
     np.savez(tmp_path / "rows.npz", categorical=[False], **arrays)
     with pytest.raises(SystemExit, match=r"no training ended within 0\.2 s"):
         peer.main("catboost", "0", str(tmp_path / "rows.npz"), str(tmp_path / "out.npy"), "rmse", "0.2")
+
+
+def test_all_trees_answer_whole_calls_for_the_seconds_that_are_asked_for(tmp_path, monkeypatch, capsys) -> None:
+    given, calls = [], []
+
+    def library(rows, seed):
+        given.append(rows)
+        return lambda values: calls.append(len(values))
+
+    monkeypatch.setitem(answers.LIBRARIES, "xgboost", library)
+    monkeypatch.setattr("sys.stdin", ["0.05\n", "0.1\n"])
+    arrays = {f"{part}_{what}": np.arange(6.0).reshape(6, -1) for part in PARTS for what in "xy"}
+    np.savez(tmp_path / "rows.npz", categorical=[False], **arrays)
+    began = time.perf_counter()
+    answers.main("xgboost", str(tmp_path / "rows.npz"))
+    seconds = time.perf_counter() - began
+    ready, *rates = capsys.readouterr().out.splitlines()
+    assert ready == "ready"
+    assert given[0].train is given[0].held_out, "else early stopping makes trees fewer"
+    assert set(calls) == {10_000}
+    assert float(rates[0]) * 0.05 + float(rates[1]) * 0.1 == pytest.approx(10_000 * (len(calls) - 1), rel=0.2)
+    assert 0.15 <= seconds < 5
