@@ -124,7 +124,7 @@ def add_data(
         except UserError as error:
             console.print(f"No contract is written: {error}")
     if features is not None and all(role_of(features[column]) for column in features):
-        console.print(f"No column is left to learn from: {path} may name one, such as columns: {{<name>: number}}")
+        console.print(f"No column is left to learn from. Name one in {path} first, as columns: {{<name>: number}}.")
     console.print(f"Next: make repro DATASETS={name}", style="bold")
 
 

@@ -168,7 +168,7 @@ def test_of_a_file_that_is_streamed_the_first_rows_are_looked_at(folder: Path, m
 
 def test_where_no_column_is_left_add_data_says_so(folder: Path) -> None:
     (folder / "rows.csv").write_text("id,y\n" + "".join(f"{i},{i % 2}\n" for i in range(60)))
-    assert "No column is left to learn from: catalog/mine.yaml may name one" in add("mine", "rows.csv", "y")
+    assert "No column is left to learn from. Name one in catalog/mine.yaml first" in add("mine", "rows.csv", "y")
 
 
 def test_several_columns_and_several_labels_in_one_text_are_targets(folder: Path) -> None:
