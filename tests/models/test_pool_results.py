@@ -1,9 +1,12 @@
-"""Several jobs of a pool at a time, and their results in order."""
+"""Several jobs of a pool at a time and their results in order, and a fork server that a forked process inherits."""
+
+import subprocess
+import sys
 
 import pytest
 
 from models.search.workers.pool import JobFailed, Pool
-from tests.models.test_pool import JOBS
+from tests.models.test_pool import JOBS, ROOT
 
 
 def test_jobs_run_side_by_side_and_their_results_come_in_order() -> None:
@@ -17,3 +20,30 @@ def test_jobs_run_side_by_side_and_their_results_come_in_order() -> None:
         assert starts[2] > min(ends[:2]), "the third waits for room"
         with pytest.raises(JobFailed, match="no room"):
             pool.results("fail", [("no room",)])
+
+
+SCRIPT = f"""
+import os, signal
+from multiprocessing import forkserver
+from models.search.workers import process
+from models.search.workers.pool import Pool
+process.start_fork_server({JOBS!r})
+server = forkserver._forkserver._forkserver_pid
+if child := os.fork():
+    os.waitpid(child, 0)
+else:
+    process.inherit_fork_server()
+    with Pool({JOBS!r}) as pool:
+        (imported_by, job), = pool.results("imported_by", [()])
+        print(imported_by == server != job, flush=True)
+        os.kill(server, signal.SIGKILL)
+        while process.psutil.Process(server).status() != "zombie":
+            pass
+        (imported_by, job), = pool.results("imported_by", [()])
+        print(imported_by not in (server, job), flush=True)
+"""
+
+
+def test_a_forked_process_uses_the_server_of_its_parent_and_starts_one_where_that_died() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["True", "True"], done.stdout + done.stderr

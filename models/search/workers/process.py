@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from models.search.workers.events import Done, Event, Failed, Progress, Stopped
 
 ROOT = Path(__file__).parents[3]
@@ -40,11 +42,23 @@ def start_fork_server(module: str) -> None:
 
 
 def inherit_fork_server() -> None:
-    """In a fork of the process that has started the server: jobs are forked from that one.
+    """In a fork of the process that has started the server: fork jobs from that server, or from a new one if it died.
 
-    Python asks before each job whether its server runs, which it can do for a child of this process only.
+    Before each job Python asks whether the server runs, which it can ask about a child of this process only.
     """
-    forkserver._forkserver.ensure_running = lambda: None  # type: ignore[method-assign]
+    server: Any = forkserver._forkserver
+    inherited, ensure_running = server._forkserver_pid, server.ensure_running
+
+    def ensure_one_runs() -> None:
+        if server._forkserver_pid == inherited:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if psutil.Process(inherited).status() != psutil.STATUS_ZOMBIE:
+                    return
+            server._forkserver_pid = None
+        with _path_for_children():
+            ensure_running()
+
+    server.ensure_running = ensure_one_runs
 
 
 @contextlib.contextmanager
