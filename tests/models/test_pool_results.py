@@ -1,4 +1,4 @@
-"""Several jobs of a pool at a time and their results in order, and a fork server that a forked process inherits."""
+"""Several jobs of a pool and their results in order, a fork server that a forked process inherits, and a signal."""
 
 import subprocess
 import sys
@@ -47,3 +47,30 @@ else:
 def test_a_forked_process_uses_the_server_of_its_parent_and_starts_one_where_that_died() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["True", "True"], done.stdout + done.stderr
+
+
+INTERRUPTED = f"""
+import os, signal, threading, time
+from multiprocessing import forkserver
+from models.search.workers.pool import Pool
+connect = forkserver.connect_to_new_process
+def interrupted(*arguments):
+    connected = connect(*arguments)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.2)
+    return connected
+with Pool({JOBS!r}) as pool:
+    threading.Thread(target=threading.Event().wait, daemon=True).start()  # it takes a signal that is blocked here
+    forkserver.connect_to_new_process = interrupted
+    try:
+        pool.start(None, "pid")
+    except KeyboardInterrupt:
+        print("interrupted")
+    forkserver.connect_to_new_process = connect
+    print(len(pool.results("pid", [()])))
+"""
+
+
+def test_an_interrupt_while_a_job_is_forked_waits_until_it_is() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.split(), done.stderr) == (["interrupted", "1"], "")

@@ -85,14 +85,33 @@ def fork() -> tuple[Connection, Any]:
     """A new process, and the connection at whose other end it waits for its job."""
     ours, theirs = _context.Pipe()
     process = _context.Process(target=_run, args=(theirs,), daemon=True)
-    # A signal in between would leave the fork server with half of a request.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
+    with _signals_wait():
         process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     theirs.close()
     return ours, process
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Handle a signal after this context: in it, an exception would leave the fork server with half of a request.
+
+    Blocking signals is not enough: one that arrives in another thread is handled in the main one nevertheless.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: arrived.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in arrived:
+            signal.raise_signal(late)
 
 
 def kills_for_memory() -> int:
