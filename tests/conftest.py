@@ -31,6 +31,9 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     first = int(worker.removeprefix("gw")) % len(HEAVY)
     for package in (*HEAVY[first:], *HEAVY[:first]):
         importlib.import_module(package)
+    from models.training.runtime import use_threads
+
+    use_threads(1)  # the processes share the cores
 
 # Whoever starts the tests in the background of a script has interrupts ignored, in every process that they start too.
 signal.signal(signal.SIGINT, signal.default_int_handler)

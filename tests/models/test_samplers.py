@@ -36,11 +36,11 @@ def load(tmp_path):
 def test_a_sampler_reaches_its_budget_and_goes_on_without_repeating_itself(tmp_path, load, sampler, capfd) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        search(tmp_path, load(MIXED, sampler=sampler, n_trials=8))
-        study, _ = search(tmp_path, load(MIXED, sampler=sampler, n_trials=16))
-    assert len(finished_trials(study)) == 16
+        search(tmp_path, load(MIXED, sampler=sampler, n_trials=6))
+        study, _ = search(tmp_path, load(MIXED, sampler=sampler, n_trials=12))
+    assert len(finished_trials(study)) == 12
     rates = [trial.params["learning_rate"] for trial in study.trials]
-    assert len(set(rates)) == 16
+    assert len(set(rates)) == 12
     assert capfd.readouterr().err == "", "no storm of warnings"
 
 

@@ -174,8 +174,7 @@ def test_a_metric_that_keras_does_not_have_decides_like_any_other(task, name, fa
     assert metric.compute(split.target, predictions) == pytest.approx(values[fitted.best_epoch], rel=1e-4)
 
 
-@pytest.mark.parametrize("family", ["sequential", "ensemble"])
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(("precision", "family"), [("mixed_bfloat16", "ensemble"), ("mixed_float16", "sequential")])
 def test_a_network_trained_in_mixed_precision_is_exported_in_float32(precision, family, spec_of, flowers, tmp_path):
     schema, split = flowers
     spec = spec_of(precision=precision, family=family, members=3)

