@@ -21,6 +21,8 @@ from pipeline.tracking.locks import file_lock
 STAGE = ["python", "-m", "pipeline.stages"]  # the command in dvc.yaml
 FORKED = "pipeline.stages.forked"
 FIRST = ("fetch", "preprocess", "train")
+SIGNALLED = tuple(code for number in (signal.SIGINT, signal.SIGTERM) for code in (128 + number, -number))
+INTERRUPTED = 130  # what `run_dvc` returns for a run that a signal has ended
 
 
 def working_copy() -> contextlib.AbstractContextManager[None]:
@@ -29,15 +31,20 @@ def working_copy() -> contextlib.AbstractContextManager[None]:
 
 
 def run_dvc(datasets: list[str], *arguments: str) -> int:
-    """Run a command of DVC as if `datasets` of `params.yaml` also listed these datasets; returns 0, or 1 if it failed.
+    """Run a command of DVC as if `datasets` of `params.yaml` also listed these datasets.
+
     SIGTERM ends the running stage, as Ctrl-C does, and then DVC.
+
+    Returns:
+        0, 1 if a stage or DVC failed, or `INTERRUPTED`.
     """
     from dvc.cli import main  # the import takes a second
 
     before = signal.signal(signal.SIGTERM, end_stage)
     try:
         with _listed_as_well(datasets), _lock_file_remembered(), _forked_stages():
-            return int(main(list(arguments)) != 0)
+            code = main(list(arguments))
+            return INTERRUPTED if code == 252 else int(code != 0)  # 252: DVC's code for a KeyboardInterrupt
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -99,6 +106,8 @@ def _lock_file_remembered() -> Iterator[None]:
 def _forked_stages() -> Iterator[None]:
     """Run the stages after the first in forks of one process, which imports the modules that they need while the first
     stage runs. If nothing before `select` is out of date, the remaining stages take less time than these imports.
+
+    A stage that a signal has ended raises KeyboardInterrupt, so that no other one starts.
     """
     from dvc.stage import run
     from dvc.stage.exceptions import StageCmdFailedError
@@ -107,16 +116,20 @@ def _forked_stages() -> Iterator[None]:
     forks: list[Forks] = []
 
     def run_stage(executable: str | None, command: str, **options: Any) -> None:
-        words = shlex.split(command)
-        if words[:3] != STAGE or (not forks and words[3] not in FIRST):
-            start(executable, command, **options)
-        elif not forks:
+        words, code = shlex.split(command), None
+        if words[:3] == STAGE and forks:
+            code = forks[0].run(words[3:], options["env"])
+        elif words[:3] == STAGE and words[3] in FIRST:
             forks.append(Forks(options["cwd"], options["env"]))
-            start(executable, command, **options)
-        elif (code := forks[0].run(words[3:], options["env"])) is None:
-            start(executable, command, **options)
-        elif code:
-            raise StageCmdFailedError(command, code)
+        try:
+            if code is None:
+                start(executable, command, **options)
+            elif code:
+                raise StageCmdFailedError(command, code)
+        except StageCmdFailedError as error:
+            if int(str(error).rpartition(" ")[2]) in SIGNALLED:
+                raise KeyboardInterrupt from None
+            raise
 
     with patch.object(run, "_run", run_stage):
         try:

@@ -17,7 +17,7 @@ from contracts.files import md5
 from contracts.records import read_object
 from contracts.settings.editing import Scalar, set_keys
 from contracts.settings.load import Search, load_datasets, load_params
-from pipeline.dvc_cli import run_dvc, working_copy
+from pipeline.dvc_cli import INTERRUPTED, run_dvc, working_copy
 from pipeline.model_report.card import card_mark
 from pipeline.paths import Paths
 
@@ -37,8 +37,8 @@ def repro(
     for name in asked:
         load_params(PARAMS, name)
     with working_copy():
-        _run(asked)
-    _show(asked or listed)
+        code = _run(asked or listed)
+    _end(asked or listed, code)
 
 
 @app.command()
@@ -55,8 +55,8 @@ def tune(
         set_keys(path, "search", changes)
         now = " and ".join(f"search.{name} is {'null' if value is None else value}" for name, value in changes.items())
         print(f"In {path}, {now} from now on.", flush=True)
-        _run([dataset])
-    _show([dataset])
+        code = _run([dataset])
+    _end([dataset], code)
 
 
 @app.command()
@@ -65,25 +65,44 @@ def summary() -> None:
     _show(load_datasets(PARAMS))
 
 
-def _run(datasets: list[str]) -> None:
-    for dataset in datasets or load_datasets(PARAMS):
+def _run(datasets: list[str]) -> int:
+    """Run what is out of date, also after a stage of another dataset has failed; 0, or the exit code of a failure."""
+    targets, codes = [], []
+    for dataset in datasets:
+        code = 0
         if changed := _what_changed(dataset):
             print(f"{dataset}: its {changed} has changed since it was fetched.", flush=True)
-            if code := run_dvc([dataset], "repro", "--single-item", "--force", f"fetch@{dataset}"):
-                raise typer.Exit(code)
-    targets = [f"{stage}@{dataset}" for dataset in datasets for stage in ("evaluate", "package")]
-    code = run_dvc(datasets, "repro", *targets)
-    if code:
-        raise typer.Exit(code)
-    for dataset in datasets or load_datasets(PARAMS):
+            code = _dvc([dataset], "--single-item", "--force", f"fetch@{dataset}")
+        codes.append(code)
+        targets += [f"{stage}@{dataset}" for stage in ("evaluate", "package") if not code]
+    if targets:
+        codes.append(_dvc(datasets, "--keep-going", *targets))
+    for dataset in datasets if not any(codes) else ():
         paths = Paths(dataset)
         if card_mark(paths) not in paths.report.read_text(encoding="utf-8"):
             print(f"{dataset}: {paths.card} has changed since the report was written.", flush=True)
-            code = run_dvc([dataset], "repro", "--single-item", "--force", f"evaluate@{dataset}") or run_dvc(
-                [dataset], "repro", "--single-item", f"package@{dataset}"
-            )
-            if code:
-                raise typer.Exit(code)
+            code = _dvc([dataset], "--single-item", "--force", f"evaluate@{dataset}")
+            codes.append(code or _dvc([dataset], "--single-item", f"package@{dataset}"))
+    return max(codes)
+
+
+def _dvc(datasets: list[str], *arguments: str) -> int:
+    """0, or 1 if a stage failed; ends this command if a signal has ended one."""
+    code = run_dvc(datasets, "repro", *arguments)
+    if code == INTERRUPTED:
+        raise typer.Exit(code)
+    return code
+
+
+def _end(datasets: list[str], code: int) -> None:
+    """Show the results, and end with the code of a failure. After one, others may have results."""
+    if code:
+        datasets = [dataset for dataset in datasets if len(datasets) > 1 and Paths(dataset).metrics.exists()]
+    if datasets:
+        _show(datasets)
+    if code:
+        print("A stage has failed: its message is above. The same command goes on with what is not done.", flush=True)
+        raise typer.Exit(code)
 
 
 def _what_changed(dataset: str) -> str | None:

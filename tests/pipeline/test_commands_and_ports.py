@@ -13,6 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.commands import __main__ as commands
+from pipeline.commands import repro
 from pipeline.stages import __main__ as stages
 from tests.pipeline.test_hostile_names import NAMES
 from tests.serving.bundles import TICKETS, make_bundle
@@ -72,6 +73,21 @@ def test_a_port_that_is_none_is_refused(root: Path, run, command: str, port: str
     assert (code, said) == (2, "")
     assert refused.count("Invalid value for '--port'") == 1
     assert "Traceback" not in refused
+
+
+def test_a_dataset_whose_source_is_refused_leaves_the_others_to_run(root: Path, run, monkeypatch) -> None:
+    calls = []
+
+    def refuses_iris(datasets: list[str], *words: str) -> int:
+        calls.append(words)
+        return int("fetch@iris" in words)
+
+    monkeypatch.setattr(repro, "run_dvc", refuses_iris)
+    monkeypatch.setattr(repro, "_what_changed", lambda dataset: "source" if dataset == "iris" else None)
+    code, said, _ = run("repro", "iris", "wine")
+    assert code == 1
+    assert calls[-1] == ("repro", "--keep-going", "evaluate@wine", "package@wine")
+    assert said.endswith("The same command goes on with what is not done.\n")
 
 
 @pytest.fixture

@@ -33,6 +33,8 @@ import json, pathlib, sys, time
 name = sys.argv[2]
 print("made", name, flush=True)
 time.sleep(60 if name == "slow" else 0)
+if name == "wrong":
+    sys.exit(2)
 for path, content in ((f"data/{name}", name), (f"metrics/{name}.json", '{"value": 1}')):
     pathlib.Path(path).parent.mkdir(exist_ok=True)
     pathlib.Path(path).write_text(content)
@@ -41,10 +43,10 @@ for path, content in ((f"data/{name}", name), (f"metrics/{name}.json", '{"value"
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working copy in which `a` is listed, and `b` and `slow` have a file in the catalog alone."""
+    """A working copy in which `a` is listed, and the others have a file in the catalog alone."""
     made = tmp_path_factory.mktemp("toy")
     (made / "catalog").mkdir()
-    for name in ("a", "b", "slow"):
+    for name in ("a", "b", "slow", "wrong"):
         (made / f"catalog/{name}.yaml").write_text(f"data: {name}\n")
     for name, content in (("params.yaml", PARAMS), ("dvc.yaml", PIPELINE), ("make.py", STAGE), (".gitignore", "/data")):
         (made / name).write_text(content)
@@ -70,7 +72,7 @@ def start(folder):
         targets = [f"make@{name}" for name in datasets]
         program = (
             "import sys; from pipeline.dvc_cli import run_dvc, working_copy\n"
-            f"with working_copy(): code = run_dvc({list(datasets)}, 'repro', *{targets})\n"
+            f"with working_copy(): code = run_dvc({list(datasets)}, 'repro', '--keep-going', *{targets})\n"
             "sys.exit(code)"
         )
         started.append(
@@ -128,16 +130,24 @@ def test_one_dataset_more_leaves_the_others_and_the_settings(folder, start) -> N
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_stage_and_dvc(folder, start, number: int) -> None:
-    running = start("slow")
+    running = start("slow", "b")
     wait_for(running, "made slow")
     if number == signal.SIGINT:
         os.killpg(running.pid, number)  # Ctrl-C reaches the stage too
     else:
         running.send_signal(number)
     said = running.communicate(timeout=20)[0]
-    assert running.returncode == 1
-    assert "failed to reproduce 'make@slow'" in said
+    assert running.returncode == 130
+    assert "interrupted by the user" in said
+    assert "made b" not in said, "no other stage starts"
     assert not (folder / "data").exists()
+
+
+def test_a_stage_that_fails_leaves_the_others_to_run(folder, start) -> None:
+    said = start("wrong", "b").communicate(timeout=60)[0]
+    assert said.index("failed to run: python make.py pipeline.stages wrong") < said.index("made b")
+    assert "failed to reproduce 'make@wrong'" in said
+    assert made(folder) == {"b"}
 
 
 def test_a_second_run_in_the_same_working_copy_waits(folder, start) -> None:
