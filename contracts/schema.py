@@ -1,6 +1,4 @@
-"""The frozen schema of a dataset: its features, their ranges and categories, and its target. `preprocess` infers it
-from the train split; the Keras input, the validation of requests, the MLflow signature and the OpenAPI examples follow.
-"""
+"""The frozen schema, inferred from the train split; the Keras input, the checks of requests and examples follow it."""
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -151,6 +149,7 @@ class TextForm(_Frozen):
     """How the text files of the data are written; later files of the same kind are read in the same way."""
 
     UNNAMED: ClassVar[str] = "unnamed"  # the first column if it has no name: the index that pandas and R write
+    GROUPING: ClassVar[str] = " '’\u00a0\u202f"  # any of them may separate thousands, beside a comma or a point
     encoding: str = "utf-8"
     delimiter: str = ","
     decimal: str = "."

@@ -16,6 +16,7 @@ from serving.validation.validator import EncodedRows, InputValidator
 PLAIN = TextForm()
 LINES_PER_ROW = 20  # line ends for each row that a request may have, because texts in quotes may have some too
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
+GROUPING = re.compile(rf"(?<=\d)[{TextForm.GROUPING}](?=\d{{3}}(?!\d))")
 
 
 def csv_rows(validator: InputValidator, body: bytes) -> EncodedRows:
@@ -126,6 +127,7 @@ def _number(text: str, form: TextForm, unit: str) -> float | str | None:
     if unit and unit in plain:
         sign = plain[0] if plain[0] in "+-" else ""
         plain = sign + plain.removeprefix(sign).removeprefix(unit).removesuffix(unit).strip()
+    plain = GROUPING.sub("", plain)
     if form.decimal == ",":
         plain = plain.replace(".", "").replace(",", ".")
     elif THOUSANDS.fullmatch(plain):

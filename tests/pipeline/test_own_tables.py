@@ -41,6 +41,9 @@ def rows(n: int = 30, **columns) -> str:
         ("a;b;y\n1,5;x;0\n1.002,25;y;1\n", {"a": 1.5, "b": "x"}),
         ("a\tb\ty\n1\tx\t0\n2\ty\t1\n", {"a": 1, "b": "x"}),
         ('a,y\n"1,234",0\n"2,345,678",1\n', {"a": 1234.0}),
+        ("a;y\n1 234,5;0\n-2\u202f345\u202f678;1\n", {"a": 1234.5}),
+        ("a,b,y\n1'234.5,12\u00a0000\u00a0€,0\n2’345’678,5 €,1\n", {"a": 1234.5, "b": 12000}),
+        ("a,b,y\n030 123 456,12 34,0\n1 234,123 456 7,1\n", {"a": "030 123 456", "b": "12 34"}),
         ('a,b,y\n"$1,234.50",5 %,0\n-$2,7%,1\n', {"a": 1234.5, "b": 5}),
         ("a;b;y\n1.234,5 €;-£3;0\n2 €;£1;1\n", {"a": 1234.5, "b": -3}),
         ("a,b,y\n$5,$$,0\n€5,$,1\n", {"a": "$5", "b": "$$"}),
@@ -51,19 +54,11 @@ def rows(n: int = 30, **columns) -> str:
         ("d,y\n12/31/2020,0\n01/02/2021,1\n", {"d": datetime.datetime(2020, 12, 31)}),
     ],
     ids=[
-        "decimal comma",
-        "tab",
-        "thousands",
-        "units",
-        "units behind",
-        "several units",
-        "BOM",
-        "markers",
-        "leading zero",
-        "day first",
-        "month first",
+        "decimal comma", "tab", "thousands", "thousands by spaces", "thousands by apostrophes",
+        "groups of other digits", "units", "units behind", "several units", "BOM", "markers", "leading zero",
+        "day first", "month first",
     ],
-)
+)  # fmt: skip
 def test_how_a_file_is_written_is_found(read, content: str, first: dict) -> None:
     table, _ = read(content)
     row = table.drop_columns([TARGET]).to_pylist()[0]

@@ -142,7 +142,7 @@ OWN = TICKETS.model_copy(
 )
 
 
-@pytest.mark.parametrize("fare", ["7,2,5", "7$", "€7€ 7", "7 € 5", "€"])
+@pytest.mark.parametrize("fare", ["7,2,5", "7 00", "7$", "€7€ 7", "7 € 5", "€"])
 def test_a_number_that_is_none_is_told_as_it_is_written(tmp_path: Path, fare: str) -> None:
     make_bundle(OWN, tmp_path / "own")
     (tmp_path / "rows.csv").write_text(";".join(COLUMNS) + f"\n1;22;{fare};Queenstown;A;first\n", "cp1252")
@@ -155,10 +155,11 @@ def test_the_file_that_a_model_learned_from_is_predicted_as_it_is(bundle: Path, 
     """Its delimiter, decimal mark, units, encoding and markers of missing values, its target and its identifiers."""
     make_bundle(OWN, tmp_path / "own")
     lines = [";".join(COLUMNS), "1;22;7,25 €;Queenstown;A;first", "2;NA;€1.007,5;Málaga;?;second"]
+    lines.append("3;NA;1\u00a0007,5\u00a0€;Málaga;?;second")
     content = "\r\n".join(lines).encode("cp1252")
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    assert predict_file(tmp_path / "own", tmp_path / name, tmp_path / "out.parquet") == (2, 2)
-    plain = "port,age,fare paid,deck\nQueenstown,22,7.25,A\nMálaga,,1007.5,\n"
+    assert predict_file(tmp_path / "own", tmp_path / name, tmp_path / "out.parquet") == (3, 4)
+    plain = "port,age,fare paid,deck\nQueenstown,22,7.25,A\n" + 2 * "Málaga,,1007.5,\n"
     for folder in ("own", "plain"):  # and text that is written for the service, by the same model and by another one
         model = tmp_path / "own" if folder == "own" else bundle
         (tmp_path / "plain.csv").write_text(plain)

@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from contracts.schema import TextForm
 from pipeline.sources.conversion.dates import nearly_dates, parse_dates
 from pipeline.sources.conversion.matching import MOSTLY, matches
 from pipeline.tables import note_date_format
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none", "#N/A", "?")
-# Decimal mark and thousands separator.
+# Decimal mark and thousands separator; a space or an apostrophe separates thousands beside either mark.
 CONVENTIONS = {"point": (".", ","), "comma": (",", ".")}
 MARKERS, MANY = 2, 20  # so few texts among more different numbers than these are markers of missing ones
 UNITS = "$€£¥%"  # one of them may be before or after every number of a column
@@ -134,7 +135,9 @@ def _grouped(column: pa.Array, convention: str) -> str | None:
 def number_pattern(convention: str) -> str:
     """The pattern that texts of numbers match."""
     mark, separator = (rf"\{sign}" for sign in CONVENTIONS[convention])
-    return rf"^[+-]?((?i:inf(inity)?)|(\d{{1,3}}({separator}\d{{3}})+|\d+)({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?$"
+    spaced = "|".join(rf"[1-9]\d{{0,2}}({sign}\d{{3}})+" for sign in TextForm.GROUPING)
+    whole = rf"\d{{1,3}}({separator}\d{{3}})+|{spaced}|\d+"
+    return rf"^[+-]?((?i:inf(inity)?)|({whole})({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?$"
 
 
 def unit_of(column: pa.Array) -> str | None:
@@ -153,8 +156,8 @@ def without_unit(column: pa.Array, unit: str | None) -> pa.Array:
 
 
 def _unit_pattern(unit: str) -> str:
-    escaped = re.escape(unit)
-    return rf"^(?:([+-]?){escaped} ?([^{UNITS}]+)|([^{UNITS}]+?) ?{escaped})$"
+    escaped, space = re.escape(unit), "[ \u00a0\u202f]?"
+    return rf"^(?:([+-]?){escaped}{space}([^{UNITS}]+)|([^{UNITS}]+?){space}{escaped})$"
 
 
 def _numbers(column: pa.Array, convention: str, codes: bool) -> pa.Array | None:
@@ -171,8 +174,8 @@ def to_integers(column: pa.Array) -> pa.Array:
 
 def to_floats(column: pa.Array, convention: str) -> pa.Array:
     mark, separator = CONVENTIONS[convention]
-    plain = pc.replace_substring(pc.replace_substring(column, separator, ""), mark, ".")
-    return _unsigned(plain).cast(pa.float64())
+    plain = pc.replace_substring_regex(column, f"[{separator}{TextForm.GROUPING}]", "")
+    return _unsigned(pc.replace_substring(plain, mark, ".")).cast(pa.float64())
 
 
 def _unsigned(column: pa.Array) -> pa.Array:
