@@ -61,6 +61,11 @@ class Plan:
         return self.train.epochs
 
     @property
+    def warmup(self) -> int:
+        """The first step, an epoch or a fold, after which a trial may be pruned."""
+        return self.search.warmup_epochs if self.search.folds == 1 else 0
+
+    @property
     def fidelities(self) -> tuple[int, ...]:
         """The numbers of train rows of each round: all trials train on the first, the best also on the others."""
         rows = [self.search.rows or self.n_rows]

@@ -12,8 +12,7 @@ from models.search.plan import Plan
 def make_pruner(plan: Plan) -> BasePruner:
     """The pruner of a plan. Steps are epochs or folds; every trial runs `warmup_epochs` epochs."""
     steps = plan.epochs if plan.search.folds == 1 else plan.search.folds
-    warmup = plan.search.warmup_epochs if plan.search.folds == 1 else 0
-    first = max(1, warmup)
+    warmup, first = plan.warmup, max(1, plan.warmup)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         match plan.search.pruner:

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import optuna
+from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
 from models.search.duplicates import earlier_trial, take_over
@@ -53,7 +54,7 @@ def run_study(
         if not len(trainer) and _is_exhausted(study, plan):
             break
         for event in trainer.events(left) if len(trainer) or not trainer.room() else ():
-            _handle(study, event, trainer, on_trial)
+            _handle(study, plan.warmup, event, trainer, on_trial)
             if not isinstance(event, Progress):
                 n_finished += 1
                 study.set_user_attr(SECONDS, time.monotonic() - began)
@@ -87,12 +88,16 @@ def _start_trial(
 
 
 def _handle(
-    study: optuna.Study, event: Progress | Done | Stopped | Failed, trainer: "Pool | Cluster", on_trial: OnTrial
-) -> None:
+    study: optuna.Study, warmup: int, event: Progress | Done | Stopped | Failed, trainer: "Pool | Cluster",
+    on_trial: OnTrial,
+) -> None:  # fmt: skip
     trial: optuna.Trial = event.job
     match event:
         case Progress() if len(study.directions) > 1:  # Optuna prunes by one objective only
             trainer.answer(event, go_on=True)
+        case Progress(_, epoch, value) if epoch < warmup or isinstance(study.pruner, NopPruner):
+            trainer.answer(event, go_on=True)  # it trains on while the study is written
+            trial.report(value, epoch)
         case Progress(_, epoch, value):
             trial.report(value, epoch)
             trainer.answer(event, go_on=not trial.should_prune())

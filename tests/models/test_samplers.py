@@ -205,6 +205,19 @@ def test_a_pruner_ends_bad_trials_and_keeps_the_best(tmp_path, load, pruner, end
     assert study.best_value == pytest.approx(best) or "pruned" in states
 
 
+@pytest.mark.parametrize(("pruner", "waits"), [("none", []), ("median", [3, 4])])
+def test_a_trial_waits_for_the_study_only_where_it_may_be_pruned(tmp_path, load, pruner, waits) -> None:
+    class Watched(Instant):
+        def answer(self, progress, go_on) -> None:
+            if progress.epoch in progress.job.study.trials[-1].intermediate_values:
+                waited.append(progress.epoch)
+
+    waited = []
+    study, _ = search(tmp_path, load(PLAIN, pruner=pruner, n_trials=1, warmup_epochs=3), Watched(epochs=5), "")
+    assert waited == waits
+    assert sorted(study.trials[0].intermediate_values) == [0, 1, 2, 3, 4]
+
+
 def test_auto_prunes_by_brackets_only_where_there_are_many_trials(load) -> None:
     from optuna.pruners import HyperbandPruner, MedianPruner
 
