@@ -46,6 +46,9 @@ def test_nothing_is_exported_over_other_files(project, tmp_path) -> None:
     assert done.returncode == 2
     assert "expected a new or an empty folder" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    done = project.run_here("export", "iris", str(tmp_path / "notes.txt"))
+    assert done.returncode == 2
+    assert "expected a new or an empty folder" in done.stderr
 
 
 def test_tensorboard_shows_the_curves_of_every_finished_trial(project) -> None:

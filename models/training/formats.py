@@ -5,16 +5,17 @@ from pathlib import Path
 
 from models.training.runtime import use_threads  # first: imports TensorFlow quietly  # isort: skip
 import keras
+import numpy as np
 import tensorflow as tf
 
 from models.training.export import inference_model
 
 
-def write_formats(model: Path, folder: Path) -> None:
+def write_formats(model: Path, folder: Path, input_width: int) -> None:
     """Write a `.keras` file as `saved_model/`, `model.weights.h5` (weights) and `architecture.json` (layers)."""
     use_threads(0)
     network = inference_model(keras.models.load_model(model, compile=False))
-    folder.mkdir(parents=True, exist_ok=True)
+    network(np.zeros((1, input_width), np.float32))  # Keras exports an ensemble or a mean only after a call
     network.export(folder / "saved_model", format="tf_saved_model", verbose=False)
     network.save_weights(folder / "model.weights.h5")
     (folder / "architecture.json").write_text(network.to_json(), encoding="utf-8")

@@ -96,14 +96,18 @@ def export(
     paths = Paths(dataset)
     folder = folder or paths.bundle.with_name("export")
     try:
-        open_bundle(paths.bundle)
+        _, schema = open_bundle(paths.bundle)
     except BundleDamaged as error:
         raise UserError(f"{error}; run `make repro DATASETS={dataset}` first") from None
-    if folder.exists() and any(folder.iterdir()):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"OUT: expected a new or an empty folder, received {folder}: {error.strerror}") from None
+    if any(folder.iterdir()):
         raise UserError(f"OUT: expected a new or an empty folder, received {folder}, which has files in it")
     from models.training.formats import write_formats
 
-    write_formats(paths.bundle / "model.keras", folder)
+    write_formats(paths.bundle / "model.keras", folder, schema.input_width)
     print(f"{dataset}: {folder}/saved_model, model.weights.h5 and architecture.json of {paths.bundle}")
 
 

@@ -11,11 +11,14 @@ import keras
 import numpy as np
 import onnxruntime
 import pytest
+import tensorflow as tf
 from oracle import forward
 
 from models.network import build
+from models.network.average import Average
 from models.training.export import ExportFailed, export, inference_model
 from models.training.fit import fit
+from models.training.formats import write_formats
 
 HEADS = {
     "multiclass": ("multiclass", {}),
@@ -192,6 +195,24 @@ def test_an_export_whose_predictions_differ_is_refused(spec_of, data_of, tmp_pat
     other(split.features)
     with pytest.raises(ExportFailed, match="differs from the network"):
         export(network, tmp_path, split.features)
+
+
+@pytest.mark.parametrize("kind", ["ensemble", "mean"])
+def test_networks_that_are_no_graph_of_layers_have_the_formats_of_other_tools(kind, spec_of, data_of, tmp_path):
+    """An ensemble of shared layers, which most tables have, and the mean of an ensemble of trials."""
+    schema, split = data_of("binary")
+    networks = [build.build(spec_of(**FAMILIES["ensemble"]), schema) for _ in range(2)]
+    network = networks[0] if kind == "ensemble" else Average(networks, (0.5, 0.5))
+    network(split.features)
+    network.save(tmp_path / "model.keras")
+    write_formats(tmp_path / "model.keras", tmp_path / "out", schema.input_width)
+    loaded = tf.saved_model.load(str(tmp_path / "out/saved_model"))
+    assert (
+        difference(np.asarray(loaded.serve(tf.constant(split.features))), np.asarray(network(split.features))) <= 1e-5
+    )
+    again = keras.models.model_from_json((tmp_path / "out/architecture.json").read_text())
+    again.load_weights(tmp_path / "out/model.weights.h5")
+    np.testing.assert_allclose(again(split.features), network(split.features), atol=1e-6)
 
 
 def test_two_networks_of_the_textbook_have_its_numbers_of_parameters(spec_of):
