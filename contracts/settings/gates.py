@@ -4,15 +4,28 @@ A `limit` is a value of a metric that must be reached; the metric knows whether 
 metrics and columns are checked against the schema in `pipeline/evaluation/gates/problems.py`.
 """
 
-from typing import Annotated, Literal
+import math
+from datetime import date
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from contracts.settings.space import Finite, Integer, Section
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Value = bool | str | Integer | Finite | None
+
+
+def _as_written(value: Any) -> Any:
+    """Refuse what YAML reads in place of a text or a missing value, with what to write."""
+    if isinstance(value, date):
+        raise ValueError(f"a date in quotes, received {value} without them")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"a finite number, or null for a missing value, received {value}")
+    return value
+
+
+Value = Annotated[bool | str | Integer | Finite | None, BeforeValidator(_as_written)]
 
 
 class Slice(Section):

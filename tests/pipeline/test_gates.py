@@ -1,5 +1,6 @@
 """The gates of a team: what they find, what they refuse, and who becomes the champion then."""
 
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from contracts.encoding import encode
 from contracts.errors import UserError
-from contracts.schema import DroppedColumn
+from contracts.schema import DateFeature, DroppedColumn
 from contracts.settings.gates import Gates
 from contracts.settings.load import load_params
 from pipeline.evaluation.gates.problems import gate_problems
@@ -141,18 +142,39 @@ def test_everything_that_cannot_be_right_is_told_at_once(tmp_path: Path) -> None
     assert gate_problems(Gates(), schema, tmp_path / "validation.parquet") == []
 
 
+def test_a_case_that_no_row_of_the_data_could_be_is_told_before_training(tmp_path: Path) -> None:
+    parts = [TICKETS.features[1].model_copy(update={"name": part}) for part in ("days", "month", "weekday")]
+    day = DateFeature(name="day", format="%d.%m.%Y", missing=False, parts=tuple(parts))
+    schema = TICKETS.model_copy(update={"features": (day,)})
+    write_rows(tmp_path / "validation.parquet", pa.Table.from_pydict({TARGET: ["first"]}))
+
+    def told(**case: object) -> list[str]:
+        gates = Gates.model_validate({"cases": [case]})
+        return [str(problem) for problem in gate_problems(gates, schema, tmp_path / "validation.parquet")]
+
+    for fits in ("2021-05-05", "05.05.2021"):
+        assert told(row={"day": fits}, answer="first") == []
+    expected = "select.gates.cases.0.row.day: expected a date as %d.%m.%Y or ISO 8601, received "
+    assert told(row={"day": "soon"}, answer="first") == [f"{expected}'soon'"]
+    assert told(row={"day": 3}, answer="first") == [f"{expected}3"]
+    (line,) = told(row={"day": "2021-05-05"}, answer="first", low=1)
+    assert "expected an answer, without low and high" in line
+
+
 def test_a_catalog_file_sets_gates_for_one_dataset_and_a_mistake_names_the_file(tmp_path: Path) -> None:
     params = copy_settings(tmp_path)
     override(params, "iris", select={"gates": {"values": {"accuracy": 0.9}}})
     assert load_params(params, "iris").select.gates == Gates(values={"accuracy": 0.9})
     assert load_params(params, "wine").select.gates == Gates()
-    override(
-        params, "iris", select={"gates": {"slices": [{"column": "a", "metric": "accuracy", "limit": 1}], "size": 3}}
-    )
+    case = {"row": {"a": float("nan"), "day": date(2021, 5, 5)}, "answer": "setosa"}
+    slices = [{"column": "a", "metric": "accuracy", "limit": 1}]
+    override(params, "iris", select={"gates": {"slices": slices, "size": 3, "cases": [case]}})
     with pytest.raises(UserError) as told:
         load_params(params, "iris")
     assert "catalog/iris.yaml: select.gates.size: expected a known key, received 'size'" in str(told.value)
     assert "catalog/iris.yaml: select.gates.slices.0: expected a value, or a low or a high" in str(told.value)
+    assert "cases.0.row.a: expected a finite number, or null for a missing value, received nan" in str(told.value)
+    assert "cases.0.row.day: expected a date in quotes, received 2021-05-05 without them" in str(told.value)
 
 
 def test_a_gate_that_cannot_be_right_is_refused_before_training(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Rules of `select.gates` that do not fit a dataset, found before training."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from contracts.encoding import parse_date
 from contracts.errors import Problem, nearest, show
 from contracts.metrics import task_metrics
 from contracts.schema import CategoricalFeature, DateFeature, Feature, NumericFeature, NumericTarget, Schema
@@ -97,10 +99,12 @@ def _case_problems(number: int, case: Case, schema: Schema) -> Iterator[Problem]
             yield Problem(
                 f"{KEY}.{place}", "low or high or both, of the one number that is predicted", "another answer"
             )
+    elif bounds:
+        yield Problem(f"{KEY}.{place}", "an answer, without low and high, which are for numbers", "one of them")
     elif schema.picks_one:
-        if bounds or not (case.answer in labels or case.answer in schema.classes):
+        if not (case.answer in labels or case.answer in schema.classes):
             yield _unknown(f"{place}.answer", "a class", case.answer, schema.classes)
-    elif bounds or not isinstance(case.answer, list) or not set(case.answer) <= set(schema.classes):
+    elif not isinstance(case.answer, list) or not set(case.answer) <= set(schema.classes):
         yield Problem(f"{KEY}.{place}.answer", f"a list of labels ({', '.join(schema.classes)})", show(case.answer))
 
 
@@ -112,8 +116,12 @@ def _misfit(feature: Feature, value: object, schema: Schema) -> str:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(feature, NumericFeature):
         return "" if is_number else "a number"
-    what = f"a date as {feature.format}" if isinstance(feature, DateFeature) else "text"
-    return "" if isinstance(value, str) else what
+    if isinstance(feature, DateFeature):
+        with contextlib.suppress(ValueError, OverflowError, TypeError):
+            parse_date(value, feature.format)
+            return ""
+        return f"a date as {feature.format} or ISO 8601"
+    return "" if isinstance(value, str) else "text"
 
 
 def _unknown(place: str, what: str, received: object, known: Iterable[str]) -> Problem:
