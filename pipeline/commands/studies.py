@@ -94,8 +94,8 @@ def study_export(
             f"DATASET={dataset} TRIALS=10`, or name another study, which `make studies` lists: {example} STUDY=…"
         )
     frame = studies.table(studies.load(storage, name))
-    if file.suffix == ".csv":
-        frame.to_csv(file, index=False)
-    else:
-        frame.to_parquet(file, index=False)
+    try:
+        frame.to_csv(file, index=False) if file.suffix == ".csv" else frame.to_parquet(file, index=False)
+    except OSError as error:
+        raise UserError(f"OUT: expected a file that can be written, received {out!r}: {error.strerror}") from None
     print(f"{file}: {len(frame)} trials of {name}")

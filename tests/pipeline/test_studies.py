@@ -99,12 +99,14 @@ def test_several_objectives_have_a_best_value_and_a_column_each(folder) -> None:
         (["--out", "t.xlsx"], "OUT: expected a file that ends in .csv or .parquet, received 't.xlsx'"),
         ([], "OUT: expected a file that ends in .csv or .parquet, received None"),
         (["--out", "nowhere/t.csv"], "OUT: expected a file in a folder that exists, received 'nowhere/t.csv'"),
+        (["--out", "lost.csv", "--study", NAME], "OUT: expected a file that can be written, received 'lost.csv': No"),
         (["--out", "t.csv"], "data/prepared/iris is missing: name a study"),
         (["--out", "t.csv", "--study", "iris-012345678"], "did you mean 'iris-0123456789'?"),
         (["--out", "t.csv", "--study", "zebra"], "received 'zebra'; `make studies` lists them"),
     ],
 )
 def test_what_cannot_be_written_is_told_once(study, capsys, monkeypatch, arguments: list[str], told: str) -> None:
+    Path("lost.csv").symlink_to("nowhere/t.csv")
     assert command(monkeypatch, "study-export", "iris", *arguments) == 2
     said = capsys.readouterr()
     assert told in said.err
