@@ -32,6 +32,7 @@ def serve(commands: int, answers: int) -> None:
     The answer is empty for a stage that must be started as a new process: `package`, and every stage whose code has
     changed.
     """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a stack trace
     prepare_environment()
     imported, trains = _times_of_code(), False
     for module in IMPORTED:

@@ -51,6 +51,15 @@ def test_sigterm_ends_a_run_with_its_forked_stage(copy: Project) -> None:
     assert not still_running(started)
 
 
+def test_ctrl_c_while_modules_are_imported_ends_the_process_without_a_stack_trace(copy: Project) -> None:
+    importing = Process(copy, "importing.log", sys.executable, "-m", FORKED, "0", "1")
+    while not any("pyarrow" in mapped.path for mapped in psutil.Process(importing.process.pid).memory_maps()):
+        time.sleep(0.02)
+    importing.process.send_signal(signal.SIGINT)
+    assert importing.process.wait(10) == -signal.SIGINT
+    assert "Traceback" not in importing.said()
+
+
 PROGRAM = f"""
 import os, signal
 from pipeline.dvc_cli import Forks, end_stage
