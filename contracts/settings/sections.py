@@ -30,8 +30,10 @@ METRICS: dict[Task, tuple[str, ...]] = {
 }
 
 Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(ge=1, le=1_000_000)]
-Seconds = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]  # the most that a timer can wait
+MOST_COUNT = 1_000_000
+MOST_SECONDS = 10_000_000  # the most that a timer can wait
+PositiveInt = Annotated[int, Field(ge=1, le=MOST_COUNT)]
+Seconds = Annotated[float, Field(gt=0, le=MOST_SECONDS, allow_inf_nan=False)]
 Workers = Annotated[int, Field(ge=1, le=256)]
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ from contracts.files import md5
 from contracts.records import read_object
 from contracts.settings.editing import Scalar, set_keys
 from contracts.settings.load import Search, load_datasets, load_params
+from contracts.settings.sections import MOST_COUNT, MOST_SECONDS
 from pipeline.dvc_cli import INTERRUPTED, run_dvc, working_copy
 from pipeline.model_report.card import card_mark
 from pipeline.paths import Paths
@@ -134,16 +134,17 @@ def budget(dataset: str, trials: str | None, timeout: str | None, search: Search
             f"(now {search.n_trials or 'any number of'} trials, {search.timeout or 'any number of'} s), received "
             f"neither: {example} TRIALS=50 or {example} TIMEOUT=600"
         )
-    n_trials, seconds = _number(int, trials), _number(float, timeout)
+    n_trials, seconds = _number(int, trials, MOST_COUNT), _number(float, timeout, MOST_SECONDS)
     if trials is not None and n_trials is None:
         problems.append(
-            f"TRIALS: expected how many trials the study of {dataset} is to have in all, at least 1 "
-            f"(now {search.n_trials or 'any number'}), received {trials!r}: {example} TRIALS=50"
+            f"TRIALS: expected how many trials the study of {dataset} is to have in all, from 1 to "
+            f"{MOST_COUNT:,} (now {search.n_trials or 'any number'}), received {trials!r}: {example} TRIALS=50"
         )
     if timeout is not None and seconds is None:
         problems.append(
-            f"TIMEOUT: expected how many seconds the study of {dataset} is to be searched in all, above 0 "
-            f"(now {search.timeout or 'any number'}), received {timeout!r}: {example} TIMEOUT=600"
+            f"TIMEOUT: expected how many seconds the study of {dataset} is to be searched in all, above 0 and "
+            f"at most {MOST_SECONDS:,} (now {search.timeout or 'any number'}), received {timeout!r}: "
+            f"{example} TIMEOUT=600"
         )
     if problems:
         raise UserError("\n  ".join(problems))
@@ -151,13 +152,13 @@ def budget(dataset: str, trials: str | None, timeout: str | None, search: Search
     return {name: value for name, value in changes.items() if value is not None or getattr(search, name) is not None}
 
 
-def _number(kind: type[int] | type[float], text: str | None) -> Scalar:
-    """A finite number above 0, or None."""
+def _number(kind: type[int] | type[float], text: str | None, most: int) -> Scalar:
+    """A number above 0 up to `most`, or None."""
     try:
         number = kind(text or "")
     except ValueError:
         return None
-    if not 0 < number < math.inf:
+    if not 0 < number <= most:
         return None
     return int(number) if number == int(number) else number
 
