@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from contracts.bundle import BACKGROUND, Calibration, Manifest, seal
 from contracts.errors import UserError
@@ -16,6 +16,7 @@ from contracts.schema import load_schema
 from models.search.fidelities import most_rows
 from models.search.plan import Plan
 from models.search.ranking import pareto_front
+from models.search.study import ABANDONED
 from models.search.trial import TrialFiles
 from models.search.workers.pool import Pool
 from models.training.data import Data
@@ -87,8 +88,9 @@ def _write_background(plan: Plan, data: Data, bundle: Path) -> None:
 
 
 def write_trials(plan: Plan, study: optuna.Study, path: Path) -> None:
-    """Write a row per trial that began; with two objectives their values by name, and whether it is on the Pareto
-    front; with `search.rows` its train rows, the most that the trial was trained on again, and its value there.
+    """Write a row per trial that began and was not ended from outside; with two objectives their values by name, and
+    whether it is on the Pareto front; with `search.rows` its train rows, the most that the trial was trained on again,
+    and its value there.
     """
     table = study.trials_dataframe()
     if plan.search.second_objective != "none":
@@ -97,7 +99,9 @@ def write_trials(plan: Plan, study: optuna.Study, path: Path) -> None:
     if len(plan.fidelities) > 1:
         table["train_rows"] = plan.fidelities[0]
         table["most_train_rows"], table["value_on_most_train_rows"] = zip(*most_rows(study, plan), strict=True)
-    table[table["state"] != "WAITING"].to_csv(path, index=False)  # a short search leaves some of those it was given
+    trials = study.get_trials(deepcopy=False)
+    began = [trial.state != TrialState.WAITING and ABANDONED not in trial.user_attrs for trial in trials]
+    table[began].to_csv(path, index=False)
 
 
 def write_history(path: Path, history: dict[str, list[float]]) -> None:
