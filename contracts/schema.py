@@ -201,8 +201,8 @@ class Schema(_Frozen):
     def ignored(self) -> dict[str, str]:
         """The columns of the data that a row may hold although no prediction depends on them, and why."""
         columns = {column.name: "no network learns from it" for column in self.dropped}
-        targets = self.outputs if isinstance(self.target, LabelsTarget | NumericTargets) else (self.target.name,)
-        return columns | dict.fromkeys(targets, "it is predicted")
+        outputs = () if isinstance(self.target, ClassTarget) else self.outputs  # several labels may be in one column
+        return columns | dict.fromkeys((self.target.name, *outputs), "it is predicted")
 
     @property
     def labels(self) -> tuple[str | int | bool, ...]:

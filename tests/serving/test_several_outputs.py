@@ -77,7 +77,8 @@ def test_the_description_names_the_outputs(served) -> None:
 def test_a_file_has_a_column_for_each_output(served, tmp_path: Path) -> None:
     schema, folder, _, expected = served
     rows, out = tmp_path / "rows.csv", tmp_path / "predictions.parquet"
-    rows.write_text(",".join(ROW) + "\n" + ",".join(str(value) for value in ROW.values()) + "\n")
+    learned = {**ROW, **({"tags": "even|prime"} if schema.task == "multilabel" else {"weight": 70, "waist": 80})}
+    rows.write_text(",".join(learned) + "\n" + ",".join(map(str, learned.values())) + "\n")
     predict_file(folder, rows, out)
     table = pq.read_table(out)
     prefix = "P({})" if schema.classes else "{}"
