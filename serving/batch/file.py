@@ -138,13 +138,29 @@ def _csv_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
             lines = csv.reader(file, strict=True, delimiter=form.delimiter)
             header = next(lines, [])
             lines_before = 1
-            while chunk := list(islice(lines, CHUNK_ROWS)):
+            rows = _without_blank_end(validator, lines)
+            while chunk := list(islice(rows, CHUNK_ROWS)):
                 yield validate_lines(validator, [header, *chunk], form, lines_before)
                 lines_before += len(chunk)
             if lines_before == 1:  # without rows, the header is still checked
                 validate_lines(validator, [header], form)
         except (csv.Error, UnicodeDecodeError, EOFError, zlib.error) as error:
             raise Problem(400, f"{path}: after line {lines.line_num if lines else 0}: {error}") from None
+
+
+def _without_blank_end(validator: InputValidator, lines: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Lines without those at the end that have no value, which spreadsheets write and training leaves out, unless a row
+    may lack every value.
+    """
+    if all(getattr(feature, "missing", False) for feature in validator.features):
+        yield from lines
+    blank: list[list[str]] = []
+    for line in lines:
+        if any(line):
+            yield from (*blank, line)
+            blank.clear()
+        else:
+            blank.append(line)
 
 
 def _json_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:

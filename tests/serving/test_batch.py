@@ -167,6 +167,15 @@ def test_the_file_that_a_model_learned_from_is_predicted_as_it_is(bundle: Path, 
         assert pd.read_parquet(tmp_path / "out.parquet").equals(pd.read_parquet(tmp_path / "expected.parquet"))
 
 
+def test_rows_without_a_value_are_left_out_at_the_end_alone(bundle: Path, tmp_path: Path) -> None:
+    header, row, *_ = pd.DataFrame([GOOD]).to_csv(index=False).splitlines()
+    (tmp_path / "rows.csv").write_text("\n".join([header, row, row, ",,,", "", ",,,"]) + "\n")
+    assert predict_file(bundle, tmp_path / "rows.csv", tmp_path / "out.csv").rows == 2
+    (tmp_path / "rows.csv").write_text("\n".join([header, row, ",,,", row]) + "\n")
+    with pytest.raises(Problem, match="line 3, column 'fare paid': expected a number"):
+        predict_file(bundle, tmp_path / "rows.csv", tmp_path / "out.csv")
+
+
 def test_a_second_run_to_the_same_file_is_refused_and_leaves_the_first_alone(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
