@@ -54,12 +54,7 @@ def read_source(
         see(columns)
         return Reading(*with_target(columns, source), None)
     parts = read(source)
-    names = parts[0].table.column_names
-    for part in parts:
-        if different := set(part.table.column_names) ^ set(names):
-            columns = ", ".join(sorted(different))
-            raise UserError(f"{part.path}: expected the columns of {parts[0].path}, different are {columns}")
-    table, notes = _joined([part._replace(table=part.table.select(names)) for part in parts], source)
+    table, notes = _joined(parts, source)
     see(table)
     if source.test_source is not None:
         is_test = np.repeat([part.is_test for part in parts], [part.table.num_rows for part in parts])
@@ -115,7 +110,12 @@ def hash_of(parts: list[str]) -> str:
 
 def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
     """The rows of all parts. The text of all parts is converted together, so that a column has one type."""
-    tables = [part.table for part in parts]
+    names = parts[0].table.column_names
+    for part in parts:
+        if different := set(part.table.column_names) ^ set(names):
+            columns = ", ".join(sorted(different))
+            raise UserError(f"{part.path}: expected the columns of {parts[0].path}, different are {columns}")
+    tables = [part.table.select(names) for part in parts]
     dialects = [part.dialect for part in parts if part.dialect is not None]
     if len(dialects) == len(parts):
         texts = pa.concat_tables(tables)

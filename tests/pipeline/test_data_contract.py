@@ -4,6 +4,7 @@ import datetime
 import json
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
@@ -38,8 +39,8 @@ def shop_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(*arguments: str):
-    return CliRunner().invoke(commands.app, list(arguments))
+def run(*arguments: str, **options: bool):
+    return CliRunner().invoke(commands.app, list(arguments), **options)
 
 
 def test_a_contract_is_a_file_to_read_with_room_for_later_rows(shop_folder: Path) -> None:
@@ -76,6 +77,18 @@ def test_every_break_is_listed_with_column_row_value_and_what_was_expected(shop_
         "  towne: expected no column of this name, received one",
         "new.csv: 7 breaks of catalog/contracts/shop.yaml in 60 rows",
     ]
+
+
+def test_a_folder_of_parts_is_checked_as_one_table(shop_folder: Path) -> None:
+    run("contract", "shop")
+    (shop_folder / "parts").mkdir()
+    (shop_folder / "parts/a.csv").write_text(HEADER + "".join(ROWS[:30]))
+    frame = pd.read_csv(shop_folder / "rows.csv")[30:]
+    frame[frame.columns[::-1]].to_csv(shop_folder / "parts/b.csv", index=False)
+    assert run("check-data", "shop", "parts").output == "parts: 60 rows, no break of catalog/contracts/shop.yaml\n"
+    frame.drop(columns="age").to_csv(shop_folder / "parts/b.csv", index=False)
+    with pytest.raises(UserError, match=r"b\.csv: expected the columns of .*a\.csv, different are age"):
+        run("check-data", "shop", "parts", catch_exceptions=False)
 
 
 def test_ten_rows_of_a_break_are_named_and_the_others_counted() -> None:
