@@ -246,4 +246,4 @@ def columns_of(feature: Feature) -> tuple[NumericFeature | CategoricalFeature, .
 
 
 def load_schema(path: Path) -> Schema:
-    return Schema.model_validate_json(path.read_bytes())
+    return Schema.model_validate_json(path.read_bytes().replace(b'"__target__"', b'"target"'))  # in older bundles

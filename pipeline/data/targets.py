@@ -9,6 +9,7 @@ from contracts.schema import ClassTarget, LabelsTarget, LogScale, NumericTarget,
 from contracts.settings.source import Source, Task
 from pipeline.tables import TARGET, has_integer_classes
 
+NAMELESS = "target"  # the name of a target that is no column of a table
 SKEWED = 1.0  # skewness from which on a distribution counts as highly skewed (Bulmer, 1979, Principles of Statistics)
 
 
@@ -23,7 +24,7 @@ def infer_target(
     if pa.types.is_struct(train.schema.field(TARGET).type):
         return _several(source, task, pd.DataFrame(train[TARGET].to_pylist()))
     values = train[TARGET].to_pandas()
-    name = " and ".join(source.targets) or TARGET
+    name = " and ".join(source.targets) or NAMELESS
     if values.isna().any():
         raise UserError(f"target {name!r}: expected a value in every row, received {int(values.isna().sum())} missing")
     if task == "regression":
@@ -47,7 +48,7 @@ def infer_target(
 
 def _several(source: Source, task: Task, values: pd.DataFrame) -> LabelsTarget | NumericTargets:
     """A target with a column for each label or number."""
-    name = " and ".join(source.targets) or TARGET
+    name = " and ".join(source.targets) or NAMELESS
     if task not in ("multilabel", "regression"):
         raise UserError(f"target {name!r}: expected one class per row for {task}, received several columns")
     if values.isna().any(axis=None):

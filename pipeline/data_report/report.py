@@ -125,9 +125,7 @@ def _targets(schema: Schema, parts: Mapping[str, pa.Table]) -> list[dict[str, An
         values = {part: np.array([str(v) for v in of_part], object) if schema.classes else of_part
                   for part, of_part in values.items()}  # fmt: skip
         column = Column(str(name), "category" if schema.classes else "number", "target", "", values)
-        charted.append(
-            {"name": "" if name == TARGET else name, "note": _summary(column), "picture": charts.draw(column)}
-        )
+        charted.append({"name": name, "note": _summary(column), "picture": charts.draw(column)})
     return charted
 
 

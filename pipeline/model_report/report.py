@@ -31,7 +31,6 @@ from pipeline.model_report.card import as_markdown, card_mark, front_matter
 from pipeline.model_report.importance import partial_dependence, permutation_importance
 from pipeline.model_report.slices import Slice, groups_of, worst
 from pipeline.paths import Paths
-from pipeline.tables import TARGET
 from pipeline.tracking.failures import optional
 
 HERE = Path(__file__).parent
@@ -96,7 +95,7 @@ def _facts(
     y, predictions, metrics = measured.y, measured.predictions, task_metrics(schema.task)
     facts: dict[str, Any] = {
         "schema": schema, "task": TASKS.get(schema.task, f"classification in {len(schema.classes)} classes"),
-        "target": _named(schema.target.name), "manifest": manifest, "known": known,
+        "target": schema.target.name, "manifest": manifest, "known": known,
         "confidence": measured.confidence, "reads": measured.reads,
         "selection": read_object(paths.selection),
         "rows": {part: _n_rows(paths, part) for part in ("train", "validation")} | {"test": len(y)},
@@ -161,8 +160,8 @@ def _errors(
             pair
             for i, name in enumerate(schema.outputs)
             for pair in (
-                (f"{_named(name)}: predicted against actual", pictures.scatter(actual[:, i], predicted[:, i], seed)),
-                (f"{_named(name)}: errors", pictures.histogram(predicted[:, i] - actual[:, i], "predicted − actual")),
+                (f"{name}: predicted against actual", pictures.scatter(actual[:, i], predicted[:, i], seed)),
+                (f"{name}: errors", pictures.histogram(predicted[:, i] - actual[:, i], "predicted − actual")),
             )
         ]
     if schema.task == "multilabel":
@@ -185,7 +184,7 @@ def _slices(schema: Schema, metric: Metric, measured: Measured) -> list[Slice]:
     if measured.shown is not None:
         y, predictions = y[measured.shown], predictions[measured.shown]
     if schema.picks_one:
-        classes = {f"{_named(schema.target.name)}: {name}": y == code for code, name in enumerate(schema.classes)}
+        classes = {f"{schema.target.name}: {name}": y == code for code, name in enumerate(schema.classes)}
     columns = [] if schema.image is not None else read_columns(schema, {"measured": measured.table})
     return worst(metric, y, predictions, groups_of(columns, classes))
 
@@ -205,7 +204,7 @@ def _importance(paths: Paths, schema: Schema, measured: Measured, metric: Metric
     return {
         "importance": shown,
         "importance_picture": pictures.bars(names, *(np.array(column) for column in values)),
-        "dependence_of": [_named(schema.outputs[i]) for i in outputs],
+        "dependence_of": [schema.outputs[i] for i in outputs],
         "dependence": [
             (name, pictures.curves(x, y, name, np.concatenate([other for _, _, other in curves])))
             for name, x, y in curves
@@ -231,10 +230,6 @@ def _describe_rows(trials: list[dict[str, str]]) -> str:
     again = [n_rows for n_rows in sorted(set(most)) if n_rows > int(trials[0]["train_rows"])]
     on = ", ".join(f"{n_rows:,} ({sum(rows >= n_rows for rows in most)})" for n_rows in again)
     return on and f"Trials trained on {int(trials[0]['train_rows']):,} train rows, the best of them again on {on}. "
-
-
-def _named(target: str) -> str:
-    return "target" if target == TARGET else target
 
 
 def _n_rows(paths: Paths, part: str) -> int:

@@ -50,6 +50,13 @@ def test_a_schema_is_the_same_after_saving(tmp_path: Path) -> None:
     assert load_schema(tmp_path / "schema.json") == schema
 
 
+def test_a_target_without_a_name_is_called_target_also_in_an_older_bundle(tmp_path: Path) -> None:
+    schema = schema_of(TABLE)
+    assert schema.target.name == "target"
+    schema.model_copy(update={"target": schema.target.model_copy(update={"name": "__target__"})}).save(tmp_path / "s")
+    assert load_schema(tmp_path / "s") == schema
+
+
 def test_encoding_keeps_numbers_and_turns_categories_into_codes() -> None:
     schema = schema_of(TABLE)
     rows = {"age": [7, 8], "near": ["sea", "bay"], "rooms": [2.5, 3.5], "ignored": [0, 0]}

@@ -78,7 +78,7 @@ def test_a_logarithm_that_does_not_exist_is_refused_before_the_search() -> None:
     spec = Spec(depth=1, width=4, activation="relu", dropout=0, optimizer="adam", learning_rate=0.1, batch_size=4,
                 target_scale="log")  # fmt: skip
     assert schema_problems(spec, schema) == [
-        "target_scale: expected plain, because train values of __target__ are below 0, received 'log'"
+        "target_scale: expected plain, because train values of target are below 0, received 'log'"
     ]
     assert task_problems(spec, "binary") == ["target_scale: expected plain for binary, received 'log'"]
     with pytest.raises(ValueError, match="output: expected linear for target_scale: log, received 'relu'"):

@@ -11,7 +11,15 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
-from contracts.schema import CategoricalFeature, ClassTarget, DateFeature, DroppedColumn, NumericFeature, TextForm
+from contracts.schema import (
+    CategoricalFeature,
+    ClassTarget,
+    DateFeature,
+    DroppedColumn,
+    LabelsTarget,
+    NumericFeature,
+    TextForm,
+)
 
 pytestmark = needs_chromium
 
@@ -88,6 +96,17 @@ def test_a_table_as_people_have_them_is_tried_by_its_form_and_by_its_file(
     assert "2 rows predicted" in find(browser, "#file-answer").text
     assert "line 3, column 'condition': a category that training never saw" in find(browser, "#file-answer").text
     assert_no_errors(browser)
+
+
+def test_the_page_says_what_is_predicted(browser: webdriver.Chrome, live: dict[str, LiveApp], tmp_path: Path) -> None:
+    browser.get(live["tickets"].url)
+    find(browser, "#predict")
+    assert find(browser, "#subtitle").text == "predicts class: 3 classes"
+    labels = LabelsTarget(name="tags", classes=("a", "b"), frequencies=(0.2, 0.5), multilabel=True)
+    schema = TICKETS.model_copy(update={"task": "multilabel", "target": labels})
+    with listen(make_test_app(make_model(schema, tmp_path / "labels"))) as app:
+        browser.get(app.url)
+        wait_until(lambda: find(browser, "#subtitle").text == "predicts tags: 2 labels")
 
 
 def test_quantiles_are_shown_and_downloaded(browser: webdriver.Chrome, tmp_path: Path) -> None:

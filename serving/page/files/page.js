@@ -276,7 +276,9 @@ async function start() {
   }
   const { model, schema, manifest } = info;
   document.title = $("title").textContent = model.name;
-  $("subtitle").textContent = schema.target.classes ? `predicts ${schema.target.name}: ${schema.target.classes.length} classes` : `predicts ${schema.target.name}, a number`;
+  const { name, classes, multilabel, targets } = schema.target;
+  const kind = classes ? `: ${classes.length} ${multilabel ? "labels" : "classes"}` : targets ? "" : ", a number";
+  $("subtitle").textContent = `predicts ${name}${kind}`;
   $("footer").textContent = `Version ${model.version}, ${manifest.members?.length ? `mean of ${manifest.members.length} trials` : `trial ${manifest.trial}`} of ${manifest.study}, code ${manifest.git_revision.slice(0, 12)}; ` +
     Object.entries(manifest.validation).map(([name, value]) => `validation ${name} ${short(value)}`).join(", ");
   const image = schema.features[0].kind === "image" ? schema.features[0] : null;
