@@ -69,7 +69,8 @@ def assign(
         _take(part, TEST, shares[:, 0], settings.test_fraction, is_share=True)
         _take(part, VALIDATION, shares[:, 1], settings.validation_fraction, is_share=True)
         if target is not None and rule.by == "hash":
-            notes += _give_small_classes_to_train(part, target)
+            is_own = table[IS_TEST].to_numpy() if IS_TEST in table.column_names else np.zeros(len(part), bool)
+            notes += _give_small_classes_to_train(part, target, ~is_own)
     return part, notes
 
 
@@ -144,10 +145,14 @@ def _declare(part: np.ndarray, table: pa.Table, rule: Split) -> None:
     part[:] = np.where(part == TRAIN, declared, part)
 
 
-def _give_small_classes_to_train(part: np.ndarray, target: np.ndarray) -> list[str]:
-    """Give all rows of a class to train if the hashes of its few rows would leave none there."""
-    absent = sorted(set(target) - set(target[part == TRAIN]))
-    part[np.isin(target, absent)] = TRAIN
+def _give_small_classes_to_train(part: np.ndarray, target: np.ndarray, divided: np.ndarray) -> list[str]:
+    """Give all rows of a class to train if the hashes of its few rows would leave none there.
+
+    Args:
+        divided: which rows the hashes divide, and not the source's own test rows.
+    """
+    absent = sorted(set(target[divided]) - set(target[part == TRAIN]))
+    part[np.isin(target, absent) & divided] = TRAIN
     return [small_class_note(name) for name in absent]
 
 

@@ -11,7 +11,7 @@ class Shares:
     """A rule that gives the part of a row by its shares, which are its hashes as fractions of the largest hash.
 
     The rule is final when all rows have been placed: if a part has no row, the row with the lowest share goes there; if
-    train lacks a class, all rows of the class become train rows. Then all rows are placed once more.
+    train lacks a class, all its rows but the source's own test rows become train rows. Then all rows are placed again.
     """
 
     def __init__(self, settings: Preprocess, declared: np.ndarray | None, classes: pa.DictionaryArray | None) -> None:
@@ -41,7 +41,8 @@ class Shares:
         self.rows += np.bincount(part, minlength=3)
         if self.classes is not None:
             codes = self.classes.indices[start:stop].to_numpy()
-            part[np.isin(codes, [code for code, name in enumerate(self.names) if name in self.for_train])] = TRAIN
+            small = np.isin(codes, [code for code, name in enumerate(self.names) if name in self.for_train])
+            part[small if self.declared is None else small & ~self.declared[start:stop]] = TRAIN
             self.in_train[codes[part == TRAIN]] = True
         return part
 

@@ -19,11 +19,12 @@ from contracts.schema import DateFeature, NumericFeature, load_schema
 from contracts.settings.load import Source
 from contracts.settings.source import Split
 from pipeline import resources
-from pipeline.data.partition import divide
+from pipeline.data.partition import TEST, TRAIN, VALIDATION, divide
 from pipeline.paths import Paths
 from pipeline.sources.own_table import read_source
 from pipeline.stages import fetch, preprocess
 from pipeline.streaming.needs import check_stream
+from pipeline.streaming.shares import Shares
 from pipeline.streaming.text_counts import Counts
 from pipeline.tables import TARGET
 from tests.pipeline.streamed import (
@@ -135,6 +136,16 @@ def test_the_rows_of_a_class_are_train_rows_where_it_would_have_none() -> None:
     whole, streamed = run_both(preprocess=without)
     assert_same(whole, streamed)
     assert "alone" in pq.read_table(streamed.prepared / "train.parquet")[TARGET].to_pylist()
+
+
+def test_the_test_rows_of_the_source_stay_test_rows_where_train_would_have_none_of_their_class() -> None:
+    low, high = 2**60, 2**63
+    hashes = np.array([[high, high], [high, low], [high, low], [high, high]], np.uint64)
+    classes = pa.array(["usual", "usual", "alone", "alone"]).dictionary_encode()
+    shares = Shares(settings(WHOLE).preprocess, np.array([False, False, False, True]), classes)
+    assert shares.place(0, hashes).tolist() == [TRAIN, VALIDATION, VALIDATION, TEST]
+    assert shares.changed()
+    assert shares.place(0, hashes).tolist() == [TRAIN, VALIDATION, TRAIN, TEST]
 
 
 @pytest.mark.usefixtures("no_report")
