@@ -163,7 +163,7 @@ class Forks:
         finally:
             signal.signal(signal.SIGINT, before)
         if not answer:  # the process is gone
-            return 128 + signal.SIGKILL
+            return 128 + max(-self.process.wait(), 0)
         return int(answer) if answer.strip() else None
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from pipeline.dvc_cli import FORKED
+from pipeline.dvc_cli import FORKED, Forks
 from tests.projects import COMMANDS, Project, copy_project
 from tests.stage_process import Process
 
@@ -49,6 +49,13 @@ def test_sigterm_ends_a_run_with_its_forked_stage(copy: Project) -> None:
     assert "interrupted by the user" in running.said()
     assert "Traceback" not in running.said()
     assert not still_running(started)
+
+
+def test_a_stage_that_waits_for_the_imports_ends_with_their_signal(copy: Project) -> None:
+    forks = Forks(str(copy.folder), copy.environment())
+    forks.process.send_signal(signal.SIGINT)
+    assert forks.run(["fetch", *IRIS], {}) == 128 + signal.SIGINT
+    forks.close()
 
 
 def test_ctrl_c_while_modules_are_imported_ends_the_process_without_a_stack_trace(copy: Project) -> None:
