@@ -50,6 +50,7 @@ def approve(
 
 def _serve(dataset: str, version: str | None, note: str, force: bool, example: str) -> None:
     """Approve a version, write the outputs of `select` for it, evaluate it and package it."""
+    from models.search.workers.process import signals_wait
     from pipeline.tracking import approval, databases, registry, runs
 
     load_params(PARAMS, dataset)
@@ -63,26 +64,27 @@ def _serve(dataset: str, version: str | None, note: str, force: bool, example: s
         with tempfile.TemporaryDirectory() as scratch:
             bundle = registry.download_bundle(dataset, version, Path(scratch))
             open_bundle(bundle)
-            with databases.failures_explained():
-                approval.approve(client, dataset, version, present, note, force)
-            shutil.rmtree(paths.bundle, ignore_errors=True)
-            shutil.copytree(bundle, paths.bundle)
-        ((_, record), *_) = approval.approvals(client, dataset, version)[::-1]
-        selection |= {
-            "winner": f"version {version}",
-            "version": version,
-            "challenger": registry.with_alias(client, dataset, registry.CHALLENGER),
-            "is_new": False,
-            "reason": f"approved by {record}",
-        }
-        with write_atomically(paths.selection) as unfinished:
-            unfinished.write_text(json.dumps(selection, indent=2) + "\n", encoding="utf-8")
-        before = f"before: {present}" if present else "there was none before"
-        print(f"Version {version} of {dataset} is the champion ({before}), approved by {record}", flush=True)
-        # DVC records these as the outputs of `select`, and runs no stage before it, which would undo them.
-        code = run_dvc([dataset], "commit", "--force", f"select@{dataset}") or run_dvc(
-            [dataset], "repro", "--single-item", f"evaluate@{dataset}", f"package@{dataset}"
-        )
+            # Until DVC records the outputs of `select`, the next run would bring back those of another champion.
+            with signals_wait():
+                with databases.failures_explained():
+                    approval.approve(client, dataset, version, present, note, force)
+                shutil.rmtree(paths.bundle, ignore_errors=True)
+                shutil.copytree(bundle, paths.bundle)
+                ((_, record), *_) = approval.approvals(client, dataset, version)[::-1]
+                selection |= {
+                    "winner": f"version {version}",
+                    "version": version,
+                    "challenger": registry.with_alias(client, dataset, registry.CHALLENGER),
+                    "is_new": False,
+                    "reason": f"approved by {record}",
+                }
+                with write_atomically(paths.selection) as unfinished:
+                    unfinished.write_text(json.dumps(selection, indent=2) + "\n", encoding="utf-8")
+                before = f"before: {present}" if present else "there was none before"
+                print(f"Version {version} of {dataset} is the champion ({before}), approved by {record}", flush=True)
+                code = run_dvc([dataset], "commit", "--force", f"select@{dataset}")
+        # No stage before them runs, which would undo it.
+        code = code or run_dvc([dataset], "repro", "--single-item", f"evaluate@{dataset}", f"package@{dataset}")
     raise typer.Exit(code)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import tarfile
 from pathlib import Path
 from threading import Thread
@@ -212,6 +213,20 @@ def test_a_damaged_selection_stops_every_reader_with_one_message_and_moves_nothi
         assert selection.read_text(encoding="latin-1") == text
     finally:
         selection.write_bytes(whole)
+
+
+def test_ctrl_c_waits_until_dvc_has_recorded_an_approval(in_project: Work, monkeypatch) -> None:
+    ran = []
+
+    def run_dvc(_: list[str], command: str, *arguments: str) -> int:
+        signal.raise_signal(signal.SIGINT)
+        ran.append(command)
+        return 0
+
+    monkeypatch.setattr(commands, "run_dvc", run_dvc)
+    with pytest.raises(KeyboardInterrupt):
+        commands.approve("iris", in_project.champion(), note="why")
+    assert ran == ["commit"]
 
 
 def test_a_selection_that_is_not_there_is_told(in_project: Work) -> None:

@@ -85,14 +85,14 @@ def fork() -> tuple[Connection, Any]:
     """A new process, and the connection at whose other end it waits for its job."""
     ours, theirs = _context.Pipe()
     process = _context.Process(target=_run, args=(theirs,), daemon=True)
-    with _signals_wait():
+    with signals_wait():
         process.start()
     theirs.close()
     return ours, process
 
 
 @contextlib.contextmanager
-def _signals_wait() -> Iterator[None]:
+def signals_wait() -> Iterator[None]:
     """Handle a signal after this context: in it, an exception would leave the fork server with half of a request.
 
     Blocking signals is not enough: one that arrives in another thread is handled in the main one nevertheless.
