@@ -171,7 +171,10 @@ def _bytes(path: str) -> bytes:
         folder = Path(path).parent
         names = [entry.name for entry in folder.iterdir()] if "://" not in path and folder.is_dir() else []
         readers = () if Path(path).suffix else READERS
-        raise UserError(f"there is no file {path}{nearest(Path(path).name, [*names, *readers])}") from None
+        hint = nearest(Path(path).name, [*names, *readers])
+        if re.search(r"\b(select|with)\b.*\bfrom\b", path, re.IGNORECASE | re.DOTALL):
+            hint = "; a query needs DATABASE=variable (data.database), the variable with the address of the database"
+        raise UserError(f"there is no file {path}{hint}") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder: expected a file, or a folder of files") from None
     except PermissionError as error:

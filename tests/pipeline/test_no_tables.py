@@ -50,6 +50,8 @@ def test_a_file_that_is_not_there_is_told_with_the_nearest(read, tmp_path: Path)
         read_source(Source(source="house.csv", target="y"))
     with pytest.raises(UserError, match=r"there is no file .*/awk.csv$"):  # and not: did you mean the reader 'csv'?
         read_source(Source(source="awk.csv", target="y"))
+    with pytest.raises(UserError, match="SELECT a, y FROM houses; a query needs DATABASE=variable"):
+        read_source(Source(source="SELECT a, y FROM houses", target="y"))
     with pytest.raises(UserError, match="did you mean 'scikit-learn'"):
         read_source(Source(source="scikitlearn", target="y"))
 
