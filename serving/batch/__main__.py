@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"  {path}: expected {expected}, received {received}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("predict-file: interrupted; finished parts are kept, and the same command goes on", file=sys.stderr)
+        kept = "finished parts are kept, and the same command goes on" if args.source.is_dir() else "nothing is written"
+        print(f"predict-file: interrupted; {kept}", file=sys.stderr)
         return 130
     print(f"{done}: {args.target}")
     return 0

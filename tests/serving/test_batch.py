@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -194,6 +195,13 @@ def test_a_second_run_to_the_same_file_is_refused_and_leaves_the_first_alone(
     assert [path.name for path in out.parent.iterdir()] == ["out.csv"]
     assert len(pd.read_csv(out)) == 1
     assert predict_file(bundle, source, out) == (1, 0)
+
+
+def test_an_interrupt_says_that_a_single_file_begins_anew(bundle: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    pd.DataFrame([GOOD]).to_csv(tmp_path / "rows.csv", index=False)
+    monkeypatch.setattr(Predictor, "outputs", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert main([str(bundle), str(tmp_path / "rows.csv"), str(tmp_path / "out.csv")]) == 130
+    assert capsys.readouterr().err == "predict-file: interrupted; nothing is written\n"
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "unfinished-out.csv"])
