@@ -60,7 +60,7 @@ class Counts:
     def distinct(self) -> int:
         if self.lowest is None or len(self.lowest) < HASHES:
             return len(self.table) if self.lowest is None else len(self.lowest)
-        return round((HASHES - 1) / (float(self.lowest[-1]) / 2.0**64))
+        return min(self.present, round((HASHES - 1) / (float(self.lowest[-1]) / 2.0**64)))
 
 
 def count_texts(path: Path, name: str) -> Texts:

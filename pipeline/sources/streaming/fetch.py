@@ -18,7 +18,7 @@ from pipeline.sources.files import absolute, part_names, sources_of
 from pipeline.sources.own_table import hash_of
 from pipeline.sources.streaming.columns import Columns, find_columns
 from pipeline.sources.streaming.evidence import Evidence
-from pipeline.sources.streaming.parquet import common_schema, parquet_batches
+from pipeline.sources.streaming.parquet import common_schema, is_parquet, parquet_batches
 from pipeline.sources.streaming.target import Target
 from pipeline.sources.streaming.text import TextFile
 from pipeline.tables import note_text_form, row_groups
@@ -77,7 +77,7 @@ def _open_parts(
 ) -> tuple[list[Part], pa.Schema, TextForm | None]:
     """The files, with the columns of all; and the form of the first one, if they are text."""
     paths = [path for path, _ in files]
-    if all(path.endswith((".parquet", ".pq")) for path in paths):
+    if all(map(is_parquet, paths)):
         schema = common_schema(paths)
         parts = [Part(path, is_test, None, schema, ()) for path, is_test in files]
         return parts, schema, None

@@ -2,7 +2,7 @@
 
 from contracts.settings.source import Source
 from pipeline.sources.files import Part, absolute, part_names, sources_of
-from pipeline.sources.streaming.parquet import common_schema, parquet_batches
+from pipeline.sources.streaming.parquet import common_schema, is_parquet, parquet_batches
 from pipeline.sources.streaming.text import TextFile
 
 
@@ -16,7 +16,7 @@ def first_parts(source: Source) -> list[Part]:
 
 
 def _first(path: str, source: Source, is_test: bool) -> Part:
-    if path.endswith((".parquet", ".pq")):
+    if is_parquet(path):
         return Part(path, next(parquet_batches(path, common_schema([path]))), None, "", is_test)
     file = TextFile(path, source.encoding, source.delimiter)
     return Part(path, next(file.batches(missing=())), file.dialect, "", is_test)

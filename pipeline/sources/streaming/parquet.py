@@ -11,6 +11,11 @@ from pipeline.sources.conversion.types import plain, plain_schema
 from pipeline.tables import BATCH
 
 
+def is_parquet(path: str | Path) -> bool:
+    """Whether a file is Parquet, by its name."""
+    return Path(path).suffix.lower() in (".parquet", ".pq")
+
+
 def common_schema(paths: list[str]) -> pa.Schema:
     """The columns of all files, in the order of the first, with types that hold the values of all.
 

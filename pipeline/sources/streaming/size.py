@@ -5,9 +5,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from contracts.errors import UserError
 from contracts.settings.source import Source
+from pipeline.sources.conversion.types import plain_schema
 from pipeline.sources.decompression import ENDINGS
 from pipeline.sources.files import absolute, part_names, sources_of
+from pipeline.sources.streaming.parquet import is_parquet
 
 OF_TEXT_BYTE, COMPRESSED = 14, 5  # bytes for each byte of a text, and bytes of text for a compressed one
 OF_NUMBER, OF_TEXT = 30, 120  # bytes a value of a Parquet file
@@ -18,14 +21,14 @@ def can_stream(source: Source) -> bool:
     if source.database is not None or source.image is not None:
         return False
     files = _files(source)
-    return bool(files) and (all(map(_is_parquet, files)) or not any(map(_has_types, files)))
+    return bool(files) and (all(map(is_parquet, files)) or not any(map(_has_types, files)))
 
 
 def needs_as_whole(source: Source) -> int:
     """Bytes that the rows take in memory; 0 if they are unknown, for example at an address."""
     total = 0
     for file in _files(source):
-        if _is_parquet(file):
+        if is_parquet(file):
             total += _of_parquet(file)
         else:
             total += file.stat().st_size * OF_TEXT_BYTE * (COMPRESSED if file.suffix in ENDINGS else 1)
@@ -41,16 +44,12 @@ def _files(source: Source) -> list[Path]:
 
 def _of_parquet(file: Path) -> int:
     try:
-        schema, rows = pq.read_schema(file), pq.read_metadata(file).num_rows
-    except (pa.ArrowException, OSError):  # the reader of the file gives the error
+        schema, rows = plain_schema(file.name, pq.read_schema(file)), pq.read_metadata(file).num_rows
+    except (pa.ArrowException, OSError, UserError):  # the reader of the file gives the error
         return 0
     return rows * sum(OF_TEXT if pa.types.is_string(field.type) else OF_NUMBER for field in schema)
 
 
-def _is_parquet(file: Path) -> bool:
-    return file.suffix.lower() in (".parquet", ".pq")
-
-
 def _has_types(file: Path) -> bool:
     inner = Path(file.stem) if file.suffix in ENDINGS else file
-    return _is_parquet(file) or inner.suffix.lower() in (".jsonl", ".ndjson", ".json")
+    return is_parquet(file) or inner.suffix.lower() in (".jsonl", ".ndjson", ".json")
