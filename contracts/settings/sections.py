@@ -37,8 +37,13 @@ Seconds = Annotated[float, Field(gt=0, le=MOST_SECONDS, allow_inf_nan=False)]
 Workers = Annotated[int, Field(ge=1, le=256)]
 
 
+def is_scheduler(address: str) -> bool:
+    """Whether an address has the form of a Dask scheduler's."""
+    return re.fullmatch(r"(tcp|tls)://[^\s:/]+:\d{1,5}", address) is not None
+
+
 def _check_address(address: str) -> str:
-    if not re.fullmatch(r"(tcp|tls)://[^\s:/]+:\d{1,5}", address):
+    if not is_scheduler(address):
         raise ValueError(f"null or the address of a Dask scheduler, as tcp://host:8786, received {address!r}")
     return address
 

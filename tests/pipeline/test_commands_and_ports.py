@@ -97,6 +97,16 @@ def port() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
+def test_a_worker_without_a_scheduler_ends_with_one_message(root: Path, run, port: int) -> None:
+    with patch("os.execv"), patch("pipeline.commands.worker.WAIT_SECONDS", 0):
+        code, _, refused = run("worker", "10.0.0.1")
+        assert code == 2
+        assert refused == "worker: SCHEDULER: expected an address as tcp://host:8786, received '10.0.0.1'\n"
+        code, _, refused = run("worker", f"tcp://127.0.0.1:{port}")
+        assert code == 2
+        assert refused.startswith(f"worker: no Dask scheduler answers at tcp://127.0.0.1:{port}: start one with `make ")
+
+
 def test_a_second_server_on_a_port_is_refused_while_the_first_one_starts(root: Path, run, port: int) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
