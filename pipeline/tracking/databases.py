@@ -16,6 +16,7 @@ from contracts.errors import UserError
 from pipeline.paths import var
 
 CONNECT_TIMEOUT = 5  # seconds
+SEARCH = "/api/2.0/mlflow/experiments/search?max_results=1"  # unlike /health, refused under a name that is not allowed
 DISK_FULL = re.compile(
     r"No space left on device|database or disk is full|Disk quota exceeded|\d+ requested and \d+ written"
 )
@@ -86,11 +87,17 @@ def _check_server(address: str, variable: str) -> None:
 
     shown = _without_password(address)
     try:
-        answer = requests.get(f"{address.rstrip('/')}/health", timeout=CONNECT_TIMEOUT)
+        answer = requests.get(f"{address.rstrip('/')}{SEARCH}", timeout=CONNECT_TIMEOUT)
     except requests.RequestException as error:
         raise UserError(
             f"no MLflow server answers at {shown} ({variable}): {_first_line(error)}; nothing was run"
         ) from None
+    if answer.status_code == 403 and "Invalid Host header" in answer.text:
+        host = urlsplit(shown).netloc
+        raise UserError(
+            f"the MLflow server at {shown} ({variable}) refuses requests under this name: start it with "
+            f"`--allowed-hosts {host}`; nothing was run"
+        )
     if answer.status_code >= 500:
         raise UserError(f"the MLflow server at {shown} ({variable}) answers {answer.status_code}; nothing was run")
 

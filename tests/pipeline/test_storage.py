@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -72,6 +73,16 @@ def test_a_store_that_cannot_be_reached_is_reported_without_its_password(address
         databases.check_usable(address, "OPTUNA_STORAGE", "studies")
     assert "secret" not in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
+
+
+def test_an_mlflow_server_that_does_not_know_its_name_is_told_how_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(url: str, timeout: float) -> SimpleNamespace:
+        refused = "Invalid Host header - possible DNS rebinding attack detected"  # MLflow 3.17
+        return SimpleNamespace(status_code=200 if url.endswith("/health") else 403, text=refused)
+
+    monkeypatch.setattr("requests.get", answer)
+    with pytest.raises(UserError, match=r"start it with `--allowed-hosts mlflow\.example\.org:5000`; nothing was run"):
+        databases.check_usable("http://me:secret@mlflow.example.org:5000", "MLFLOW_TRACKING_URI", "experiments")
 
 
 def test_a_user_who_may_not_create_tables_gets_the_statement_that_grants_it(postgresql) -> None:
