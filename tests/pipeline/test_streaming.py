@@ -225,6 +225,11 @@ def test_parquet_is_known_by_an_ending_in_capitals(tmp_path: Path) -> None:
     assert sum(part.table.num_rows for part in first_parts(source)) > 0
 
 
+def test_compressed_parquet_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "rows.parquet.gz").touch()
+    assert not can_stream(Source(source=str(tmp_path / "rows.parquet.gz"), target="town"))
+
+
 def test_there_are_never_more_different_texts_than_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.streaming.text_counts.MOST_KEPT", 100)
     monkeypatch.setattr("pipeline.streaming.text_counts.HASHES", 64)

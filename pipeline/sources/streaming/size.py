@@ -52,4 +52,4 @@ def _of_parquet(file: Path) -> int:
 
 def _has_types(file: Path) -> bool:
     inner = Path(file.stem) if file.suffix in ENDINGS else file
-    return is_parquet(file) or inner.suffix.lower() in (".jsonl", ".ndjson", ".json")
+    return is_parquet(inner) or inner.suffix.lower() in (".jsonl", ".ndjson", ".json")
