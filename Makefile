@@ -123,8 +123,8 @@ dashboard: $(READY)  ## start Optuna's dashboard on 127.0.0.1 [DASHBOARD_PORT=80
 	$(RUN) dashboard --port $(call quoted,DASHBOARD_PORT,8080)
 
 .PHONY: scheduler
-scheduler: $(READY)  ## start a Dask scheduler on 127.0.0.1 [HOST=…]; whoever reaches its port can run code on the workers
-	@python -m distributed.cli.dask_scheduler --host $(call quoted,HOST,127.0.0.1) --port 8786 --no-dashboard
+scheduler: $(READY)  ## start a Dask scheduler on 127.0.0.1 [HOST=… SCHEDULER_PORT=8786]; whoever reaches its port can run code on the workers
+	$(RUN) scheduler --host $(call quoted,HOST,127.0.0.1) --port $(call quoted,SCHEDULER_PORT,8786)
 
 .PHONY: worker
 worker: $(READY)  ## train trials, preprocess rows and predict parts for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]

@@ -2,7 +2,6 @@
 and for the runs, an MLflow server. One worker is killed in the middle, another one joins late.
 """
 
-import re
 import sys
 from collections import Counter
 from contextlib import ExitStack
@@ -14,17 +13,10 @@ import requests
 from contracts.bundle import open_bundle
 from pipeline import resources
 from tests.ports import free_port
-from tests.projects import Project
+from tests.projects import COMMANDS, Project
 from tests.stage_process import STAGE, Process, Stores
 
 TRIALS = 4
-
-
-def make_scheduler(project: Project, port: int) -> tuple[str, ...]:
-    """What `make scheduler` runs, at another port."""
-    recipe = re.search(r"^scheduler:.*\n\t@(.+)$", (project.folder / "Makefile").read_text(), re.MULTILINE)
-    assert recipe is not None
-    return "bash", "-c", recipe[1].replace("$(call quoted,HOST,127.0.0.1)", "127.0.0.1").replace("8786", str(port))
 
 
 def end(process: Process) -> None:
@@ -60,8 +52,8 @@ def test_no_trial_is_lost_and_none_counts_twice_where_workers_come_and_go(
             "--artifacts-destination", str(prepared.folder.parent / "artifacts"),
             MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
         )  # fmt: skip
-        start("scheduler", *make_scheduler(prepared, ports["scheduler"]))
-        worker = (sys.executable, "-m", "pipeline.commands", "worker", scheduler, "--trials-at-once", "1")
+        start("scheduler", *COMMANDS, "scheduler", "--port", str(ports["scheduler"]))
+        worker = (*COMMANDS, "worker", scheduler, "--trials-at-once", "1")
         first = start("first", *worker)
         server.wait_for("Application startup complete")
         search = start("search", *STAGE, **where, TMPDIR=str(temporary))

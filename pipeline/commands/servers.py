@@ -1,4 +1,4 @@
-"""ui, dashboard, tensorboard, serve and predict: servers on a port of this machine, and a request to one."""
+"""ui, dashboard, tensorboard, scheduler, serve and predict: servers on a port of this machine, and a request to one."""
 
 import fcntl
 import json
@@ -102,6 +102,16 @@ def _write_curves(dataset: str, folder: Path) -> int:
         for name, curves in new.items():
             write_events(curves, folder / name)
     return len(ended)
+
+
+@app.command()
+def scheduler(port: Port = 8786, host: str = "127.0.0.1") -> None:
+    """Start a Dask scheduler, whose workers train, preprocess and predict."""
+    port = _free(port, "make scheduler SCHEDULER_PORT=8787", host)
+    address = f"tcp://{host}:{port}"
+    print(f"Dask scheduler: {address} (Ctrl-C ends it); next, make worker SCHEDULER={address}", flush=True)
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", host, "--port", str(port)]
+    os.execv(sys.executable, [*command, "--no-dashboard"])
 
 
 @app.command()

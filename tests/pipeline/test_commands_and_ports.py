@@ -119,6 +119,8 @@ def test_a_second_server_on_a_port_is_refused_while_the_first_one_starts(root: P
     assert refused == f"serve: port {other}: another `make serve` has it; choose another one: PORT=3001\n"
     _, _, refused = run("serve", "iris", "--port", str(port))
     assert refused.startswith(f"serve: port {port}: Address already in use; choose another one: make serve ")
+    _, _, refused = run("scheduler", "--port", str(port))
+    assert refused.endswith("Address already in use; choose another one: make scheduler SCHEDULER_PORT=8787\n")
     _, _, refused = run("serve", "iris", "--port", "0")  # any that is free
     assert refused.startswith("serve: artifacts/iris/iris.bento is damaged: ")
 
