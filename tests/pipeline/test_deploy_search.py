@@ -23,7 +23,8 @@ def test_workers_reach_the_scheduler_by_its_service_and_nobody_else_does() -> No
     assert service["ports"][0]["targetPort"] == port == scheduler["ports"][0]["containerPort"]
     assert str(port) in scheduler["command"]
     # `dask scheduler` would not do: tasks are unpickled there, and it does not import from the working directory.
-    assert "python " + " ".join(scheduler["command"][1:3]) in (ROOT / "Makefile").read_text()
+    flag, module = scheduler["command"][1:3]
+    assert f'"{flag}", "{module}"' in (ROOT / "pipeline/commands/servers.py").read_text(), "as `make scheduler` does"
     assert f"tcp://search-scheduler:{port}" in worker["command"]
     assert worker["command"][3] in typer.main.get_command(app).commands
     (entry,) = found["NetworkPolicy", "search-members"]["spec"]["ingress"]
