@@ -22,9 +22,6 @@ from pipeline import resources
 from pipeline.data.partition import TEST, TRAIN, VALIDATION, divide
 from pipeline.paths import Paths
 from pipeline.sources.own_table import read_source
-from pipeline.sources.streaming.fetch import fetch_stream
-from pipeline.sources.streaming.first_rows import first_parts
-from pipeline.sources.streaming.size import OF_TEXT, can_stream, needs_as_whole
 from pipeline.stages import fetch, preprocess
 from pipeline.streaming.needs import check_stream
 from pipeline.streaming.shares import Shares
@@ -208,26 +205,6 @@ def test_memory_is_that_of_the_container_where_it_has_less(tmp_path: Path, monke
     assert choice.reason.endswith("more than half of this machine's memory, 1.86 GiB")
     (tmp_path / "memory.max").write_text("max\n")
     assert resources.free_memory() > 1_001_000_000
-
-
-def test_text_of_every_parquet_type_is_estimated_as_text(tmp_path: Path) -> None:
-    kinds = [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())]  # pandas 2, pandas 3, categories
-    for kind in kinds:
-        pq.write_table(pa.table({"town": pa.array(["a", "b"] * 50).cast(kind)}), tmp_path / "rows.parquet")
-        assert needs_as_whole(Source(source=str(tmp_path / "rows.parquet"), target="town")) == 100 * OF_TEXT
-
-
-def test_parquet_is_known_by_an_ending_in_capitals(tmp_path: Path) -> None:
-    source = Source(source=str(tmp_path / "ROWS.PARQUET"), target="town")
-    pq.write_table(pa.table({"town": ["a", "b"] * 50, "n": range(100)}), source.source)
-    assert can_stream(source)
-    assert fetch_stream(source, tmp_path / "raw.parquet").rows == 100
-    assert sum(part.table.num_rows for part in first_parts(source)) > 0
-
-
-def test_compressed_parquet_is_no_text(tmp_path: Path) -> None:
-    (tmp_path / "rows.parquet.gz").touch()
-    assert not can_stream(Source(source=str(tmp_path / "rows.parquet.gz"), target="town"))
 
 
 def test_there_are_never_more_different_texts_than_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,8 +156,7 @@ def test_the_file_that_a_model_learned_from_is_predicted_as_it_is(bundle: Path, 
     """Its delimiter, decimal mark, units, encoding and markers of missing values, its target and its identifiers."""
     make_bundle(OWN, tmp_path / "own")
     lines = [";".join(COLUMNS), "1;22;7,25 €;Queenstown;A;first", "2;NA;€1.007,5;Málaga;?;second"]
-    lines.append("3;NA;1\u00a0007,5\u00a0€;Málaga;?;second")
-    content = "\r\n".join(lines).encode("cp1252")
+    content = "\r\n".join([*lines, "3;NA;1\u00a0007,5\u00a0€;Málaga;?;second"]).encode("cp1252")
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
     assert predict_file(tmp_path / "own", tmp_path / name, tmp_path / "out.parquet") == (3, 4)
     plain = "port,age,fare paid,deck\nQueenstown,22,7.25,A\n" + 2 * "Málaga,,1007.5,\n"
