@@ -85,7 +85,7 @@ def fork() -> tuple[Connection, Any]:
     """A new process, and the connection at whose other end it waits for its job."""
     ours, theirs = _context.Pipe()
     process = _context.Process(target=_run, args=(theirs,), daemon=True)
-    with signals_wait():
+    with signals_wait():  # else an exception would leave the fork server with half of a request
         process.start()
     theirs.close()
     return ours, process
@@ -93,7 +93,7 @@ def fork() -> tuple[Connection, Any]:
 
 @contextlib.contextmanager
 def signals_wait() -> Iterator[None]:
-    """Handle a signal after this context: in it, an exception would leave the fork server with half of a request.
+    """Handle a signal only after this context, whose work must not be left half done.
 
     Blocking signals is not enough: one that arrives in another thread is handled in the main one nevertheless.
     """
