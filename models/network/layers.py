@@ -8,6 +8,7 @@ from statistics import NormalDist
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 serializable = keras.saving.register_keras_serializable(package="mlp")
@@ -28,7 +29,7 @@ class Columns(keras.layers.Layer):
         self.columns = columns
 
     def call(self, rows):  # type: ignore[no-untyped-def]
-        return ops.take(rows, np.array(self.columns, "int32"), axis=1)
+        return tf.gather(rows, self.columns, axis=1)
 
 
 @serializable

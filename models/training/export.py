@@ -1,12 +1,13 @@
 """A trained network as `model.keras` and `model.onnx`."""
 
 import logging
-import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
 import onnxruntime
+import tensorflow as tf
+import tf2onnx.convert
 
 from models.network.build import MAIN
 
@@ -40,14 +41,14 @@ def export(network: keras.Model, folder: Path, rows: np.ndarray) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     network.save(folder / "model.keras")
     network = inference_model(network)
-    expected = np.asarray(network(rows))  # the exporter needs a network that has been called
+    signature = [tf.TensorSpec((None, rows.shape[1]), tf.float32, name="features")]
+    predict = tf.function(lambda features: network(features, training=False), signature, autograph=False)
+    expected = predict(rows).numpy()
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # Keras' exporter reads an attribute that NumPy deprecates
-        try:
-            network.export(folder / "model.onnx", format="onnx", verbose=False)
-        except Exception as error:  # the exporters of Keras and tf2onnx raise many types
-            raise ExportFailed(f"the network has no ONNX form: {type(error).__name__}: {error}") from error
+    try:  # not by `Model.export`, which traces each network twice
+        tf2onnx.convert.from_function(predict, signature, output_path=str(folder / "model.onnx"))
+    except Exception as error:  # tf2onnx raises many types
+        raise ExportFailed(f"the network has no ONNX form: {type(error).__name__}: {error}") from error
     try:
         session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
         (received,) = session.run(None, {session.get_inputs()[0].name: rows})
