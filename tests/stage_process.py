@@ -74,3 +74,7 @@ class Stores:
         logged = [run.data.tags for run in self.runs("trial")]
         numbers = [int(tags["trial.number"]) for tags in logged if tags["trial.state"] != "abandoned"]
         assert sorted(numbers) == sorted(self.counted())
+
+
+def stores_of(project: Project) -> Stores:
+    return Stores(*(f"sqlite:///{project.folder / 'var' / name}" for name in ("optuna.db", "mlflow.db")))

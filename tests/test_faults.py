@@ -21,17 +21,14 @@ from optuna.trial import FrozenTrial
 
 from contracts.bundle import open_bundle
 from models.search.study import RESUMES
+from pipeline.dvc_cli import Forks
 from tests.projects import Project
-from tests.stage_process import STAGE, Process, Stores
+from tests.stage_process import STAGE, Process, stores_of
 
 KILLS = int(os.environ.get("FAULT_KILLS", "2"))  # of workers
-ENDS = os.environ.get("FAULT_ENDS", "INT KILL").split()  # the signals that end the parents, one after the other
+ENDS = os.environ.get("FAULT_ENDS", "KILL").split()  # the signals that end the parents, one after the other
 TRIALS = 2 * KILLS + 4
 ROOMS = (40_000, 200_000)[: 1 if KILLS < 3 else 2]  # bytes on a full disk: the first to need more is another one
-
-
-def stores_of(project: Project) -> Stores:
-    return Stores(*(f"sqlite:///{project.folder / 'var' / name}" for name in ("optuna.db", "mlflow.db")))
 
 
 def settle(project: Project, n_trials: int) -> None:
@@ -116,8 +113,12 @@ def test_a_search_whose_processes_are_killed_at_random_reaches_its_total_and_rep
 
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
-def test_a_full_disk_stops_the_search_and_with_room_it_goes_on(prepared: Project, tmp_path: Path) -> None:
+def test_a_full_disk_stops_the_search_and_with_room_it_goes_on(
+    prepared: Project, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """After the test above, whose study it continues on a file system of a few MB."""
+    environment = prepared.environment()
+    forks = Forks(str(prepared.folder), environment)
     stores = stores_of(prepared)
     var, aside = prepared.folder / "var", tmp_path / "var"
     budget = len(stores.counted()) + 2
@@ -134,17 +135,19 @@ def test_a_full_disk_stops_the_search_and_with_room_it_goes_on(prepared: Project
                 with contextlib.closing(sqlite3.connect(database)) as connection:
                     connection.execute("pragma wal_checkpoint(truncate)")
             filler.write_bytes(bytes(shutil.disk_usage(var).free - room))
-            full = prepared.run(*STAGE, check=False)
-            assert full.returncode == 2, full.stdout + full.stderr
-            assert len(full.stderr.strip().splitlines()) == 1, full.stderr
-            assert re.search(r"the disk is full \(0\.\d MB are left", full.stderr)
-            assert "free some space; finished trials are kept, and the same command continues" in full.stderr
+            code = forks.run(STAGE[3:], environment)
+            said = capfd.readouterr().err
+            assert code == 2, said
+            assert len(said.strip().splitlines()) == 1, said
+            assert re.search(r"the disk is full \(0\.\d MB are left", said)
+            assert "free some space; finished trials are kept, and the same command continues" in said
             assert before.items() <= stores.counted().items()
             filler.unlink()
-        prepared.run(*STAGE)
+        assert forks.run(STAGE[3:], environment) == 0
         stores.check_nothing_runs("FINISHED")
         assert before.items() <= stores.counted().items()
         assert len(stores.counted()) == budget
         open_bundle(prepared.folder / "artifacts/iris/candidates/1")
     finally:
+        forks.close()
         subprocess.run(["umount", "--lazy", str(var)], check=True)

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.dvc_cli import FORKED, Forks
 from tests.projects import COMMANDS, Project, copy_project
-from tests.stage_process import Process
+from tests.stage_process import Process, stores_of
 
 IRIS = ["--dataset", "iris"]
 
@@ -108,3 +108,4 @@ def test_a_stage_in_a_fork_does_its_work_tells_how_it_ended_and_ends_by_ctrl_c(c
     assert "train iris: ended by a signal" in running.said()
     assert "Traceback" not in running.said()
     assert not still_running(started)
+    stores_of(copy).check_nothing_runs("KILLED")
