@@ -88,17 +88,16 @@ def test_streamed_steps_are_those_of_training_on_the_same_batches(compiled_from,
     assert float(trainer.get_metrics_result()["loss"]) == pytest.approx(float(other.get_metrics_result()["loss"]))
 
 
-def test_a_streamed_training_is_as_good_as_one_from_memory_and_repeats(flowers, small, spec_of):
+def test_a_streamed_training_is_as_good_as_one_from_memory(flowers, small, spec_of):
     schema, split, data = flowers
     settings = {"epochs": 40, "patience": 40, **LOSS}
 
     def best(rows, seed):
         return min(fit(spec_of(), schema, rows, split, seed=seed, **settings).history["val_loss"])
 
-    streamed = [best(Stream(data.split("train"), schema), seed) for seed in (0, 1, 0)]
+    streamed = [best(Stream(data.split("train"), schema), seed) for seed in (0, 1)]
     in_memory = [best(split, seed) for seed in (0, 1)]
-    assert streamed[0] == streamed[2]
-    assert np.mean(streamed[:2]) == pytest.approx(np.mean(in_memory), rel=0.1)
+    assert np.mean(streamed) == pytest.approx(np.mean(in_memory), rel=0.1)
 
 
 def test_an_interrupted_streamed_training_resumes(flowers, small, spec_of, tmp_path, monkeypatch):
