@@ -19,7 +19,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import typer
 
 from contracts.bundle import BundleDamaged, check_bundle
-from contracts.errors import UserError
+from contracts.errors import UserError, count
 from contracts.schema import load_schema
 from contracts.settings.load import load_params
 from pipeline.paths import Paths, var
@@ -81,7 +81,7 @@ def tensorboard(dataset: str, port: Port = 6006) -> None:
     if not n_runs:
         raise UserError(f"there are no finished trials of {dataset} yet: run `make repro DATASETS={dataset}` first")
     port = _free(port, f"make tensorboard DATASET={dataset} TENSORBOARD_PORT=6007")
-    print(f"{dataset}: the curves of {n_runs} trials are in {folder}", flush=True)
+    print(f"{dataset}: the curves of {count(n_runs, 'trial')} are in {folder}", flush=True)
     print(f"TensorBoard: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
     # Its own greeting, and its lines about TensorFlow, would hide ours.

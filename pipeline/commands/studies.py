@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from contracts.errors import UserError
+from contracts.errors import UserError, count
 from contracts.settings.load import load_params
 from pipeline.paths import Paths
 
@@ -98,4 +98,4 @@ def study_export(
         frame.to_csv(file, index=False) if file.suffix == ".csv" else frame.to_parquet(file, index=False)
     except OSError as error:
         raise UserError(f"OUT: expected a file that can be written, received {out!r}: {error.strerror}") from None
-    print(f"{file}: {len(frame)} trials of {name}")
+    print(f"{file}: {count(len(frame), 'trial')} of {name}")

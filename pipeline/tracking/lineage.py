@@ -106,11 +106,15 @@ def _made_of(manifest: Manifest) -> str:
 
 def _hyperparameters(manifest: Manifest) -> str:
     def listed(hyperparameters: Mapping[str, Any]) -> str:
-        return ", ".join(f"{name} {value}" for name, value in hyperparameters.items())
+        return ", ".join(f"{name} {_short(value)}" for name, value in hyperparameters.items())
 
     if not manifest.members:
         return listed(manifest.hyperparameters)
     return "; ".join(f"trial {one.trial}: {listed(one.hyperparameters)}" for one in manifest.members)
+
+
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _hashes_in_bundle(dataset: str, version: str) -> dict[str, str]:

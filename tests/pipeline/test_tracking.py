@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from contracts.encoding import encode
 from contracts.schema import Schema
 from pipeline.environment import prepare_environment
-from pipeline.tracking import registry, runs
+from pipeline.tracking import lineage, registry, runs
 from serving.predictor import Predictor
 from tests.serving.bundles import TICKETS, make_bundle
 
@@ -123,3 +124,8 @@ def test_the_comparison_link_has_the_port_of_make_ui(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("UI_PORT", "5001")
     assert runs.comparison("7", ["a"]).startswith("http://127.0.0.1:5001/#/compare-runs?")
+
+
+def test_hyperparameters_are_shown_without_the_noise_of_floats() -> None:
+    made = SimpleNamespace(members=(), hyperparameters={"dropout": 0.1 + 0.2, "width": 64, "numeric": "bins"})
+    assert lineage._hyperparameters(made) == "dropout 0.3, width 64, numeric bins"
