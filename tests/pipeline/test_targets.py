@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from sklearn.neural_network import MLPClassifier
 
 from contracts.encoding import encode, encode_target
 from contracts.errors import UserError
@@ -142,6 +143,14 @@ def test_reference_models_are_better_than_the_baseline(task):
     for name, model in references(schema).items():
         if name != "perceptron":  # it separates classes only linearly
             assert metric.better(fit_and_score(schema, model, part, part)[f"val_{metric.name}"], baseline), name
+
+
+def test_a_reference_at_its_limit_of_iterations_prints_no_warning_of_scikit_learn(recwarn):
+    rows, y = np.random.default_rng(0).normal(0, 1, (40, 2)).astype(np.float32), np.arange(40) % 2
+    schema = infer_schema("d", source("binary"), pa.table({"a": rows[:, 0], "b": rows[:, 1], TARGET: y}), "md5")
+    values = fit_and_score(schema, MLPClassifier((2,), max_iter=2, random_state=0), (rows, y), (rows, y))
+    assert values["seconds"] > 0
+    assert not recwarn.list
 
 
 def test_it_is_told_where_boosted_trees_are_better_beyond_noise():
