@@ -32,13 +32,12 @@ def repro(
     ] = None,
 ) -> None:
     """Run the stages that are out of date: fetch, preprocess, train, select, evaluate, package."""
-    listed = load_datasets(PARAMS)
-    asked = list(dict.fromkeys(datasets or []))
-    for name in asked:
-        load_params(PARAMS, name)
+    names = list(dict.fromkeys(datasets or []))
+    listed = load_datasets(PARAMS, names or None)
+    names = names or listed
     with working_copy():
-        code = _run(asked or listed)
-    _end(asked or listed, code)
+        code = _run(names)
+    _end(names, code)
 
 
 @app.command()
