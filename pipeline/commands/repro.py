@@ -51,7 +51,11 @@ def tune(
     with working_copy():
         changes = budget(dataset, trials, timeout, load_params(PARAMS, dataset).search)
         path = Path(f"catalog/{dataset}.yaml")
+        target = f"preprocess@{dataset}"
+        is_prepared = run_dvc([dataset], "status", "--quiet", target) == 0
         set_keys(path, "search", changes)
+        if is_prepared:  # the budget changes no data, but the stage depends on the whole file
+            run_dvc([dataset], "commit", "--quiet", "--force", target)
         now = " and ".join(f"search.{name} is {'null' if value is None else value}" for name, value in changes.items())
         print(f"In {path}, {now} from now on.", flush=True)
         code = _run([dataset])
