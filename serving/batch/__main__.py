@@ -29,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         if args.scheduler is not None:
+            from contracts.settings.sections import is_scheduler  # only this needs the settings
+
+            if not is_scheduler(args.scheduler):
+                raise ValueError(f"SCHEDULER: expected an address as tcp://host:8786, received {args.scheduler!r}")
             if not args.source.is_dir():
                 raise ValueError(f"SCHEDULER: expected a folder of parts for IN, received {args.source}")
             from serving.batch.cluster import predict_on  # imports Dask, which only this needs
