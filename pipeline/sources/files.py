@@ -73,7 +73,7 @@ def part_names(path: str) -> list[str]:
 
 
 def _read(path: str, source: Source, is_test: bool) -> Part:
-    name = (path.partition("?")[0] if "://" in path else path).rsplit("/", 1)[-1]
+    name = (path.partition("?")[0] if "://" in path else path).rstrip("/").rsplit("/", 1)[-1]
     received = _bytes(path)
     digest = hashlib.md5(received, usedforsecurity=False).hexdigest()
     content = decompress(name, received)

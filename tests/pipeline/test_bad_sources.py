@@ -118,11 +118,13 @@ def test_an_address_of_a_web_page_and_one_without_an_answer_are_told(folder: Pat
     (folder / "web/rows.csv.gz").write_bytes(gzip.compress(b"a,y\n1,0\n2,1\n"))
     assert read_source(Source(source=f"{website}/rows.csv.gz?raw=true", target="y")).table.num_rows == 2
     (folder / "web/rows.csv").write_text("<!DOCTYPE html>\n<title>rows, of a repository</title>\n<p>Hello, world\n")
+    (folder / "web/pages").mkdir()
     for address, told in (
         (
             f"{website}/rows.csv",
             "rows.csv is a web page: expected rows of text, so give the address of the file itself",
         ),
+        (f"{website}/pages/", "pages is a web page: expected rows of text, so give the address of the file itself"),
         (f"{website}/none.csv", "{} cannot be read: there is no such file, or its host does not answer"),
         ("http://127.0.0.1:9/rows.csv", "{} cannot be read: there is no such file, or its host does not answer"),
     ):
