@@ -7,10 +7,14 @@ row is invalid, nothing is left at OUT. Where IN is a folder, OUT is one: `servi
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a stack trace
 
 import pyarrow as pa
 
@@ -59,4 +63,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

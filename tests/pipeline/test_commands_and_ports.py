@@ -2,8 +2,12 @@
 
 import fcntl
 import inspect
+import os
 import shlex
+import signal
 import socket
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +21,7 @@ from pipeline.commands import repro
 from pipeline.stages import __main__ as stages
 from tests.pipeline.test_hostile_names import NAMES
 from tests.serving.bundles import TICKETS, make_bundle
-from tests.settings_files import copy_settings
+from tests.settings_files import ROOT, copy_settings
 
 TAKE_A_DATASET = sorted(
     command.name or command.callback.__name__.replace("_", "-")
@@ -175,3 +179,16 @@ def test_a_damaged_bundle_ends_a_stage_in_one_message(
     (line,) = refused.splitlines()
     assert said == ""
     assert line.startswith(f"{stage} iris: artifacts/iris/bundle/{file} ")
+
+
+@pytest.mark.parametrize(
+    ("command", "imported"),
+    [("pipeline.commands", "typer"), ("pipeline.stages", "pydantic"), ("serving.batch", "pyarrow")],
+)
+def test_ctrl_c_during_the_imports_of_a_command_gives_no_stack_trace(
+    tmp_path: Path, command: str, imported: str
+) -> None:
+    (tmp_path / f"{imported}.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-m", command], cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
