@@ -181,13 +181,23 @@ def predict(dataset: str, port: Port = 3000) -> None:
     address, body = f"http://127.0.0.1:{port}/predict", json.dumps({"instances": [sample]})
     try:
         answer = requests.post(address, data=body, headers={"Content-Type": "application/json"}, timeout=30)
-    except requests.ConnectionError:
+    except requests.RequestException:
         raise UserError(
             f"nothing answers at {address}: run `make serve DATASET={dataset}` in another terminal"
         ) from None
+    try:
+        received = answer.json()
+        served = received["model"]["name"] if answer.ok else dataset
+    except (ValueError, LookupError, TypeError):
+        served = "another program"
+    if served != dataset:
+        raise UserError(
+            f"port {port}: expected the service of {dataset}, received an answer of {served}: run "
+            f"`make serve DATASET={dataset} PORT={port + 1}` in another terminal, and this command with that PORT"
+        )
     shown = body if len(body) < 500 else body[:200] + "…"
     print(f"curl {address} -H 'content-type: application/json' -d {shlex.quote(shown)}")
-    print(json.dumps(answer.json(), indent=2))
+    print(json.dumps(received, indent=2))
     if not answer.ok:
         raise UserError(f"the service answered {answer.status_code}; does it serve {dataset}?")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import requests
 from ruamel.yaml import YAML
 
 from pipeline.commands import __main__ as commands
@@ -192,3 +193,25 @@ def test_ctrl_c_during_the_imports_of_a_command_gives_no_stack_trace(
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     ended = subprocess.run([sys.executable, "-m", command], cwd=ROOT, env=environment, capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "told"),
+    [
+        (200, '{"predictions": [], "model": {"name": "iris", "version": "1"}}', ""),
+        (200, '{"predictions": [], "model": {"name": "wine", "version": "1"}}',
+         "predict: port 3000: expected the service of iris, received an answer of wine: run `make serve DATASET=iris "),
+        (200, "<html>", "received an answer of another program"),
+        (200, "[3]", "received an answer of another program"),
+        (400, '{"detail": "no"}', "predict: the service answered 400; does it serve iris?"),
+    ],
+)  # fmt: skip
+def test_an_answer_of_another_model_or_program_is_told(root: Path, run, status: int, answer: str, told: str) -> None:
+    make_bundle(TICKETS, root / "artifacts/iris/bundle")
+    received = requests.Response()
+    received.status_code, received._content = status, answer.encode()
+    with patch("requests.post", return_value=received):
+        code, said, refused = run("predict", "iris")
+    assert code == (2 if told else 0)
+    assert told in refused
+    assert ('"predictions": []' in said) == (not told)
