@@ -84,7 +84,8 @@ def _read(path: str, source: Source, is_test: bool) -> Part:
         content = _lines(name, content)
         _check_names(name, content)
         categories = {column for column, role in source.columns.items() if role not in ("number", "drop")}
-        table = flat(name, lambda: _read_json(content, categories), len(content))
+        dropped = {column for column, role in source.columns.items() if role == "drop"}
+        table = flat(name, lambda: _without_nested(_read_json(content, categories), dropped), len(content))
         return Part(path, table, None, digest, is_test)
     return Part(path, *read_delimited(name, content, source.encoding, source.delimiter), digest, is_test)
 
@@ -104,6 +105,14 @@ def _read_json(content: bytes, categories: Set[str]) -> pa.Table:
         if name not in categories:
             column = pc.replace_substring_regex(column, ZONE, r"\1").cast(kind)
         table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
+def _without_nested(table: pa.Table, dropped: Set[str]) -> pa.Table:
+    """Lists and structures of columns that the settings leave out are missing values."""
+    for position, field in enumerate(table.schema):
+        if field.name in dropped and pa.types.is_nested(field.type):
+            table = table.set_column(position, field.name, pa.nulls(len(table), pa.string()))
     return table
 
 

@@ -155,3 +155,13 @@ def test_blank_rows_at_the_end_of_a_stream_are_no_rows_and_others_are(folder: Pa
     path.write_text("a,y\n" + ",\n" * 40)
     with pytest.raises(UserError, match="has a header and no rows"):
         list(TextFile("rows.csv").batches(("",)))
+
+
+def test_a_column_of_lists_or_structures_in_json_lines_can_be_left_out(folder: Path) -> None:
+    path = write("rows.jsonl", [{"tags": ["x"] * (i % 3)} if i % 2 else None for i in range(ROWS)])
+    with pytest.raises(UserError, match="expected one value in each cell, received lists, structures or bytes in a"):
+        read_source(Source(source="rows.jsonl", target="y"))
+    table = read_source(Source(source="rows.jsonl", target="y", columns={"a": "drop"})).table
+    assert table["a"].null_count == table.num_rows == ROWS
+    _, differences = learned_and_predicted(path, columns={"a": "drop"})
+    assert abs(differences).max() < 1e-5
