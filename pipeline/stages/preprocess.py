@@ -52,7 +52,9 @@ def run(params: Params, paths: Paths) -> None:
     (paths.prepared / "warnings.json").write_text(json.dumps(seen, indent=2) + "\n", encoding="utf-8")
     for finding in findings[:PRINTED]:
         print(f"  {params.dataset}: warning, {printable(str(finding))}")
-    print(f"  {params.dataset}: {paths.data_report} describes the data, {count(len(findings), 'warning')}")
+    part, table = next(iter(prepared.tables.items()))
+    sample = f", counted in a sample of {len(table):,} {part} rows" if findings and len(table) < rows[part] else ""
+    print(f"  {params.dataset}: {paths.data_report} describes the data, {count(len(findings), 'warning')}{sample}")
 
 
 def _stream(params: Params, paths: Paths) -> Prepared:
