@@ -69,7 +69,7 @@ def _load(path: Path, only: Collection[str] | None) -> tuple[list[str], dict[str
         if name not in files.catalog:
             names = ", ".join(files.catalog)
             raise UserError(
-                f"expected a dataset of catalog/ ({names}), received {name!r}{nearest(name, files.catalog)}"
+                f"expected a dataset of catalog/ ({names}), received {show(name)}{nearest(name, files.catalog)}"
             )
     return files.params["datasets"], loaded
 

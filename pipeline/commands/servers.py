@@ -1,5 +1,6 @@
 """ui, dashboard, tensorboard, scheduler, serve and predict: servers on a port of this machine, and a request to one."""
 
+import errno
 import fcntl
 import json
 import lzma
@@ -210,4 +211,6 @@ def _free(port: int, another: str, host: str = "127.0.0.1") -> int:
             listening.bind((host, port))
             return int(listening.getsockname()[1])
     except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise UserError(f"HOST: expected an address of this machine, received {host!r}") from None
         raise UserError(f"port {port}: {error.strerror}; choose another one: {another}") from None

@@ -76,7 +76,9 @@ def expected_version(client: MlflowClient, dataset: str, received: str | None) -
     """The beginning of a message about a version that does not exist; it lists those that exist."""
     present = {with_alias(client, dataset, alias): alias for alias in (CHALLENGER, CHAMPION)}
     listed = ", ".join(f"{v} ({present[v]})" if v in present else v for v in versions(client, dataset)) or "none yet"
-    return f"expected a version of {dataset}, one of: {listed}; received {received!r}"
+    return (
+        f"expected a version of {dataset}, one of: {listed}; received {'none' if received is None else repr(received)}"
+    )
 
 
 def download_bundle(dataset: str, version: str, folder: Path) -> Path:

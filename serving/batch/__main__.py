@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scheduler", help="Dask scheduler whose workers predict the parts: tcp://host:8786")
     args = parser.parse_args(argv)
     try:
+        if not args.bundle.exists():
+            raise ValueError(f"expected a model in {args.bundle}, received none: `make repro` writes it there")
         if args.scheduler is not None:
             from contracts.settings.sections import is_scheduler  # only this needs the settings
 
@@ -47,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             done = "{:,} rows predicted, {:,} warnings".format(*predict_file(args.bundle, args.source, args.target))
     except (OSError, BundleDamaged, ValueError, pa.ArrowException) as error:
-        print(f"predict-file: {error}", file=sys.stderr)
+        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        print(f"predict-file: {text}", file=sys.stderr)
         return 2
     except Problem as problem:
         print(f"predict-file: {problem.detail}", file=sys.stderr)

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from contracts.errors import UserError
 from contracts.settings.load import load_datasets, load_params
 from tests.contracts.settings_problems import problems, put
 
@@ -100,3 +101,9 @@ def test_the_file_of_another_dataset_stops_only_a_command_for_all(params, conten
     assert "digits" in load_datasets(params, ["iris", "wine"])
     assert any("catalog/digits.yaml" in line for line in problems(params, "iris", "digits"))
     assert any("catalog/Other.yaml" in line for line in problems(params))
+
+
+def test_a_name_of_any_length_is_told_in_one_short_line(params) -> None:
+    with pytest.raises(UserError) as told:
+        load_params(params, "x" * 10_000)
+    assert len(str(told.value)) < 1000

@@ -215,3 +215,10 @@ def test_an_answer_of_another_model_or_program_is_told(root: Path, run, status: 
     assert code == (2 if told else 0)
     assert told in refused
     assert ('"predictions": []' in said) == (not told)
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_this_machine_is_not_told_as_a_port(root: Path, run, host: str) -> None:
+    code, _, refused = run("scheduler", "--host", host)
+    assert code == 2
+    assert refused == f"scheduler: HOST: expected an address of this machine, received '{host}'\n"

@@ -129,3 +129,9 @@ def test_the_comparison_link_has_the_port_of_make_ui(monkeypatch: pytest.MonkeyP
 def test_hyperparameters_are_shown_without_the_noise_of_floats() -> None:
     made = SimpleNamespace(members=(), hyperparameters={"dropout": 0.1 + 0.2, "width": 64, "numeric": "bins"})
     assert lineage._hyperparameters(made) == "dropout 0.3, width 64, numeric bins"
+
+
+def test_a_version_that_is_not_given_is_told_as_none(store) -> None:
+    client, _ = store
+    assert registry.expected_version(client, "tickets", None).endswith("one of: none yet; received none")
+    assert registry.expected_version(client, "tickets", "7").endswith("received '7'")

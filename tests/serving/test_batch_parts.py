@@ -194,3 +194,11 @@ def test_an_address_that_is_no_schedulers_is_refused_before_a_connection(tmp_pat
     assert main([str(tmp_path), str(tmp_path), str(tmp_path / "out"), "--scheduler", address]) == 2
     expected = f"predict-file: SCHEDULER: expected an address as tcp://host:8786, received {address!r}\n"
     assert capsys.readouterr().err == expected
+
+
+def test_a_file_and_a_model_that_are_not_there_are_told_by_their_names(bundle: Path, tmp_path: Path, capsys) -> None:
+    assert main([str(bundle), str(tmp_path / "none.csv"), str(tmp_path / "out.csv")]) == 2
+    assert capsys.readouterr().err == f"predict-file: {tmp_path}/none.csv: No such file or directory\n"
+    assert main([str(tmp_path / "none"), str(tmp_path / "none.csv"), str(tmp_path / "out.csv")]) == 2
+    expected = f"expected a model in {tmp_path}/none, received none: `make repro` writes it there"
+    assert capsys.readouterr().err == f"predict-file: {expected}\n"
