@@ -57,12 +57,8 @@ def _current() -> set[str]:
     """The studies that a search would continue now, of the datasets that are prepared."""
     from pipeline.search.plan import present_study
 
-    datasets = [path.stem for path in Path("catalog").glob("*.yaml") if _is_prepared(Paths(path.stem))]
+    datasets = [path.stem for path in Path("catalog").glob("*.yaml") if not Paths(path.stem).missing]
     return {present_study(load_params(PARAMS, name), Paths(name)) for name in datasets}
-
-
-def _is_prepared(paths: Paths) -> bool:
-    return (paths.prepared / "schema.json").exists()
 
 
 @app.command()
@@ -82,8 +78,8 @@ def study_export(
     file = Path(out)
     if not file.parent.is_dir() or file.is_dir():
         raise UserError(f"OUT: expected a file in a folder that exists, received {out!r}")
-    if study is None and not (paths.prepared / "train.parquet").exists():
-        raise UserError(f"{paths.prepared} is missing: name a study (`make studies` lists them): {example} STUDY=…")
+    if study is None and paths.missing:
+        raise UserError(f"{paths.missing} is missing: name a study (`make studies` lists them): {example} STUDY=…")
     from pipeline.search import studies
     from pipeline.search.plan import present_study
 

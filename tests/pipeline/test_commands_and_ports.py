@@ -222,3 +222,16 @@ def test_a_host_that_is_not_this_machine_is_not_told_as_a_port(root: Path, run, 
     code, _, refused = run("scheduler", "--host", host)
     assert code == 2
     assert refused == f"scheduler: HOST: expected an address of this machine, received '{host}'\n"
+
+
+@pytest.mark.parametrize("file", ["schema.json", "train.parquet", "validation.parquet"])
+@pytest.mark.parametrize("command", ["references", "lr-range", "study-export"])
+def test_a_prepared_file_that_was_removed_is_told(root: Path, run, command: str, file: str) -> None:
+    prepared = root / "data/prepared/iris"
+    prepared.mkdir(parents=True)
+    for name in ("schema.json", "train.parquet", "validation.parquet"):
+        if name != file:
+            (prepared / name).touch()
+    code, _, refused = run(command, "iris", *MORE.get(command, ()))
+    assert code == 2
+    assert refused.startswith(f"{command}: data/prepared/iris/{file} is missing: ")
