@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Set
 from pathlib import Path
@@ -23,6 +24,7 @@ from pipeline.sources.delimited import Dialect, read_delimited
 from pipeline.sources.download import open_store
 
 JSON_NAME, JSON_SCANNED = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:'), 2**26  # bytes in which names are counted
+NULL_LINE = re.compile(rb"^[^\S\n]*null\b", re.MULTILINE)
 ZONE = r"(:\d{2})(Z|[+-]\d{2}(:?\d{2})?)$"  # after a time, as PyArrow reads it in JSON
 EMPTY_CELLS = 2**26  # cells of a table up to which they may outnumber the bytes of its file: they take some seconds
 TIMEOUT = 30  # seconds without a byte of an object store, after which it is asked again
@@ -58,7 +60,7 @@ def absolute(name: str) -> str:
 
 def part_names(path: str) -> list[str]:
     """The files of a folder, in the order of their names; a file or an address alone."""
-    if "://" in path or not Path(path).is_dir():
+    if "://" in path or not os.path.isdir(path):
         return [path]
     parts = sorted(
         str(part) for part in Path(path).iterdir() if part.is_file() and not part.name.startswith((".", "_"))
@@ -82,6 +84,8 @@ def _read(path: str, source: Source, is_test: bool) -> Part:
         return Part(path, flat(name, lambda: pq.read_table(io.BytesIO(content)), len(content)), None, digest, is_test)
     if kind in (".jsonl", ".ndjson", ".json"):
         content = _lines(name, content)
+        if NULL_LINE.search(content):  # PyArrow would crash
+            raise UserError(f"{name}: expected a JSON object in every line, received null")
         _check_names(name, content)
         categories = {column for column, role in source.columns.items() if role not in ("number", "drop")}
         dropped = {column for column, role in source.columns.items() if role == "drop"}
@@ -168,6 +172,8 @@ def _bytes(path: str) -> bytes:
     try:
         if "://" not in path:
             before = Path(path).stat()
+            if not stat.S_ISREG(before.st_mode) and not stat.S_ISDIR(before.st_mode):
+                raise UserError(f"{path} is a pipe or a device: expected a file, or a folder of files")
             content = Path(path).read_bytes()
             after = Path(path).stat()
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
