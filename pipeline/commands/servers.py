@@ -147,7 +147,7 @@ def _unpack(bento: Path, dataset: str, folder: Path) -> None:
             _extract(archive, folder)
         received = check_bundle(folder / "src/bundle").dataset
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, BundleDamaged) as error:
-        raise UserError(f"{bento} is damaged: {error}; {again}") from None
+        raise UserError(f"{bento} is damaged: {str(error).partition(chr(10))[0]}; {again}") from None
     if received != dataset:
         raise UserError(f"{bento}: expected a model of {dataset}, received one of {received}; {again}")
 

@@ -128,6 +128,7 @@ def test_a_second_server_on_a_port_is_refused_while_the_first_one_starts(root: P
     assert refused.endswith("Address already in use; choose another one: make scheduler SCHEDULER_PORT=8787\n")
     _, _, refused = run("serve", "iris", "--port", "0")  # any that is free
     assert refused.startswith("serve: artifacts/iris/iris.bento is damaged: ")
+    assert refused.count("\n") == 1
 
 
 def test_names_and_values_that_look_like_markup_or_a_command_are_shown_as_they_are(root: Path, run) -> None:
