@@ -40,6 +40,9 @@ def ui(port: Port = 5000) -> None:
     store = server or f"sqlite:///{var() / 'mlflow.db'}"
     if not server and not (var() / "mlflow.db").exists():
         raise UserError("there are no runs yet: run `make repro` first")
+    from pipeline.tracking.databases import check_usable
+
+    check_usable(store, "MLFLOW_TRACKING_URI", table="experiments")
     port = _free(port, "make ui UI_PORT=5001")
     print(f"MLflow's UI: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from contracts.bundle import Manifest, open_bundle
+from contracts.bundle import BundleDamaged, Manifest, open_bundle
 from contracts.files import md5, sha256
 from contracts.schema import Schema
 from pipeline.paths import Paths
@@ -121,7 +121,7 @@ def _hashes_in_bundle(dataset: str, version: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             return data_hashes(*open_bundle(registry.download_bundle(dataset, version, Path(scratch))))
-        except (registry.MlflowException, OSError):  # its artifacts are gone
+        except (registry.MlflowException, BundleDamaged, OSError):  # its artifacts are gone
             return {}
 
 

@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, TensorSpec
 from mlflow.types import Schema as MlflowSchema
 
-from contracts.bundle import MANIFEST, open_bundle
+from contracts.bundle import MANIFEST, BundleDamaged, open_bundle
 from contracts.encoding import answer_names
 from contracts.files import copy_modules, sha256
 from contracts.schema import NumericFeature, Schema
@@ -82,9 +82,12 @@ def expected_version(client: MlflowClient, dataset: str, received: str | None) -
 
 
 def download_bundle(dataset: str, version: str, folder: Path) -> Path:
-    """The bundle of a registered version, downloaded to an existing folder."""
+    """The bundle of a registered version, downloaded to an existing folder; BundleDamaged if its files are gone."""
     local = mlflow.artifacts.download_artifacts(f"models:/{dataset}/{version}", dst_path=str(folder))
-    return Path(local) / "artifacts" / "bundle"
+    bundle = Path(local) / "artifacts" / "bundle"
+    if not bundle.exists():
+        raise BundleDamaged(f"version {version} of {dataset}: expected its files in MLflow's artifacts, received none")
+    return bundle
 
 
 def trained_on(bundle: Path) -> np.ndarray | None:
