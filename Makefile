@@ -153,7 +153,8 @@ attack: $(READY)  ## send hostile input to the service, the settings and the par
 .PHONY: containerize
 containerize: $(READY)  ## make an image of the packaged Bento of DATASET; needs a container engine
 	@command -v docker podman nerdctl >/dev/null || { echo "expected docker, podman or nerdctl, found none" >&2; exit 1; }
-	BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/var/bentoml} bentoml containerize $(call quoted,DATASET):latest -t $(call quoted,DATASET):latest
+	@[ -f artifacts/$(call quoted,DATASET)/$(call quoted,DATASET).bento ] || { echo "containerize: expected a packaged model of "$(call quoted,DATASET)", found none: make repro DATASETS=…" >&2; exit 1; }
+	BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/var/bentoml} PYTHONWARNINGS=ignore bentoml containerize $(call quoted,DATASET):latest -t $(call quoted,DATASET):latest
 
 .PHONY: bench-serve
 bench-serve: $(READY) var/bench-serve/peers/.ready  ## compare the service with a bare handler and with mlflow models serve; needs wrk and DATA_MIRROR

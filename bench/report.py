@@ -40,6 +40,8 @@ PARTS = {"material": systems.SYSTEMS, "best": best.ROWS}
 
 
 def main(chosen: list[str]) -> None:
+    if wrong := [part for part in chosen if part not in PARTS]:
+        sys.exit(f"PART: expected one of {', '.join(PARTS)}, received {wrong[0]!r}")
     report = results.read(RESULTS) if chosen else {}
     for part in chosen or PARTS:
         rows = []

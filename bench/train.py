@@ -76,6 +76,9 @@ SYSTEMS = (
 def main() -> None:
     use_threads(0)
     chosen = sys.argv[1:]
+    names = [system.name for system in SYSTEMS]
+    if wrong := [name for name in chosen if name not in names]:
+        raise UserError(f"SYSTEM: expected one of {', '.join(names)}, received {wrong[0]!r}")
     known = results.read(RESULTS).get("systems", {}) if chosen else {}
     for system in SYSTEMS:
         if not chosen or system.name in chosen:

@@ -140,4 +140,4 @@ def check_bundle(folder: Path) -> Manifest:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return " ".join(str(getattr(error, "strerror", None) or error).split())[:300]

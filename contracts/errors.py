@@ -38,6 +38,11 @@ def nearest(name: object, names: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
+def count(n: int, what: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{n} {what}" if n == 1 else f"{n:,} {what}s"
+
+
 def show(value: Any) -> str:
     """A value as Python writes it, short enough for one line."""
     return _line(_SHORT.repr(value))

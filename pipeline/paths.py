@@ -36,6 +36,12 @@ class Paths:
         return self.root / "data/prepared" / self.dataset
 
     @property
+    def missing(self) -> Path | None:
+        """The first of the prepared folder and its files of train and validation that is not there; None if all are."""
+        files = (self.prepared / name for name in ("", "schema.json", "train.parquet", "validation.parquet"))
+        return next((file for file in files if not file.exists()), None)
+
+    @property
     def candidates(self) -> Path:
         return self.root / "artifacts" / self.dataset / "candidates"
 

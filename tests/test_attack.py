@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from bench.attack import parsers, settings
+from bench.attack.__main__ import main as attack
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,9 @@ def test_broken_files_and_bodies_end_in_the_errors_that_are_declared() -> None:
     assert files.failures + bodies.failures == []
     assert files.cases > 50
     assert bodies.cases > 100
+
+
+def test_an_unknown_part_of_the_attack_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["attack", "nope"])
+    with pytest.raises(SystemExit, match=r"^PART: expected one of service, settings, parsers, received .nope.$"):
+        attack()

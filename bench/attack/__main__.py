@@ -21,6 +21,8 @@ RESULTS = Path("bench/results/attack.json")
 
 def main() -> None:
     wanted = sys.argv[1:] or [name for name in MODULES if find_spec(f"bench.attack.{name}")]
+    if wrong := [name for name in wanted if name not in MODULES]:
+        sys.exit(f"PART: expected one of {', '.join(MODULES)}, received {wrong[0]!r}")
     rows: list[Row] = []
     report = results.read(RESULTS)
     started = time.monotonic()

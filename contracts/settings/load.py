@@ -1,9 +1,9 @@
 """`params.yaml`, `spaces.yaml` and `catalog/` as typed, frozen settings.
 
-All mistakes of all files are found before any work starts, and listed in one message.
+All mistakes of the files that a command needs are found before any work starts, and listed in one message.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,29 +37,25 @@ __all__ = [
 OVERRIDABLE = ("preprocess", "train", "search", "select")
 
 
-def load_datasets(path: Path) -> list[str]:
-    """The names under `datasets`, after a check of every file; raises like `load_params`."""
-    return _load(path)[0]
+def load_datasets(path: Path, only: Collection[str] | None = None) -> list[str]:
+    """The names under `datasets`, after a check of all files, or `only` those of some; raises like `load_params`."""
+    return _load(path, only)[0]
 
 
 def load_params(path: Path, dataset: str) -> Params:
-    """The settings of one dataset, after a check of every file.
+    """The settings of one dataset, after a check of its files.
 
     Args:
         path: `params.yaml`; `spaces.yaml` and `catalog/` lie beside it.
 
     Raises:
-        UserError: with every problem of every file, each as `file: section.key: expected …, received …`.
+        UserError: with every problem of these files, each as `file: section.key: expected …, received …`.
     """
-    found = _load(path)[1]
-    if dataset not in found:
-        hint = nearest(dataset, found)
-        raise UserError(f"expected a dataset of catalog/ ({', '.join(found)}), received {dataset!r}{hint}")
-    return found[dataset]
+    return _load(path, [dataset])[1][dataset]
 
 
-def _load(path: Path) -> tuple[list[str], dict[str, Params]]:
-    files = read_files(path)
+def _load(path: Path, only: Collection[str] | None) -> tuple[list[str], dict[str, Params]]:
+    files = read_files(path, only)
     problems = [*files.problems, *_problems_of_keys(files)]
     loaded: dict[str, Params] = {}
     if files.params is not None:
@@ -69,6 +65,12 @@ def _load(path: Path) -> tuple[list[str], dict[str, Params]]:
     if files.params is None or problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise UserError("\n  ".join([f"the settings have {count}, nothing was run:", *map(str, problems)]))
+    for name in only or ():
+        if name not in files.catalog:
+            names = ", ".join(files.catalog)
+            raise UserError(
+                f"expected a dataset of catalog/ ({names}), received {show(name)}{nearest(name, files.catalog)}"
+            )
     return files.params["datasets"], loaded
 
 

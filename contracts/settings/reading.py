@@ -1,6 +1,7 @@
 """The files of the settings, read as DVC reads them. A file that cannot be read gives a problem of one line."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ MOST_VALUES = 100_000  # values of a file with each alias written out
 class SettingsFiles:
     """`params.yaml`, `spaces.yaml` and each file of `catalog/` by its dataset's name.
 
-    A file that cannot be read is None, and has its line among the problems.
+    A file that cannot be read is None, and has its line among the problems. A file that is not asked for is None.
     """
 
     params: Content | None
@@ -31,8 +32,8 @@ class SettingsFiles:
     problems: list[Problem] = field(default_factory=list)
 
 
-def read_files(params: Path) -> SettingsFiles:
-    """Read `params.yaml` and what lies beside it."""
+def read_files(params: Path, only: Collection[str] | None = None) -> SettingsFiles:
+    """Read `params.yaml` and what lies beside it; of `catalog/` all files, or `only` those of some datasets."""
     problems: list[Problem] = []
 
     def read(path: Path) -> Content | None:
@@ -45,8 +46,8 @@ def read_files(params: Path) -> SettingsFiles:
     files = SettingsFiles(read(params), read(params.with_name("spaces.yaml")), {}, problems)
     for path in sorted(params.with_name("catalog").glob("[!.]*.y*ml")):
         if DATASET_NAME.fullmatch(path.stem) and path.suffix == ".yaml":
-            files.catalog[path.stem] = read(path)
-        else:
+            files.catalog[path.stem] = read(path) if only is None or path.stem in only else None
+        elif only is None or path.stem in only:
             expected = "a file name of up to 64 of the characters a-z, 0-9 and _, then .yaml"
             problems.append(Problem(f"catalog/{path.name}", expected, repr(path.name)))
     return files

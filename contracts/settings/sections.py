@@ -39,7 +39,8 @@ Workers = Annotated[int, Field(ge=1, le=256)]
 
 def is_scheduler(address: str) -> bool:
     """Whether an address has the form of a Dask scheduler's."""
-    return re.fullmatch(r"(tcp|tls)://[^\s:/]+:\d{1,5}", address) is not None
+    form = re.fullmatch(r"(tcp|tls)://[^\s:/]+:(\d{1,5})", address)
+    return form is not None and 0 < int(form[2]) < 2**16
 
 
 def _check_address(address: str) -> str:

@@ -1,7 +1,11 @@
 """`python -m pipeline.commands <command> …`, which the Makefile calls; `--help` lists the commands."""
 
 import importlib
+import signal
 import sys
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a stack trace
 
 import typer
 
@@ -26,10 +30,13 @@ def main() -> int:
     except (UserError, BundleDamaged) as error:
         print(f"{sys.argv[1]}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 130
     except SystemExit as end:
         return int(end.code or 0)
     return 0
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from contracts.errors import UserError
+from contracts.errors import UserError, count
 from contracts.settings.load import load_params
 from pipeline.paths import Paths
 
@@ -38,7 +38,7 @@ def check_data(
         raise UserError(f"{dataset} has no contract {path}: make contract DATASET={dataset} writes one")
     from pipeline.data_contract.breaks import find_breaks
     from pipeline.data_contract.contract import read_contract
-    from pipeline.data_contract.enforcement import count, raw_columns
+    from pipeline.data_contract.enforcement import raw_columns
 
     table = raw_columns(params, data)
     breaks = find_breaks(table, read_contract(path))

@@ -135,7 +135,7 @@ def _how_to_read(source: Source) -> "Callable[[Source], list[Part]]":
     from pipeline.sources.streaming.first_rows import first_parts
     from pipeline.sources.streaming.size import can_stream, needs_as_whole
 
-    memory = load_params(PARAMS, load_datasets(PARAMS)[0]).fetch.memory
+    memory = load_params(PARAMS, load_datasets(PARAMS, ())[0]).fetch.memory
     streams = can_stream(source) and choose(memory, needs_as_whole(source), "fetch.memory").streams
     return first_parts if streams else read_parts
 

@@ -16,8 +16,8 @@ app = typer.Typer()
 
 def _prepared(dataset: str) -> tuple[Params, Paths]:
     params, paths = load_params(Path("params.yaml"), dataset), Paths(dataset)
-    if not (paths.prepared / "schema.json").exists():
-        raise UserError(f"{paths.prepared} is missing: run `make repro DATASETS={dataset}` first")
+    if paths.missing:
+        raise UserError(f"{paths.missing} is missing: run `make repro DATASETS={dataset}` first")
     return params, paths
 
 

@@ -144,6 +144,8 @@ def retrain(
                 f"expected the rows that the winner was trained on in {rows}, received {received}: "
                 f"run `make repro DATASETS={dataset}` first"
             )
+        if paths.missing:
+            raise UserError(f"{paths.missing} is missing: run `make repro DATASETS={dataset}` first")
         if schema.levels != params.source.quantiles:
             known, asked = list(schema.levels), list(params.source.quantiles)
             raise UserError(f"data.quantiles: expected {known}, as of the winner, received {asked}")

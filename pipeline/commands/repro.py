@@ -32,13 +32,12 @@ def repro(
     ] = None,
 ) -> None:
     """Run the stages that are out of date: fetch, preprocess, train, select, evaluate, package."""
-    listed = load_datasets(PARAMS)
-    asked = list(dict.fromkeys(datasets or []))
-    for name in asked:
-        load_params(PARAMS, name)
+    names = list(dict.fromkeys(datasets or []))
+    listed = load_datasets(PARAMS, names or None)
+    names = names or listed
     with working_copy():
-        code = _run(asked or listed)
-    _end(asked or listed, code)
+        code = _run(names)
+    _end(names, code)
 
 
 @app.command()
@@ -52,7 +51,11 @@ def tune(
     with working_copy():
         changes = budget(dataset, trials, timeout, load_params(PARAMS, dataset).search)
         path = Path(f"catalog/{dataset}.yaml")
+        target = f"preprocess@{dataset}"
+        is_prepared = run_dvc([dataset], "status", "--quiet", target) == 0
         set_keys(path, "search", changes)
+        if is_prepared:  # the budget changes no data, but the stage depends on the whole file
+            run_dvc([dataset], "commit", "--quiet", "--force", target)
         now = " and ".join(f"search.{name} is {'null' if value is None else value}" for name, value in changes.items())
         print(f"In {path}, {now} from now on.", flush=True)
         code = _run([dataset])

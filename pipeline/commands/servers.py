@@ -1,5 +1,6 @@
 """ui, dashboard, tensorboard, scheduler, serve and predict: servers on a port of this machine, and a request to one."""
 
+import errno
 import fcntl
 import json
 import lzma
@@ -19,7 +20,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import typer
 
 from contracts.bundle import BundleDamaged, check_bundle
-from contracts.errors import UserError
+from contracts.errors import UserError, count
 from contracts.schema import load_schema
 from contracts.settings.load import load_params
 from pipeline.paths import Paths, var
@@ -39,6 +40,9 @@ def ui(port: Port = 5000) -> None:
     store = server or f"sqlite:///{var() / 'mlflow.db'}"
     if not server and not (var() / "mlflow.db").exists():
         raise UserError("there are no runs yet: run `make repro` first")
+    from pipeline.tracking.databases import check_usable
+
+    check_usable(store, "MLFLOW_TRACKING_URI", table="experiments")
     port = _free(port, "make ui UI_PORT=5001")
     print(f"MLflow's UI: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store]
@@ -81,7 +85,7 @@ def tensorboard(dataset: str, port: Port = 6006) -> None:
     if not n_runs:
         raise UserError(f"there are no finished trials of {dataset} yet: run `make repro DATASETS={dataset}` first")
     port = _free(port, f"make tensorboard DATASET={dataset} TENSORBOARD_PORT=6007")
-    print(f"{dataset}: the curves of {n_runs} trials are in {folder}", flush=True)
+    print(f"{dataset}: the curves of {count(n_runs, 'trial')} are in {folder}", flush=True)
     print(f"TensorBoard: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
     # Its own greeting, and its lines about TensorFlow, would hide ours.
@@ -146,7 +150,7 @@ def _unpack(bento: Path, dataset: str, folder: Path) -> None:
             _extract(archive, folder)
         received = check_bundle(folder / "src/bundle").dataset
     except (tarfile.TarError, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, BundleDamaged) as error:
-        raise UserError(f"{bento} is damaged: {error}; {again}") from None
+        raise UserError(f"{bento} is damaged: {str(error).partition(chr(10))[0]}; {again}") from None
     if received != dataset:
         raise UserError(f"{bento}: expected a model of {dataset}, received one of {received}; {again}")
 
@@ -181,13 +185,23 @@ def predict(dataset: str, port: Port = 3000) -> None:
     address, body = f"http://127.0.0.1:{port}/predict", json.dumps({"instances": [sample]})
     try:
         answer = requests.post(address, data=body, headers={"Content-Type": "application/json"}, timeout=30)
-    except requests.ConnectionError:
+    except requests.RequestException:
         raise UserError(
             f"nothing answers at {address}: run `make serve DATASET={dataset}` in another terminal"
         ) from None
+    try:
+        received = answer.json()
+        served = received["model"]["name"] if answer.ok else dataset
+    except (ValueError, LookupError, TypeError):
+        served = "another program"
+    if served != dataset:
+        raise UserError(
+            f"port {port}: expected the service of {dataset}, received an answer of {served}: run "
+            f"`make serve DATASET={dataset} PORT={port + 1}` in another terminal, and this command with that PORT"
+        )
     shown = body if len(body) < 500 else body[:200] + "…"
     print(f"curl {address} -H 'content-type: application/json' -d {shlex.quote(shown)}")
-    print(json.dumps(answer.json(), indent=2))
+    print(json.dumps(received, indent=2))
     if not answer.ok:
         raise UserError(f"the service answered {answer.status_code}; does it serve {dataset}?")
 
@@ -200,4 +214,6 @@ def _free(port: int, another: str, host: str = "127.0.0.1") -> int:
             listening.bind((host, port))
             return int(listening.getsockname()[1])
     except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise UserError(f"HOST: expected an address of this machine, received {host!r}") from None
         raise UserError(f"port {port}: {error.strerror}; choose another one: {another}") from None

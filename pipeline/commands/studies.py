@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from contracts.errors import UserError
+from contracts.errors import UserError, count
 from contracts.settings.load import load_params
 from pipeline.paths import Paths
 
@@ -57,12 +57,8 @@ def _current() -> set[str]:
     """The studies that a search would continue now, of the datasets that are prepared."""
     from pipeline.search.plan import present_study
 
-    datasets = [path.stem for path in Path("catalog").glob("*.yaml") if _is_prepared(Paths(path.stem))]
+    datasets = [path.stem for path in Path("catalog").glob("*.yaml") if not Paths(path.stem).missing]
     return {present_study(load_params(PARAMS, name), Paths(name)) for name in datasets}
-
-
-def _is_prepared(paths: Paths) -> bool:
-    return (paths.prepared / "schema.json").exists()
 
 
 @app.command()
@@ -77,12 +73,13 @@ def study_export(
     params, paths = load_params(PARAMS, dataset), Paths(dataset)
     example = f"make study-export DATASET={dataset} OUT=trials.csv"
     if out is None or Path(out).suffix not in (".csv", ".parquet"):
-        raise UserError(f"OUT: expected a file that ends in .csv or .parquet, received {out!r}: {example}")
+        received = "none" if out is None else repr(out)
+        raise UserError(f"OUT: expected a file that ends in .csv or .parquet, received {received}: {example}")
     file = Path(out)
     if not file.parent.is_dir() or file.is_dir():
         raise UserError(f"OUT: expected a file in a folder that exists, received {out!r}")
-    if study is None and not (paths.prepared / "train.parquet").exists():
-        raise UserError(f"{paths.prepared} is missing: name a study (`make studies` lists them): {example} STUDY=…")
+    if study is None and paths.missing:
+        raise UserError(f"{paths.missing} is missing: name a study (`make studies` lists them): {example} STUDY=…")
     from pipeline.search import studies
     from pipeline.search.plan import present_study
 
@@ -98,4 +95,4 @@ def study_export(
         frame.to_csv(file, index=False) if file.suffix == ".csv" else frame.to_parquet(file, index=False)
     except OSError as error:
         raise UserError(f"OUT: expected a file that can be written, received {out!r}: {error.strerror}") from None
-    print(f"{file}: {len(frame)} trials of {name}")
+    print(f"{file}: {count(len(frame), 'trial')} of {name}")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from contracts.errors import UserError
+from contracts.errors import UserError, count
 from contracts.settings.load import Params
 from contracts.settings.source import Source
 from pipeline.data_contract.breaks import Breaks
@@ -72,7 +72,3 @@ def own_names(table: pa.Table, source: Source) -> pa.Table:
 def _refuse_images(params: Params) -> None:
     if params.source.image is not None:
         raise UserError(f"{params.dataset}: expected a table for a contract, received images")
-
-
-def count(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n:,} {what}s"

@@ -98,6 +98,7 @@ def boosting_ahead_of(contest: Contest, winner: Scored) -> str:
     from pipeline.evaluation.references import boosting_ahead  # scikit-learn's import takes seconds
 
     rows, confidence = (contest.validation.rows, contest.validation.y), params.select.confidence
-    return boosting_ahead(
-        schema, _train_rows(contest), rows, contest.metric, winner.judged, confidence, params.preprocess.seed
-    )
+    train = _train_rows(contest)
+    sentence = boosting_ahead(schema, train, rows, contest.metric, winner.judged, confidence, params.preprocess.seed)
+    of, n_rows = len(train[1]), count_rows(contest.paths.prepared / "train.parquet")
+    return f"{sentence}; the trees trained on {of:,} of {n_rows:,} train rows" if sentence and of < n_rows else sentence

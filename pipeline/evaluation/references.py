@@ -1,6 +1,7 @@
 """Reference models, trained and scored on the same rows as the networks."""
 
 import time
+import warnings
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,6 +13,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Perceptron, Ridge
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
@@ -26,6 +28,7 @@ from pipeline.evaluation.comparison import compare
 
 BOOSTED = "histogram_boosting"
 FOREST = {"n_estimators": 200, "random_state": 0, "n_jobs": -1}
+EPOCHS = 1000  # most of scikit-learn's MLPs, which end after 10 without gain; small tables need some hundreds
 BOOSTING = {"max_iter": 500, "learning_rate": 0.05, "early_stopping": True, "random_state": 0}
 
 
@@ -41,7 +44,7 @@ def references(schema: Schema) -> dict[str, Any]:
         return {
             "ridge": _with_preprocessing(schema, Ridge()),
             "mlp": _with_preprocessing(
-                schema, MLPRegressor(hidden_layer_sizes=(50, 50, 50), random_state=0, max_iter=300)
+                schema, MLPRegressor(hidden_layer_sizes=(50, 50, 50), random_state=0, max_iter=EPOCHS)
             ),
             "forest": RandomForestRegressor(**FOREST),
             "boosting": Trees(BOOSTED, schema) if single else boosting,
@@ -49,7 +52,7 @@ def references(schema: Schema) -> dict[str, Any]:
         }
     models: dict[str, Any] = {
         "logistic": LogisticRegression(max_iter=1000),
-        "mlp": MLPClassifier(hidden_layer_sizes=(100,), random_state=0, max_iter=300),
+        "mlp": MLPClassifier(hidden_layer_sizes=(100,), random_state=0, max_iter=EPOCHS),
         "perceptron": Perceptron(random_state=0),
     }
     boosted: Any = Trees(BOOSTED, schema)
@@ -106,7 +109,9 @@ def fit_and_score(
 ) -> dict[str, float]:
     """Validation metrics, and the seconds of the fit. A model without probabilities counts as certain of its class."""
     started = time.perf_counter()
-    model.fit(*train)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the limits of iterations are ours, not the user's
+        model.fit(*train)
     seconds = time.perf_counter() - started
     predictions = predictions_of(schema, model, validation[0])
     values = {metric.name: metric.compute(validation[1], predictions) for metric in task_metrics(schema.task)}

@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from contracts.bundle import Manifest
 from contracts.encoding import decide
+from contracts.errors import count
 from contracts.files import write_atomically
 from contracts.metrics import BY_NAME, Metric, task_metrics
 from contracts.records import read_object
@@ -220,7 +221,7 @@ def _search(path: Path) -> dict[str, Any]:
     time = datetime.fromisoformat
     seconds = sum((time(t["datetime_complete"]) - time(t["datetime_start"])).total_seconds() for t in ended)
     states = [trial.get("state", "").lower() for trial in trials]
-    counts = {"trials": len(trials), "pruned": states.count("pruned"), "failed": states.count("fail")}
+    counts = {"trials": count(len(trials), "trial"), "pruned": states.count("pruned"), "failed": states.count("fail")}
     return counts | {"seconds": seconds, "rows": _describe_rows(trials)}
 
 

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from contracts.errors import count
 from models.search.plan import Plan
 from models.search.ranking import best_trials
 from models.search.study import finished_trials, seconds_searched
@@ -30,11 +31,11 @@ class SearchProgress:
         self.last, self.ended = self.began, 0.0
         self.console = Console(highlight=False, soft_wrap=True)
         self.live = Live(console=self.console, get_renderable=self._live, refresh_per_second=2, transient=True)
-        budget_used = f"{self.already} trials after {duration(self.before)} of search"
+        budget_used = f"{count(self.already, 'trial')} after {duration(self.before)} of search"
         if self._share() >= 1:
             self.console.print(f"  {plan.dataset}: the study has used its budget, {budget_used}; nothing to train")
         elif self.already:
-            self.console.print(f"  {plan.dataset}: continuing a study with {self.already} finished trials")
+            self.console.print(f"  {plan.dataset}: continuing a study with {count(self.already, 'finished trial')}")
 
     def __enter__(self) -> "SearchProgress":
         # Without a terminal the bar would be printed only once, at the end.
@@ -72,7 +73,9 @@ class SearchProgress:
         """The state of the search: trials done, best value, how many were pruned or failed, and the time."""
         best = "no value yet" if self.best is None else f"best {self.metric.name} {self.best:.4f}"
         ends = f"{self.counts['pruned']} pruned, {self.counts['failed']} failed"
-        return f"{self.dataset}: {self._done()} trials · {best} · {ends} · {duration(self._seconds())}"
+        done = self._done()
+        trials = "trial" if done in ("1", "1/1") else "trials"
+        return f"{self.dataset}: {done} {trials} · {best} · {ends} · {duration(self._seconds())}"
 
     def left(self) -> float | None:
         """Seconds until the budget is used up; None if they cannot be estimated yet."""
@@ -90,8 +93,8 @@ class SearchProgress:
         return row
 
     def _done(self) -> str:
-        total = self.counts.total()
-        return str(total) if self.plan.search.n_trials is None else f"{total}/{self.plan.search.n_trials}"
+        total, budget = self.counts.total(), self.plan.search.n_trials
+        return str(total) if budget is None or total > budget else f"{total}/{budget}"
 
     def _seconds(self) -> float:
         return self.before + (self.ended or time.monotonic()) - self.began

@@ -144,7 +144,7 @@ def read_records(name: str, text: TextIO, delimiter: str, keep: Callable[[list[s
     """Read every row of a text, and return its header.
 
     Args:
-        keep: is called with each row.
+        keep: is called with each row up to the last one with a value.
 
     Raises:
         UserError: with the first malformed lines, or the problem of the header.
@@ -154,19 +154,24 @@ def read_records(name: str, text: TextIO, delimiter: str, keep: Callable[[list[s
     widths: set[int] = set()
     n_rows = n_ragged = 0
     begins = 1
+    waiting: list[tuple[int, list[str]]] = []  # rows without a value, which spreadsheets write at the end, are no rows
     try:
         header = names_of(next(reader))
         begins = reader.line_num + 1
         for row in reader:
             begins, line = reader.line_num + 1, begins
-            if not row:
+            if row:
+                waiting.append((line, row))
+            if not "".join(row).strip():
                 continue
-            if len(row) != len(header):
-                n_ragged += 1
-                ragged += [f"line {line}: {len(row)} fields"] if n_ragged <= SHOWN else []
-            n_rows += 1
-            widths.add(len(row))
-            keep(row)
+            for line, row in waiting:
+                if len(row) != len(header):
+                    n_ragged += 1
+                    ragged += [f"line {line}: {len(row)} fields"] if n_ragged <= SHOWN else []
+                n_rows += 1
+                widths.add(len(row))
+                keep(row)
+            waiting.clear()
     except csv.Error as error:
         raise UserError(f"{name}: line {begins}: {error}; is a quotation mark not closed?") from None
     if n_ragged and n_ragged == n_rows and len(widths) == 1:

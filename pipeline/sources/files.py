@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Set
 from pathlib import Path
@@ -23,6 +24,7 @@ from pipeline.sources.delimited import Dialect, read_delimited
 from pipeline.sources.download import open_store
 
 JSON_NAME, JSON_SCANNED = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:'), 2**26  # bytes in which names are counted
+NULL_LINE = re.compile(rb"^[^\S\n]*null\b", re.MULTILINE)
 ZONE = r"(:\d{2})(Z|[+-]\d{2}(:?\d{2})?)$"  # after a time, as PyArrow reads it in JSON
 EMPTY_CELLS = 2**26  # cells of a table up to which they may outnumber the bytes of its file: they take some seconds
 TIMEOUT = 30  # seconds without a byte of an object store, after which it is asked again
@@ -58,7 +60,7 @@ def absolute(name: str) -> str:
 
 def part_names(path: str) -> list[str]:
     """The files of a folder, in the order of their names; a file or an address alone."""
-    if "://" in path or not Path(path).is_dir():
+    if "://" in path or not os.path.isdir(path):
         return [path]
     parts = sorted(
         str(part) for part in Path(path).iterdir() if part.is_file() and not part.name.startswith((".", "_"))
@@ -73,7 +75,7 @@ def part_names(path: str) -> list[str]:
 
 
 def _read(path: str, source: Source, is_test: bool) -> Part:
-    name = (path.partition("?")[0] if "://" in path else path).rsplit("/", 1)[-1]
+    name = (path.partition("?")[0] if "://" in path else path).rstrip("/").rsplit("/", 1)[-1]
     received = _bytes(path)
     digest = hashlib.md5(received, usedforsecurity=False).hexdigest()
     content = decompress(name, received)
@@ -82,9 +84,12 @@ def _read(path: str, source: Source, is_test: bool) -> Part:
         return Part(path, flat(name, lambda: pq.read_table(io.BytesIO(content)), len(content)), None, digest, is_test)
     if kind in (".jsonl", ".ndjson", ".json"):
         content = _lines(name, content)
+        if NULL_LINE.search(content):  # PyArrow would crash
+            raise UserError(f"{name}: expected a JSON object in every line, received null")
         _check_names(name, content)
         categories = {column for column, role in source.columns.items() if role not in ("number", "drop")}
-        table = flat(name, lambda: _read_json(content, categories), len(content))
+        dropped = {column for column, role in source.columns.items() if role == "drop"}
+        table = flat(name, lambda: _without_nested(_read_json(content, categories), dropped), len(content))
         return Part(path, table, None, digest, is_test)
     return Part(path, *read_delimited(name, content, source.encoding, source.delimiter), digest, is_test)
 
@@ -104,6 +109,14 @@ def _read_json(content: bytes, categories: Set[str]) -> pa.Table:
         if name not in categories:
             column = pc.replace_substring_regex(column, ZONE, r"\1").cast(kind)
         table = table.set_column(table.column_names.index(name), name, column)
+    return table
+
+
+def _without_nested(table: pa.Table, dropped: Set[str]) -> pa.Table:
+    """Lists and structures of columns that the settings leave out are missing values."""
+    for position, field in enumerate(table.schema):
+        if field.name in dropped and pa.types.is_nested(field.type):
+            table = table.set_column(position, field.name, pa.nulls(len(table), pa.string()))
     return table
 
 
@@ -159,6 +172,8 @@ def _bytes(path: str) -> bytes:
     try:
         if "://" not in path:
             before = Path(path).stat()
+            if not stat.S_ISREG(before.st_mode) and not stat.S_ISDIR(before.st_mode):
+                raise UserError(f"{path} is a pipe or a device: expected a file, or a folder of files")
             content = Path(path).read_bytes()
             after = Path(path).stat()
             if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):

@@ -1,6 +1,7 @@
 """A folder of images by class, `<class>/<picture>.png`, as one table."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def pictures(folder: Path) -> list[Path]:
 def is_image_folder(folder: Path) -> bool:
     """Whether a path leads to a folder without files, whose folders hold pictures."""
     return (
-        folder.is_dir()
+        os.path.isdir(folder)
         and not any(path.is_file() for path in folder.glob("[!.]*"))
         and any(path.suffix.lower() in ENDINGS for path in folder.glob("[!.]*/[!.]*"))
     )

@@ -8,6 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a stack trace
+
 from contracts.bundle import BundleDamaged
 from contracts.errors import UserError
 from contracts.settings.load import load_params
@@ -53,4 +56,5 @@ def _check_needed(stage: str, dataset: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

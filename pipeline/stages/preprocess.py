@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from contracts.errors import printable
+from contracts.errors import count, printable
 from contracts.files import md5, write_atomically
 from contracts.schema import Schema
 from contracts.settings.load import Params
@@ -40,7 +40,7 @@ def run(params: Params, paths: Paths) -> None:
     prepared = _stream(params, paths) if streams else _prepare(params, paths)
     schema, rows = prepared.schema, prepared.rows
     schema.save(paths.prepared / "schema.json")
-    counts = ", ".join(f"{count:,} {name}" for name, count in rows.items())
+    counts = ", ".join(f"{n:,} {name}" for name, n in rows.items())
     features, rule = f"{schema.task} with {len(schema.features)} features", params.source.splits_by.by
     print(f"  {params.dataset}: {features}; {counts} rows, by {rule}")
     for note in schema.split.notes if schema.split else ():
@@ -52,8 +52,9 @@ def run(params: Params, paths: Paths) -> None:
     (paths.prepared / "warnings.json").write_text(json.dumps(seen, indent=2) + "\n", encoding="utf-8")
     for finding in findings[:PRINTED]:
         print(f"  {params.dataset}: warning, {printable(str(finding))}")
-    warnings = "1 warning" if len(findings) == 1 else f"{len(findings)} warnings"
-    print(f"  {params.dataset}: {paths.data_report} describes the data, {warnings}")
+    part, table = next(iter(prepared.tables.items()))
+    sample = f", counted in a sample of {len(table):,} {part} rows" if findings and len(table) < rows[part] else ""
+    print(f"  {params.dataset}: {paths.data_report} describes the data, {count(len(findings), 'warning')}{sample}")
 
 
 def _stream(params: Params, paths: Paths) -> Prepared:

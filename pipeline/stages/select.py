@@ -90,13 +90,17 @@ def run(params: Params, paths: Paths) -> None:
 
 def _log_gates(client: registry.MlflowClient, candidates: list[Scored]) -> None:
     for candidate in candidates:
-        contender = candidate.contender
-        if contender.verdicts:
-            with optional(f"the gates of {contender.name} in MLflow"):
-                tags = {"gates": "failed" if contender.failed else "passed"}
-                for verdict in contender.verdicts:  # MLflow allows few characters in a tag's name
-                    tags[re.sub(r"[^\w.\- ]", "_", f"gates.{verdict.gate}")[:250]] = verdict.figure[:5000]
-                runs.log_metrics(client, candidate.predictor.manifest.mlflow_run_id, {}, tags)
+        contender, run = candidate.contender, candidate.predictor.manifest.mlflow_run_id
+        with optional(f"the gates of {contender.name} in MLflow"):
+            if not runs.run_exists(client, run):
+                continue
+            tags = {"gates": "failed" if contender.failed else "passed"} if contender.verdicts else {}
+            for verdict in contender.verdicts:  # MLflow allows few characters in a tag's name
+                tags[re.sub(r"[^\w.\- ]", "_", f"gates.{verdict.gate}")[:250]] = verdict.figure[:5000]
+            for name in client.get_run(run).data.tags:
+                if re.match(r"gates(\.|$)", name) and name not in tags:  # of a gate that is gone
+                    client.delete_tag(run, name)
+            runs.log_metrics(client, run, {}, tags)
 
 
 def _champion(contest: Contest, client: registry.MlflowClient, candidates: Manifest) -> Champion | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from contracts.bundle import Manifest, open_bundle
+from contracts.bundle import BundleDamaged, Manifest, open_bundle
 from contracts.files import md5, sha256
 from contracts.schema import Schema
 from pipeline.paths import Paths
@@ -106,18 +106,22 @@ def _made_of(manifest: Manifest) -> str:
 
 def _hyperparameters(manifest: Manifest) -> str:
     def listed(hyperparameters: Mapping[str, Any]) -> str:
-        return ", ".join(f"{name} {value}" for name, value in hyperparameters.items())
+        return ", ".join(f"{name} {_short(value)}" for name, value in hyperparameters.items())
 
     if not manifest.members:
         return listed(manifest.hyperparameters)
     return "; ".join(f"trial {one.trial}: {listed(one.hyperparameters)}" for one in manifest.members)
 
 
+def _short(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
 def _hashes_in_bundle(dataset: str, version: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as scratch:
         try:
             return data_hashes(*open_bundle(registry.download_bundle(dataset, version, Path(scratch))))
-        except (registry.MlflowException, OSError):  # its artifacts are gone
+        except (registry.MlflowException, BundleDamaged, OSError):  # its artifacts are gone
             return {}
 
 

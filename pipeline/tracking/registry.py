@@ -16,7 +16,7 @@ from mlflow.tracking import MlflowClient
 from mlflow.types import ColSpec, TensorSpec
 from mlflow.types import Schema as MlflowSchema
 
-from contracts.bundle import MANIFEST, open_bundle
+from contracts.bundle import MANIFEST, BundleDamaged, open_bundle
 from contracts.encoding import answer_names
 from contracts.files import copy_modules, sha256
 from contracts.schema import NumericFeature, Schema
@@ -76,13 +76,18 @@ def expected_version(client: MlflowClient, dataset: str, received: str | None) -
     """The beginning of a message about a version that does not exist; it lists those that exist."""
     present = {with_alias(client, dataset, alias): alias for alias in (CHALLENGER, CHAMPION)}
     listed = ", ".join(f"{v} ({present[v]})" if v in present else v for v in versions(client, dataset)) or "none yet"
-    return f"expected a version of {dataset}, one of: {listed}; received {received!r}"
+    return (
+        f"expected a version of {dataset}, one of: {listed}; received {'none' if received is None else repr(received)}"
+    )
 
 
 def download_bundle(dataset: str, version: str, folder: Path) -> Path:
-    """The bundle of a registered version, downloaded to an existing folder."""
+    """The bundle of a registered version, downloaded to an existing folder; BundleDamaged if its files are gone."""
     local = mlflow.artifacts.download_artifacts(f"models:/{dataset}/{version}", dst_path=str(folder))
-    return Path(local) / "artifacts" / "bundle"
+    bundle = Path(local) / "artifacts" / "bundle"
+    if not bundle.exists():
+        raise BundleDamaged(f"version {version} of {dataset}: expected its files in MLflow's artifacts, received none")
+    return bundle
 
 
 def trained_on(bundle: Path) -> np.ndarray | None:

@@ -38,7 +38,11 @@ def connect(dataset: str) -> tuple[MlflowClient, str]:
     if not uri.startswith("sqlite"):
         databases.check_usable(uri, "MLFLOW_TRACKING_URI", table="experiments")  # otherwise MLflow tries for minutes
     mlflow.set_tracking_uri(uri)
-    client = MlflowClient(uri)
+    try:
+        client = MlflowClient(uri)
+    except Exception:
+        databases.check_usable(uri, "MLFLOW_TRACKING_URI", table="experiments")  # names a damaged file
+        raise
     # Two processes that create the database or the experiment at once would race.
     var().mkdir(parents=True, exist_ok=True)
     with FileLock(var() / "mlflow.lock"):

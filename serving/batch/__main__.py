@@ -7,10 +7,14 @@ row is invalid, nothing is left at OUT. Where IN is a folder, OUT is one: `servi
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends the imports without a stack trace
 
 import pyarrow as pa
 
@@ -28,7 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scheduler", help="Dask scheduler whose workers predict the parts: tcp://host:8786")
     args = parser.parse_args(argv)
     try:
+        if not args.bundle.exists():
+            raise ValueError(f"expected a model in {args.bundle}, received none: `make repro` writes it there")
         if args.scheduler is not None:
+            from contracts.settings.sections import is_scheduler  # only this needs the settings
+
+            if not is_scheduler(args.scheduler):
+                raise ValueError(f"SCHEDULER: expected an address as tcp://host:8786, received {args.scheduler!r}")
             if not args.source.is_dir():
                 raise ValueError(f"SCHEDULER: expected a folder of parts for IN, received {args.source}")
             from serving.batch.cluster import predict_on  # imports Dask, which only this needs
@@ -39,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             done = "{:,} rows predicted, {:,} warnings".format(*predict_file(args.bundle, args.source, args.target))
     except (OSError, BundleDamaged, ValueError, pa.ArrowException) as error:
-        print(f"predict-file: {error}", file=sys.stderr)
+        text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
+        print(f"predict-file: {text}", file=sys.stderr)
         return 2
     except Problem as problem:
         print(f"predict-file: {problem.detail}", file=sys.stderr)
@@ -55,4 +66,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import UserError
-from contracts.settings.load import load_params
+from contracts.settings.load import load_datasets
 from tests.settings_files import change_yaml
 
 
@@ -21,10 +21,10 @@ def put(path: Path, where: str, value: object) -> None:
     change_yaml(path, change)
 
 
-def problems(params: Path, *, dataset: str = "iris") -> list[str]:
-    """What is said about the settings, a line for each problem."""
+def problems(params: Path, *only: str) -> list[str]:
+    """What is said about all settings, or those of some datasets, a line for each problem."""
     with pytest.raises(UserError, match="nothing was run") as refusal:
-        load_params(params, dataset)
+        load_datasets(params, only or None)
     first, *lines = str(refusal.value).splitlines()
     count = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
     assert first == f"the settings have {count}, nothing was run:"

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from contracts.errors import UserError
+from contracts.settings.load import load_datasets, load_params
 from tests.contracts.settings_problems import problems, put
 
 # Each mapping merges the one before it nine times.
@@ -89,3 +91,19 @@ def test_a_key_that_is_no_text_is_refused(params, iris) -> None:
     assert [line.partition(" expected ")[0] for line in problems(params)] == [
         "catalog/iris.yaml: 3:", "catalog/iris.yaml: train.1:"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"search: [1, 2", b"data: {}", b"search: {n_trials: none, space: nowhere}"])
+def test_the_file_of_another_dataset_stops_only_a_command_for_all(params, content: bytes) -> None:
+    (params.parent / "catalog/digits.yaml").write_bytes(content)
+    (params.parent / "catalog/Other.yaml").write_bytes(b"")
+    assert load_params(params, "iris").dataset == "iris"
+    assert "digits" in load_datasets(params, ["iris", "wine"])
+    assert any("catalog/digits.yaml" in line for line in problems(params, "iris", "digits"))
+    assert any("catalog/Other.yaml" in line for line in problems(params))
+
+
+def test_a_name_of_any_length_is_told_in_one_short_line(params) -> None:
+    with pytest.raises(UserError) as told:
+        load_params(params, "x" * 10_000)
+    assert len(str(told.value)) < 1000

@@ -15,7 +15,9 @@ from PIL import Image
 from contracts.errors import UserError
 from contracts.files import md5
 from contracts.settings.source import Source
+from pipeline.sources.image_folders import is_image_folder
 from pipeline.sources.own_table import local_md5, read_source
+from pipeline.sources.streaming.size import needs_as_whole
 
 
 @pytest.mark.parametrize(
@@ -118,17 +120,36 @@ def test_an_address_of_a_web_page_and_one_without_an_answer_are_told(folder: Pat
     (folder / "web/rows.csv.gz").write_bytes(gzip.compress(b"a,y\n1,0\n2,1\n"))
     assert read_source(Source(source=f"{website}/rows.csv.gz?raw=true", target="y")).table.num_rows == 2
     (folder / "web/rows.csv").write_text("<!DOCTYPE html>\n<title>rows, of a repository</title>\n<p>Hello, world\n")
+    (folder / "web/pages").mkdir()
     for address, told in (
         (
             f"{website}/rows.csv",
             "rows.csv is a web page: expected rows of text, so give the address of the file itself",
         ),
+        (f"{website}/pages/", "pages is a web page: expected rows of text, so give the address of the file itself"),
         (f"{website}/none.csv", "{} cannot be read: there is no such file, or its host does not answer"),
         ("http://127.0.0.1:9/rows.csv", "{} cannot be read: there is no such file, or its host does not answer"),
     ):
         with pytest.raises(UserError) as refused:
             read_source(Source(source=address, target="y"))
         assert str(refused.value) == told.format(address)
+
+
+@pytest.mark.parametrize("content", ["null\n", '{"a": 1, "y": 0}\n null\n', '[null, {"a": 1, "y": 0}]'])
+def test_null_in_the_place_of_a_row_of_json_is_told(folder: Path, content: str) -> None:
+    (folder / "rows.json").write_text(content)
+    with pytest.raises(UserError, match=r"^rows\.json: expected a JSON object in every line, received null$"):
+        read_source(Source(source="rows.json", target="y"))
+
+
+def test_a_pipe_and_a_name_that_is_too_long_are_told(folder: Path) -> None:
+    os.mkfifo(folder / "rows.csv")
+    os.close(os.open(folder / "rows.csv", os.O_RDWR))
+    for name, told in (("rows.csv", "is a pipe or a device: expected a file"), ("x" * 300, "File name too long")):
+        assert not is_image_folder(folder / name)
+        assert needs_as_whole(Source(source=name, target="y")) == 0
+        with pytest.raises(UserError, match=told):
+            read_source(Source(source=name, target="y"))
 
 
 def test_a_tilde_is_the_folder_of_the_user(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

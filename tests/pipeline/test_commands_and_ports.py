@@ -2,14 +2,19 @@
 
 import fcntl
 import inspect
+import os
 import shlex
+import signal
 import socket
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import requests
 from ruamel.yaml import YAML
 
 from pipeline.commands import __main__ as commands
@@ -17,7 +22,7 @@ from pipeline.commands import repro
 from pipeline.stages import __main__ as stages
 from tests.pipeline.test_hostile_names import NAMES
 from tests.serving.bundles import TICKETS, make_bundle
-from tests.settings_files import copy_settings
+from tests.settings_files import ROOT, copy_settings
 
 TAKE_A_DATASET = sorted(
     command.name or command.callback.__name__.replace("_", "-")
@@ -123,6 +128,7 @@ def test_a_second_server_on_a_port_is_refused_while_the_first_one_starts(root: P
     assert refused.endswith("Address already in use; choose another one: make scheduler SCHEDULER_PORT=8787\n")
     _, _, refused = run("serve", "iris", "--port", "0")  # any that is free
     assert refused.startswith("serve: artifacts/iris/iris.bento is damaged: ")
+    assert refused.count("\n") == 1
 
 
 def test_names_and_values_that_look_like_markup_or_a_command_are_shown_as_they_are(root: Path, run) -> None:
@@ -175,3 +181,58 @@ def test_a_damaged_bundle_ends_a_stage_in_one_message(
     (line,) = refused.splitlines()
     assert said == ""
     assert line.startswith(f"{stage} iris: artifacts/iris/bundle/{file} ")
+
+
+@pytest.mark.parametrize(
+    ("command", "imported"),
+    [("pipeline.commands", "typer"), ("pipeline.stages", "pydantic"), ("serving.batch", "pyarrow")],
+)
+def test_ctrl_c_during_the_imports_of_a_command_gives_no_stack_trace(
+    tmp_path: Path, command: str, imported: str
+) -> None:
+    (tmp_path / f"{imported}.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run([sys.executable, "-m", command], cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "told"),
+    [
+        (200, '{"predictions": [], "model": {"name": "iris", "version": "1"}}', ""),
+        (200, '{"predictions": [], "model": {"name": "wine", "version": "1"}}',
+         "predict: port 3000: expected the service of iris, received an answer of wine: run `make serve DATASET=iris "),
+        (200, "<html>", "received an answer of another program"),
+        (200, "[3]", "received an answer of another program"),
+        (400, '{"detail": "no"}', "predict: the service answered 400; does it serve iris?"),
+    ],
+)  # fmt: skip
+def test_an_answer_of_another_model_or_program_is_told(root: Path, run, status: int, answer: str, told: str) -> None:
+    make_bundle(TICKETS, root / "artifacts/iris/bundle")
+    received = requests.Response()
+    received.status_code, received._content = status, answer.encode()
+    with patch("requests.post", return_value=received):
+        code, said, refused = run("predict", "iris")
+    assert code == (2 if told else 0)
+    assert told in refused
+    assert ('"predictions": []' in said) == (not told)
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_this_machine_is_not_told_as_a_port(root: Path, run, host: str) -> None:
+    code, _, refused = run("scheduler", "--host", host)
+    assert code == 2
+    assert refused == f"scheduler: HOST: expected an address of this machine, received '{host}'\n"
+
+
+@pytest.mark.parametrize("file", ["schema.json", "train.parquet", "validation.parquet"])
+@pytest.mark.parametrize("command", ["references", "lr-range", "study-export"])
+def test_a_prepared_file_that_was_removed_is_told(root: Path, run, command: str, file: str) -> None:
+    prepared = root / "data/prepared/iris"
+    prepared.mkdir(parents=True)
+    for name in ("schema.json", "train.parquet", "validation.parquet"):
+        if name != file:
+            (prepared / name).touch()
+    code, _, refused = run(command, "iris", *MORE.get(command, ()))
+    assert code == 2
+    assert refused.startswith(f"{command}: data/prepared/iris/{file} is missing: ")

@@ -161,6 +161,29 @@ def test_a_case_that_no_row_of_the_data_could_be_is_told_before_training(tmp_pat
     assert "expected an answer, without low and high" in line
 
 
+@pytest.mark.parametrize(
+    ("value", "rare", "told"),
+    [
+        ("Cherbuorg", 0, "Queenstown, Southampton), received 'Cherbuorg'; did you mean 'Cherbourg'?"),
+        ("southampton", 0, "received 'southampton'; did you mean 'Southampton'?"),
+        ("Cherbuorg", 3, ""),  # it may be one of the rare values
+        ("Oslo", 0, ""),
+        ("Cherbourg", 0, ""),
+    ],
+)  # fmt: skip
+def test_a_misspelt_category_of_a_case_is_told_and_an_unknown_one_is_none(tmp_path, value, rare, told) -> None:
+    schema = TICKETS.model_copy(
+        update={
+            "features": tuple(f.model_copy(update={"rare": rare} if f.name == "port" else {}) for f in TICKETS.features)
+        }
+    )
+    write_rows(tmp_path / "validation.parquet", pa.Table.from_pydict({TARGET: ["first"]}))
+    gates = Gates.model_validate({"cases": [{"row": {**TICKETS.sample, "port": value}, "answer": TICKETS.classes[0]}]})
+    problems = [str(problem) for problem in gate_problems(gates, schema, tmp_path / "validation.parquet")]
+    assert len(problems) == bool(told)
+    assert all(told in line and "cases.0.row.port: expected" in line for line in problems)
+
+
 def test_a_catalog_file_sets_gates_for_one_dataset_and_a_mistake_names_the_file(tmp_path: Path) -> None:
     params = copy_settings(tmp_path)
     override(params, "iris", select={"gates": {"values": {"accuracy": 0.9}}})

@@ -136,7 +136,13 @@ def test_a_candidate_that_fails_a_gate_is_passed_over_and_the_champion_stays_whe
 
     with pytest.raises(UserError, match=r"invalid settings for tickets:\s+select.gates.values.rmse: expected a metric"):
         run_select(values={"rmse": 3.0})
+    assert "gates.bytes" in client.get_run(check_bundle(paths.candidates / "1").mlflow_run_id).data.tags
+    assert run_select(seconds_per_row=10)["held_back"] == []
+    tags = client.get_run(check_bundle(paths.candidates / "1").mlflow_run_id).data.tags
+    assert {name for name in tags if name.startswith("gates")} == {"gates", "gates.seconds_per_row"}
     assert run_select()["held_back"] == []
+    tags = client.get_run(check_bundle(paths.candidates / "1").mlflow_run_id).data.tags
+    assert not [name for name in tags if name.startswith("gates")]
 
 
 def test_a_service_that_answers_otherwise_than_its_bundle_is_not_packaged(tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ from contracts.encoding import answer, encode
 from contracts.errors import UserError
 from contracts.settings.source import Source
 from pipeline.data.schema_inference import infer_schema
-from pipeline.data_contract.breaks import Breaks
+from pipeline.data_contract.breaks import Breaks, find_breaks
 from pipeline.data_contract.contract import infer_contract
-from pipeline.sources.own_table import read_source
+from pipeline.sources.own_table import read_columns, read_source
 from pipeline.sources.streaming.fetch import fetch_stream
+from pipeline.sources.streaming.text import TextFile
 from pipeline.tables import TARGET, infer_task
 from serving.batch.file import predict_file
 from serving.predictor import Predictor
@@ -131,3 +132,36 @@ def test_a_number_that_is_none_is_missing_as_in_text(folder: Path) -> None:
         assert breaks.found() == []
         fetch_stream(source, Path("streamed.parquet"))
         assert pq.read_table("streamed.parquet").to_pylist() == table.to_pylist()
+
+
+@pytest.mark.parametrize("end", [";;\n" * 3, " ; ;\n\n", " \n", "\n"])
+def test_blank_rows_at_the_end_of_a_text_are_no_rows(folder: Path, end: str) -> None:
+    path = write("rows.csv", [i % 5 for i in range(ROWS)])
+    before = read_columns(source := Source(source="rows.csv", target="y"))
+    path.write_text(path.read_text() + end)
+    after = read_columns(source)
+    assert after.equals(before)
+    assert find_breaks(after, infer_contract(before)) == []
+
+
+def test_blank_rows_at_the_end_of_a_stream_are_no_rows_and_others_are(folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr("pipeline.sources.streaming.text.BLOCK", 32)
+    path = Path("rows.csv")
+    path.write_text("a,y\n1,0\n,\n" + ",\n" * 40 + "2,1\n" + ",\n" * 40)
+    table = pa.concat_tables(TextFile("rows.csv").batches(("",)))
+    assert table["a"].to_pylist() == ["1", *[None] * 41, "2"]
+    path.write_text("a,y\n1,\n\n,\n")
+    assert pa.concat_tables(TextFile("rows.csv").batches(("",))).to_pylist() == [{"a": "1", "y": None}]
+    path.write_text("a,y\n" + ",\n" * 40)
+    with pytest.raises(UserError, match="has a header and no rows"):
+        list(TextFile("rows.csv").batches(("",)))
+
+
+def test_a_column_of_lists_or_structures_in_json_lines_can_be_left_out(folder: Path) -> None:
+    path = write("rows.jsonl", [{"tags": ["x"] * (i % 3)} if i % 2 else None for i in range(ROWS)])
+    with pytest.raises(UserError, match="expected one value in each cell, received lists, structures or bytes in a"):
+        read_source(Source(source="rows.jsonl", target="y"))
+    table = read_source(Source(source="rows.jsonl", target="y", columns={"a": "drop"})).table
+    assert table["a"].null_count == table.num_rows == ROWS
+    _, differences = learned_and_predicted(path, columns={"a": "drop"})
+    assert abs(differences).max() < 1e-5

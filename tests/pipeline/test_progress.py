@@ -71,6 +71,20 @@ def test_the_last_lines_say_what_came_of_it_and_where_to_compare(study, capsys) 
 
 
 @pytest.mark.parametrize(
+    ("budget", "done"), [(1, "4 trials"), (4, "4/4 trials"), (8, "4/8 trials"), (None, "4 trials")]
+)
+def test_more_trials_than_the_budget_are_no_fraction_of_it(study, budget: int | None, done: str) -> None:
+    assert progress(study, n_trials=budget).line().startswith(f"iris: {done} ·")
+
+
+@pytest.mark.parametrize("budget", [1, None])
+def test_one_trial_is_not_said_in_the_plural(budget: int | None) -> None:
+    shown = progress(optuna.create_study(), n_trials=budget)
+    shown.counts["complete"] = 1
+    assert " trial ·" in shown.line()
+
+
+@pytest.mark.parametrize(
     ("server", "page"),
     [
         ("", "http://127.0.0.1:5000"),

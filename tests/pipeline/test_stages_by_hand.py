@@ -48,6 +48,7 @@ def selected(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Paths:
     (paths.candidates / "trials.csv").write_text("number,state\n0,COMPLETE\n")
     paths.selection.write_text(json.dumps({"version": "1", "champion_before": None}))
     monkeypatch.setattr(runs, "connect", lambda dataset: (None, "0"))
+    monkeypatch.setattr(runs, "run_exists", lambda client, run: False)
     monkeypatch.setattr(registry, "champion", lambda client, dataset: None)
     monkeypatch.setattr("pipeline.tracking.approval.count_test_read", lambda *_: 1)
     return paths

@@ -20,6 +20,7 @@ from contracts.settings.load import Source
 from contracts.settings.source import Split
 from pipeline import resources
 from pipeline.data.partition import TEST, TRAIN, VALIDATION, divide
+from pipeline.data_report.findings.finding import Finding
 from pipeline.paths import Paths
 from pipeline.sources.own_table import read_source
 from pipeline.stages import fetch, preprocess
@@ -102,6 +103,18 @@ def test_units_that_differ_between_parts_are_no_units(other: str) -> None:
         feature for feature in load_schema(streamed.prepared / "schema.json").features if feature.name == "price"
     )
     assert price.kind == "categorical"
+
+
+def test_the_number_of_warnings_says_that_they_count_in_a_sample(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    finding = Finding("leakage", (), "")
+    monkeypatch.setattr("pipeline.stages.preprocess.write_report", lambda *given: [finding])
+    monkeypatch.setattr("pipeline.streaming.parts.REPORTED", 1000)
+    monkeypatch.setattr("pipeline.streaming.parts.SAMPLE", 1500)
+    write_parquet(mixed())
+    run_both()
+    whole, streamed = (line for line in capsys.readouterr().out.splitlines() if "describes the data" in line)
+    assert whole.endswith("describes the data, 1 warning")
+    assert re.search(r"describes the data, 1 warning, counted in a sample of \d{3} train rows$", streamed)
 
 
 @pytest.mark.usefixtures("no_report")

@@ -1,11 +1,13 @@
 """Labels, several numbers, weights and bins, from the table to the metrics."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from sklearn.neural_network import MLPClassifier
 
 from contracts.encoding import encode, encode_target
 from contracts.errors import UserError
@@ -17,6 +19,7 @@ from models.network.compatibility import schema_problems
 from pipeline.data import bins
 from pipeline.data.schema_inference import infer_schema
 from pipeline.data.splits import read_part, row_weights
+from pipeline.evaluation import contest
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.references import boosting_ahead, fit_and_score, references
 from pipeline.tables import TARGET, write_rows
@@ -144,6 +147,14 @@ def test_reference_models_are_better_than_the_baseline(task):
             assert metric.better(fit_and_score(schema, model, part, part)[f"val_{metric.name}"], baseline), name
 
 
+def test_a_reference_at_its_limit_of_iterations_prints_no_warning_of_scikit_learn(recwarn):
+    rows, y = np.random.default_rng(0).normal(0, 1, (40, 2)).astype(np.float32), np.arange(40) % 2
+    schema = infer_schema("d", source("binary"), pa.table({"a": rows[:, 0], "b": rows[:, 1], TARGET: y}), "md5")
+    values = fit_and_score(schema, MLPClassifier((2,), max_iter=2, random_state=0), (rows, y), (rows, y))
+    assert values["seconds"] > 0
+    assert not recwarn.list
+
+
 def test_it_is_told_where_boosted_trees_are_better_beyond_noise():
     generator = np.random.default_rng(0)
     a, colour = generator.normal(0, 1, 400), generator.choice(["red", "green", "blue"], 400)
@@ -160,3 +171,20 @@ def test_it_is_told_where_boosted_trees_are_better_beyond_noise():
         told,
     )
     assert boosting_ahead(schema, *parts, metric, parts[1][1], 0.9, 1) == ""
+
+
+@pytest.mark.parametrize(("most", "said"), [(3, "better; the trees trained on 3 of 4 train rows"), (4, "better")])
+def test_it_is_told_that_boosted_trees_saw_a_sample(tmp_path, monkeypatch, most, said):
+    rows = table([1.0, 2.0, 4.0, 8.0])
+    write_rows(tmp_path / "train.parquet", rows)
+    schema = infer_schema("d", source("regression"), rows, "md5")
+    params = SimpleNamespace(
+        source=SimpleNamespace(is_file=True), select=SimpleNamespace(confidence=0.9), preprocess=SimpleNamespace(seed=1)
+    )
+    given = SimpleNamespace(
+        params=params, schema=schema, metric=None, paths=SimpleNamespace(prepared=tmp_path),
+        validation=SimpleNamespace(rows=None, y=None),
+    )  # fmt: skip
+    monkeypatch.setattr(contest, "MOST_TRAIN_ROWS", most)
+    monkeypatch.setattr("pipeline.evaluation.references.boosting_ahead", lambda *given: "better")
+    assert contest.boosting_ahead_of(given, SimpleNamespace(judged=None)) == said

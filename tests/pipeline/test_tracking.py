@@ -1,17 +1,23 @@
 """Experiments, runs and registered models, in a store of MLflow's own."""
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 
+from contracts.bundle import BundleDamaged
 from contracts.encoding import encode
+from contracts.errors import UserError
 from contracts.schema import Schema
+from pipeline.commands import __main__ as commands
 from pipeline.environment import prepare_environment
-from pipeline.tracking import registry, runs
+from pipeline.tracking import lineage, registry, runs
 from serving.predictor import Predictor
 from tests.serving.bundles import TICKETS, make_bundle
 
@@ -123,3 +129,38 @@ def test_the_comparison_link_has_the_port_of_make_ui(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("UI_PORT", "5001")
     assert runs.comparison("7", ["a"]).startswith("http://127.0.0.1:5001/#/compare-runs?")
+
+
+def test_hyperparameters_are_shown_without_the_noise_of_floats() -> None:
+    made = SimpleNamespace(members=(), hyperparameters={"dropout": 0.1 + 0.2, "width": 64, "numeric": "bins"})
+    assert lineage._hyperparameters(made) == "dropout 0.3, width 64, numeric bins"
+
+
+def test_a_version_that_is_not_given_is_told_as_none(store) -> None:
+    client, _ = store
+    assert registry.expected_version(client, "tickets", None).endswith("one of: none yet; received none")
+    assert registry.expected_version(client, "tickets", "7").endswith("received '7'")
+
+
+def test_a_version_whose_files_are_gone_is_told(store, tmp_path: Path) -> None:
+    client, _ = store
+    version = register(client, TICKETS, tmp_path / "bundle")
+    for folder in (tmp_path / "var/mlflow-artifacts").rglob("bundle"):
+        shutil.rmtree(folder)
+    (tmp_path / "downloaded").mkdir()
+    with pytest.raises(
+        BundleDamaged, match=r"^version 1 of tickets: expected its files in MLflow's artifacts, received"
+    ):
+        registry.download_bundle("tickets", version, tmp_path / "downloaded")
+    assert lineage.trained_on(client, "0" * 32) == []
+
+
+def test_a_damaged_database_of_mlflow_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var/mlflow.db").write_bytes(b"x" * 5000)
+    with pytest.raises(UserError, match=r"mlflow\.db is damaged .*Restore a backup"):
+        runs.connect("tickets")
+    with patch("sys.argv", ["x", "ui"]):
+        assert commands.main() == 2

@@ -91,8 +91,11 @@ def _case_problems(number: int, case: Case, schema: Schema) -> Iterator[Problem]
         if name not in names:
             yield _unknown(f"{place}.row", "a feature", name, names)
     for feature in schema.features:
-        if expected := _misfit(feature, case.row.get(feature.name), schema):
-            yield Problem(f"{KEY}.{place}.row.{feature.name}", expected, show(case.row.get(feature.name)))
+        value = case.row.get(feature.name)
+        if expected := _misfit(feature, value, schema):
+            yield Problem(f"{KEY}.{place}.row.{feature.name}", expected, show(value))
+        elif isinstance(feature, CategoricalFeature) and _is_misspelt(feature, value):
+            yield _unknown(f"{place}.row.{feature.name}", "a category", value, feature.categories)
     bounds, labels = case.low is not None or case.high is not None, schema.labels
     if schema.task == "regression":
         if not isinstance(schema.target, NumericTarget) or not bounds or case.answer is not None:
@@ -122,6 +125,12 @@ def _misfit(feature: Feature, value: object, schema: Schema) -> str:
             return ""
         return f"a date as {feature.format} or ISO 8601"
     return "" if isinstance(value, str) else "text"
+
+
+def _is_misspelt(feature: CategoricalFeature, value: object) -> bool:
+    """Whether a text is nearly a category. Another one counts as an unknown category, which a case may mean."""
+    known = value is None or value in feature.categories or feature.rare > 0
+    return not known and nearest(value, feature.categories) != ""
 
 
 def _unknown(place: str, what: str, received: object, known: Iterable[str]) -> Problem:

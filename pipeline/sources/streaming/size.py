@@ -1,5 +1,6 @@
 """The memory that the files of a source take in fetch as a whole: an estimate from measurements."""
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,7 +38,7 @@ def needs_as_whole(source: Source) -> int:
 
 def _files(source: Source) -> list[Path]:
     paths = [absolute(name) for name, _ in sources_of(source)]
-    if source.database is not None or any("://" in path or not Path(path).exists() for path in paths):
+    if source.database is not None or any("://" in path or not os.path.exists(path) for path in paths):
         return []
     return [Path(part) for path in paths for part in part_names(path)]
 

@@ -77,7 +77,7 @@ class TextFile:
         n_rows = 0
         try:
             with self._opened() as file:
-                counted = _CountingQuotes(file)
+                counted = _Text(file, self.dialect.delimiter)
                 reader = pyarrow.csv.open_csv(
                     pa.PythonFile(counted, "r"),
                     pyarrow.csv.ReadOptions(block_size=BLOCK, encoding=encoding),
@@ -140,19 +140,26 @@ class TextFile:
             raise UserError(f"{self.name} cannot be decompressed: {error}") from None
 
 
-class _CountingQuotes(io.RawIOBase):
-    """A stream that is read once, and the number of its quotation marks."""
+class _Text(io.RawIOBase):
+    """A stream that is read once, without rows that have no value at its end, and the number of its quotation marks."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, delimiter: str) -> None:
         self.file, self.n = file, 0
+        self.blank, self.text, self.end = f"{delimiter} \t\r\n".encode(), b"", b""
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        content = self.file.read(size)
-        self.n += content.count(b'"')
-        return content
+        content = b" "
+        while len(self.text) < size and content:  # PyArrow needs whole blocks
+            content = self.file.read(size)
+            new = self.end + content
+            text = new.rstrip(self.blank) if content else b"".join(new.splitlines(keepends=True)[:1])
+            self.text, self.end = self.text + text, new[len(text) :] if content else b""
+        read, self.text = self.text[:size], self.text[size:]
+        self.n += read.count(b'"')
+        return read
 
 
 def _read(file: Any, size: int) -> bytes:
