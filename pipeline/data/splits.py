@@ -46,7 +46,7 @@ def iter_rows(
     path: Path, most: int | None = None, seed: int = 0, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
     """The rows of a part in order, in tables of at most `BATCH_ROWS`, or those of its sample; at least one table."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path, pre_buffer=False) as file:
         n_rows = file.metadata.num_rows
         chosen = sample_of(n_rows, most, seed)
         if not n_rows:

@@ -106,7 +106,7 @@ def _write(
     Args:
         place: gives the part of each row of a batch, from the number of the first one and their hashes.
     """
-    source = pq.ParquetFile(raw)
+    source = pq.ParquetFile(raw, pre_buffer=False)
     schema, n_rows = source.schema_arrow, source.metadata.num_rows
     names = [name for name in schema.names if name not in (TARGET, IS_TEST)]
     kept = schema.remove(schema.get_field_index(IS_TEST)) if IS_TEST in schema.names else schema

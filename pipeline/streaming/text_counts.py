@@ -66,7 +66,7 @@ class Counts:
 def count_texts(path: Path, name: str) -> Texts:
     """The texts of a column of a Parquet file."""
     counts, rows = Counts(), 0
-    file = pq.ParquetFile(path, read_dictionary=[name])
+    file = pq.ParquetFile(path, read_dictionary=[name], pre_buffer=False)
     for group in range(file.num_row_groups):
         column = file.read_row_group(group, columns=[name], use_threads=False)[name]
         rows += len(column)

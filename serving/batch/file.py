@@ -193,7 +193,7 @@ def _encoding(schema: Schema, path: Path) -> str:
 
 
 def _parquet_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
-    file = pa.parquet.ParquetFile(path)
+    file = pa.parquet.ParquetFile(path, pre_buffer=False)
     missing = [name for name in validator.names if name not in file.schema_arrow.names]
     if missing:
         raise ValueError(f"{path}: expected columns {', '.join(validator.names)}; {', '.join(missing)} missing")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from contracts.settings.load import Source
 from pipeline.data import row_ids, splits
 from pipeline.data.schema_inference import infer_schema
 from pipeline.paths import Paths
+from pipeline.sources.streaming.parquet import parquet_batches
 from pipeline.tables import TARGET
 
 ROWS = 1000
@@ -116,6 +118,7 @@ def test_ids_of_rows_are_the_same_in_batches(tmp_path: Path, monkeypatch) -> Non
 
 MEASURED = """
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from contracts.schema import load_schema
 from models.training.data import Data, Split
@@ -143,3 +146,12 @@ def test_the_memory_of_encoding_does_not_grow_with_the_table(tmp_path: Path) -> 
     assert written == 128 + 2_000_000 * 4 * schema.input_width
     small, large = (int(line) * 1024 for line in done.stdout.split())
     assert large - small < written * 0.6  # 17 to 21 MB of 61, and all of them if batches were kept
+
+
+@pytest.mark.parametrize("read", [splits.iter_rows, lambda path: parquet_batches(str(path), pq.read_schema(path))])
+def test_row_groups_that_were_read_are_not_kept(read: Callable[[Path], Iterator[pa.Table]], tmp_path: Path) -> None:
+    rows = pa.table({"x": np.random.default_rng(0).random(20 * 65_536)})
+    pq.write_table(rows, tmp_path / "rows.parquet", row_group_size=65_536)
+    before = pa.total_allocated_bytes()
+    kept = max(pa.total_allocated_bytes() - before for _ in read(tmp_path / "rows.parquet"))
+    assert kept < (tmp_path / "rows.parquet").stat().st_size / 2

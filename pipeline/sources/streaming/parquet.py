@@ -57,7 +57,7 @@ def parquet_batches(path: str, schema: pa.Schema) -> Iterator[pa.Table]:
 
 def _open(path: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, pre_buffer=False)  # which keeps every row group in memory until the file is closed
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
 
