@@ -65,11 +65,13 @@ def fetch_stream(source: Source, path: Path, see: Callable[[pa.Table], None] | N
     columns = _look(parts, schema, source, missing, target, of_text=form is not None)
     if form is not None:
         form = form.model_copy(update={"decimal": columns.decimal, "units": columns.units})
-    read, written = _write(parts, schema, source, see, columns, target, form, path)
+    with ThreadPoolExecutor(1) as thread:
+        digests = thread.submit(lambda: [md5(Path(file)) for file, _ in files])  # while the rows are written
+        read, written = _write(parts, schema, source, see, columns, target, form, path)
     if changed := [file for (file, _), state in zip(files, before, strict=True) if _state(file) != state]:
         raise UserError(f"{changed[0]} changed while it was read: run again when it is complete")
     notes = [*columns.notes, *target.notes(read, written)]
-    return Fetched(written, notes, hash_of([md5(Path(file)) for file, _ in files]))
+    return Fetched(written, notes, hash_of(digests.result()))
 
 
 def _open_parts(
