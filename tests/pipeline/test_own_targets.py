@@ -47,6 +47,8 @@ def learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("csv", ["01", "02", "03"], ("01", "02", "03")),
         ("csv", ["True", "False", "True"], (False, True)),
         ("csv", ["1", "2", "x"], ("1", "2", "x")),
+        ("csv", [2**60 + 1, 2**60 + 2, -(2**60)], (-(2**60), 2**60 + 1, 2**60 + 2)),
+        ("csv", [2**70 + 1, 2**70 + 2, 5], (str(2**70 + 1), str(2**70 + 2), "5")),
         ("parquet", [1, 2, 10], (1, 2, 10)),
         ("parquet", [True, False, True], (False, True)),
         ("parquet", ["1", "2", "10"], ("1", "10", "2")),

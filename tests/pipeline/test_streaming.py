@@ -93,6 +93,17 @@ def test_whole_numbers_are_classes_or_a_count_by_the_rows_of_all_batches(
 
 
 @pytest.mark.usefixtures("no_report")
+def test_whole_numbers_beyond_those_of_a_float_stay_apart() -> None:
+    later = np.arange(ROWS) >= ROWS // 2
+    write_csv(mixed().assign(y=2**60 + later, code=[10 ** (20 if late else 2) + i % 9 for i, late in enumerate(later)]))
+    whole, streamed = run_both()
+    assert_same(whole, streamed)
+    schema = load_schema(streamed.prepared / "schema.json")
+    assert schema.labels == (2**60, 2**60 + 1)
+    assert next(len(feature.categories) for feature in schema.features if feature.name == "code") == 18
+
+
+@pytest.mark.usefixtures("no_report")
 @pytest.mark.parametrize("other", ["€6.50", "6.50"])
 def test_units_that_differ_between_parts_are_no_units(other: str) -> None:
     write_csv(mixed().assign(price=["$5.50"] * (2 * ROWS // 3) + [other] * (ROWS // 3)), parts=3)

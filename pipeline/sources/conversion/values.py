@@ -161,11 +161,19 @@ def _unit_pattern(unit: str) -> str:
 
 
 def _numbers(column: pa.Array, convention: str, codes: bool) -> pa.Array | None:
-    if matches(column, INTEGER) and pc.max(pc.utf8_length(column)).as_py() <= 18:
-        return to_integers(column)
+    if matches(column, INTEGER) and ((exact := is_exact(column)) or not codes):
+        return to_integers(column) if exact else None
     if (matches(column, r"^0\d+$") and not codes) or not matches(column, number_pattern(convention)):
         return None
     return to_floats(column, convention)
+
+
+def is_exact(column: pa.Array) -> bool:
+    """Whether int64 holds texts of whole numbers; float64 takes different ones for one, so that longer ones are codes."""
+    try:
+        return len(to_integers(column)) == len(column)
+    except pa.ArrowInvalid:
+        return False
 
 
 def to_integers(column: pa.Array) -> pa.Array:
