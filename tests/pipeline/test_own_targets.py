@@ -116,7 +116,11 @@ def test_a_text_with_a_separator_holds_labels(learned) -> None:
     schema, rows, notes = learned(separator="|", columns_of_target={"y": texts})
     assert (schema.task, schema.outputs) == ("multilabel", ("big", "red", "small"))
     assert rows[:2] == [{"big": True, "red": True, "small": False}, {"big": True, "red": False, "small": False}]
-    assert "10 of 40 rows have no y and are left out" in notes
+    assert "10 of 40 rows have no y and are left out; write '|' alone for a row without labels" in notes
+    assert learned(separator="|", columns_of_target={"y": ["red", "|", "big"] * 10})[1][1] == {
+        "big": False,
+        "red": False,
+    }
 
 
 @pytest.mark.parametrize(
