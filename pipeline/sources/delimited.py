@@ -102,7 +102,15 @@ def no_text(name: str) -> UserError:
     """An error for bytes that are not text; it says what to do if the ending tells the format."""
     if name.lower().endswith((".xlsx", ".xls", ".xlsm", ".ods")):
         return UserError(f"{name} is a spreadsheet: expected a table; save its sheet as CSV, and give that file")
-    return UserError(f"{name} is not a text file: expected rows of text separated by commas, semicolons or tabs")
+    if name.lower().endswith((".sqlite", ".sqlite3", ".db")):
+        return UserError(
+            f"{name} is a database: expected a table; give a query, such as SOURCE='SELECT * FROM visits' "
+            f"DATABASE=VISITS_DB, after export VISITS_DB=sqlite:////folder/{name}"
+        )
+    return UserError(
+        f"{name} is not a text file: expected rows of text separated by commas, semicolons or tabs, or JSON lines "
+        "(.jsonl), JSON (.json) or Parquet (.parquet); write other formats as one of these"
+    )
 
 
 def guess_encoding(name: str, content: bytes) -> str:
@@ -211,7 +219,9 @@ def _header_problems(header: list[str]) -> list[str]:
         problems.append(f"expected a name for every column, received none for column {columns}: {advice}")
     counts = Counter(header)
     if twice := [field for field, count in counts.items() if count > 1 and field]:
-        problems.append(f"expected each name once, received more than once: {', '.join(twice)}")
+        problems.append(
+            f"expected each name once, received more than once: {', '.join(twice)}; blanks around do not count"
+        )
     numbers = [field for field in header if _is_number(field)]
     is_data = 2 * len(numbers) >= len(header) and any(re.search(r"[.,-]", field) for field in numbers)
     if len(header) > 1 and (is_data or len(numbers) == len(header)):
