@@ -38,7 +38,7 @@ def _role_of_numbers(column: pd.Series) -> DroppedColumn | None:
     if counts and (present == present.round()).all() and present.nunique() == len(column):
         return DroppedColumn(name=name, role="identifier", reason="every row has another whole number")
     if np.float32(present.min()) == np.float32(present.max()):
-        reason = f"its numbers are one to 32-bit floating point; if they name something, set columns: {{{name}: category}}"
+        reason = f"to 32-bit floating point its numbers are one; if they are names, set columns: {{{name}: category}}"
         return DroppedColumn(name=name, role="constant", reason=reason)
     return None
 

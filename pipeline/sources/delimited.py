@@ -104,8 +104,8 @@ def no_text(name: str) -> UserError:
         return UserError(f"{name} is a spreadsheet: expected a table; save its sheet as CSV, and give that file")
     if name.lower().endswith((".sqlite", ".sqlite3", ".db")):
         return UserError(
-            f"{name} is a database: expected a table; give a query, such as SOURCE='SELECT * FROM visits' "
-            f"DATABASE=VISITS_DB, after export VISITS_DB=sqlite:////folder/{name}"
+            f"{name} is a database: expected a table; export VISITS_DB=sqlite:////folder/{name}, and give "
+            "DATABASE=VISITS_DB with a query as SOURCE"
         )
     return UserError(
         f"{name} is not a text file: expected rows of text separated by commas, semicolons or tabs, or JSON lines "

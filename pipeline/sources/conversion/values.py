@@ -184,7 +184,7 @@ def _numbers(column: pa.Array, convention: str, codes: bool) -> pa.Array | None:
 
 
 def is_exact(column: pa.Array) -> bool:
-    """Whether int64 holds texts of whole numbers; float64 takes different ones for one, so that longer ones are codes."""
+    """Whether int64 holds texts of whole numbers; longer ones are codes, because float64 makes one of several."""
     try:
         return len(to_integers(column)) == len(column)
     except pa.ArrowInvalid:
