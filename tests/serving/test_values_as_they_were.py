@@ -110,6 +110,15 @@ def test_a_number_that_is_no_category_is_refused(row) -> None:
         InputValidator(CODES, 10).validate_instances([row], "$")
 
 
+def test_a_whole_number_beyond_those_of_a_float_is_the_category_of_its_digits() -> None:
+    feature = CategoricalFeature(name="account", categories=(str(2**60 + 1), str(2**60 + 2)), missing=False)
+    validator = InputValidator(PRICES.model_copy(update={"features": (feature,)}), 10)
+    rows = [[2**60 + 2], [np.int64(2**60 + 1)], [str(2**60 + 2)]]
+    assert validator.validate_instances(rows, "$").encoded.tolist() == [[2], [1], [2]]
+    with pytest.raises(Problem):  # it may stand for either
+        validator.validate_instances([[float(2**60)]], "$")
+
+
 @pytest.fixture(scope="module")
 def with_gaps(tmp_path_factory):
     """A bundle and its client: validation or test rows lack a fare and a deck, though no train row does."""
