@@ -77,7 +77,9 @@ def study_export(
     params, paths = load_params(PARAMS, dataset), Paths(dataset)
     example = f"make study-export DATASET={dataset} OUT=trials.csv"
     if out is None or Path(out).suffix not in (".csv", ".parquet"):
-        raise UserError(f"OUT: expected a file that ends in .csv or .parquet, received {out!r}: {example}")
+        raise UserError(
+            f"OUT: expected a file that ends in .csv or .parquet, received {repr(out) if out else 'none'}: {example}"
+        )
     file = Path(out)
     if not file.parent.is_dir() or file.is_dir():
         raise UserError(f"OUT: expected a file in a folder that exists, received {out!r}")

@@ -75,8 +75,9 @@ def test_figures(client: MlflowClient, dataset: str, version: str, test_md5: str
 def expected_version(client: MlflowClient, dataset: str, received: str | None) -> str:
     """The beginning of a message about a version that does not exist; it lists those that exist."""
     present = {with_alias(client, dataset, alias): alias for alias in (CHALLENGER, CHAMPION)}
-    listed = ", ".join(f"{v} ({present[v]})" if v in present else v for v in versions(client, dataset)) or "none yet"
-    return f"expected a version of {dataset}, one of: {listed}; received {received!r}"
+    listed = ", ".join(f"{v} ({present[v]})" if v in present else v for v in versions(client, dataset))
+    listed = listed or f"none yet (`dvc repro -f select@{dataset}` registers one)"
+    return f"expected a version of {dataset}, one of: {listed}; received {repr(received) if received else 'none'}"
 
 
 def download_bundle(dataset: str, version: str, folder: Path) -> Path:

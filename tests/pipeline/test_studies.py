@@ -97,7 +97,7 @@ def test_several_objectives_have_a_best_value_and_a_column_each(folder) -> None:
     ("arguments", "told"),
     [
         (["--out", "t.xlsx"], "OUT: expected a file that ends in .csv or .parquet, received 't.xlsx'"),
-        ([], "OUT: expected a file that ends in .csv or .parquet, received None"),
+        ([], "OUT: expected a file that ends in .csv or .parquet, received none"),
         (["--out", "nowhere/t.csv"], "OUT: expected a file in a folder that exists, received 'nowhere/t.csv'"),
         (["--out", "lost.csv", "--study", NAME], "OUT: expected a file that can be written, received 'lost.csv': No"),
         (["--out", "t.csv"], "data/prepared/iris is missing: name a study"),

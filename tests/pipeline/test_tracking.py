@@ -99,6 +99,8 @@ def test_a_bundle_whose_sample_has_missing_values_is_registered_and_predicts(sto
 def test_the_champion_is_the_version_with_the_alias(store, tmp_path: Path) -> None:
     client, _ = store
     assert registry.champion(client, "tickets") is None
+    told = registry.expected_version(client, "tickets", None)
+    assert told.endswith("one of: none yet (`dvc repro -f select@tickets` registers one); received none")
     versions = [register(client, TICKETS, tmp_path / name / "bundle") for name in ("one", "two")]
     for version in versions:
         client.set_registered_model_alias("tickets", registry.CHAMPION, version)
