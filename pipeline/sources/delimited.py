@@ -83,7 +83,7 @@ def _decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
     if encoding is None:
         encoding = next((known for bom, known in BOMS.items() if content.startswith(bom)), "utf-8")
         if b"\0" in content[:10_000] and encoding != "utf-16":
-            raise no_text(name)
+            raise no_text(name, content)
     try:
         return content.decode(encoding), encoding
     except (UnicodeDecodeError, LookupError) as error:
@@ -98,7 +98,7 @@ def _decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
         raise UserError(f"{name}: line {line} is not {encoding}, as the rest seems to be: set data.encoding") from None
 
 
-def no_text(name: str) -> UserError:
+def no_text(name: str, content: bytes) -> UserError:
     """An error for bytes that are not text; it says what to do if the ending tells the format."""
     if name.lower().endswith((".xlsx", ".xls", ".xlsm", ".ods")):
         return UserError(f"{name} is a spreadsheet: expected a table; save its sheet as CSV, and give that file")
@@ -109,7 +109,8 @@ def no_text(name: str) -> UserError:
         )
     return UserError(
         f"{name} is not a text file: expected rows of text separated by commas, semicolons or tabs, or JSON lines "
-        "(.jsonl), JSON (.json) or Parquet (.parquet); write other formats as one of these"
+        "(.jsonl), JSON (.json) or Parquet (.parquet), received a NUL character in line "
+        f"{content[: content.index(0)].count(10) + 1}; write other formats as one of these"
     )
 
 
