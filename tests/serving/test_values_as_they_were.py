@@ -98,6 +98,9 @@ CODES = PRICES.model_copy(
         ([None, True], [0, 2]),
         ([np.int64(0), np.bool_(False)], [2, 1]),
         ([float("nan"), True], [0, 2]),
+        (["12", "true"], [3, 2]),
+        (["12", "FALSE"], [3, 1]),
+        (["12", "f"], [3, 0]),
     ],
 )
 def test_a_category_may_be_a_number_or_a_truth_value_as_in_the_data(row, codes) -> None:
