@@ -37,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif args.source.is_dir():
             done = predict_parts(args.bundle, args.source, args.target)
         else:
-            done = "{:,} rows predicted, {:,} warnings".format(*predict_file(args.bundle, args.source, args.target))
+            counts = predict_file(args.bundle, args.source, args.target)
+            first = f", the first at {counts.first}" if counts.first else ""
+            done = f"{counts.rows:,} rows predicted, {counts.warnings:,} warnings{first}"
     except (OSError, BundleDamaged, ValueError, pa.ArrowException) as error:
         print(f"predict-file: {error}", file=sys.stderr)
         return 2
