@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from contracts.bundle import BundleDamaged
+from contracts.bundle import MANIFEST, BundleDamaged
 from serving.batch.file import predict_file
 from serving.batch.parts import predict_parts
 from serving.errors import MAX_LISTED, Problem
@@ -28,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scheduler", help="Dask scheduler whose workers predict the parts: tcp://host:8786")
     args = parser.parse_args(argv)
     try:
+        if not (args.bundle / MANIFEST).is_file():
+            advice = f"make repro DATASETS={args.bundle.parent.name} trains one"
+            raise ValueError(f"{args.bundle}: expected a model, received none: {advice}")
         if args.scheduler is not None:
             if not args.source.is_dir():
                 raise ValueError(f"SCHEDULER: expected a folder of parts for IN, received {args.source}")

@@ -185,3 +185,9 @@ def test_dates_of_parquet_are_predicted_as_the_same_dates_in_text(tmp_path: Path
         predict_file(tmp_path / "dated", tmp_path / "rows.parquet", tmp_path / "out.parquet")
         out, expected = (pd.read_parquet(tmp_path / f"{name}.parquet") for name in ("out", "expected"))
         assert np.array_equal(out.iloc[:, 1:], expected.iloc[:, 1:])
+
+
+def test_rows_without_a_model_are_told_how_to_train_one(tmp_path: Path, capsys) -> None:
+    assert main([str(tmp_path / "tickets/bundle"), str(tmp_path / "rows.csv"), str(tmp_path / "out.csv")]) == 2
+    expected = "tickets/bundle: expected a model, received none: make repro DATASETS=tickets trains one\n"
+    assert capsys.readouterr().err.endswith(expected)
