@@ -1,6 +1,7 @@
 """Reference models, trained and scored on the same rows as the networks."""
 
 import time
+import warnings
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,6 +13,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Perceptron, Ridge
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
@@ -106,7 +108,9 @@ def fit_and_score(
 ) -> dict[str, float]:
     """Validation metrics, and the seconds of the fit. A model without probabilities counts as certain of its class."""
     started = time.perf_counter()
-    model.fit(*train)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the figure says how good it is
+        model.fit(*train)
     seconds = time.perf_counter() - started
     predictions = predictions_of(schema, model, validation[0])
     values = {metric.name: metric.compute(validation[1], predictions) for metric in task_metrics(schema.task)}

@@ -17,6 +17,7 @@ from models.network.compatibility import schema_problems
 from pipeline.data import bins
 from pipeline.data.schema_inference import infer_schema
 from pipeline.data.splits import read_part, row_weights
+from pipeline.evaluation import plots
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.references import boosting_ahead, fit_and_score, references
 from pipeline.tables import TARGET, write_rows
@@ -142,6 +143,16 @@ def test_reference_models_are_better_than_the_baseline(task):
     for name, model in references(schema).items():
         if name != "perceptron":  # it separates classes only linearly
             assert metric.better(fit_and_score(schema, model, part, part)[f"val_{metric.name}"], baseline), name
+
+
+def test_no_library_s_warning_is_printed_between_the_lines_of_a_run(tmp_path, recwarn):
+    part = np.arange(40, dtype=np.float32).reshape(-1, 1), np.arange(40) % 2
+    schema = infer_schema("d", source("binary"), pa.table({"a": range(40), TARGET: ["x", "y"] * 20}), "md5")
+    fit_and_score(schema, references(schema)["mlp"].set_params(mlpclassifier__max_iter=1), part, part)
+    figure, axis = plots.plt.subplots(figsize=(1, 1))
+    axis.set_title("\U0001f680")  # no font of matplotlib has it
+    plots.save(figure, tmp_path / "plot.png")
+    assert [str(warning.message) for warning in recwarn] == []
 
 
 def test_it_is_told_where_boosted_trees_are_better_beyond_noise():
