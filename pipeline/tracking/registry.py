@@ -80,6 +80,15 @@ def expected_version(client: MlflowClient, dataset: str, received: str | None) -
     return f"expected a version of {dataset}, one of: {listed}; received {repr(received) if received else 'none'}"
 
 
+def packaged_instead(client: MlflowClient, dataset: str, champion: str, bundle: Path) -> str:
+    """A sentence if the bundle is that of a version other than the champion, as after `git checkout`."""
+    packaged = version_of(client, dataset, bundle) if bundle.exists() else None
+    if packaged is None or packaged == champion:
+        return ""
+    command = f"make promote DATASET={dataset} VERSION={packaged}"
+    return f"{bundle} is version {packaged}, not the champion: {command} serves and packages it"
+
+
 def download_bundle(dataset: str, version: str, folder: Path) -> Path:
     """The bundle of a registered version, downloaded to an existing folder."""
     local = mlflow.artifacts.download_artifacts(f"models:/{dataset}/{version}", dst_path=str(folder))

@@ -112,6 +112,17 @@ def test_the_champion_is_the_version_with_the_alias(store, tmp_path: Path) -> No
     assert registry.trained_on(bundle).tolist() == TRAINED_ON.tolist()
 
 
+def test_a_packaged_version_that_is_not_the_champion_is_told(store, tmp_path: Path) -> None:
+    """As after a return to an older commit, whose outputs come from DVC's cache."""
+    client, _ = store
+    for number in ("1", "2"):
+        assert register(client, TICKETS.model_copy(update={"raw_md5": number * 32}), tmp_path / number) == number
+    told = f"{tmp_path}/1 is version 1, not the champion: make promote DATASET=tickets VERSION=1 serves and packages it"
+    assert registry.packaged_instead(client, "tickets", "2", tmp_path / "1") == told
+    assert registry.packaged_instead(client, "tickets", "2", tmp_path / "2") == ""
+    assert registry.packaged_instead(client, "tickets", "2", tmp_path / "none") == ""
+
+
 def test_the_view_of_trials_has_the_best_first(store) -> None:
     client, experiment = store
     address = runs.share_trials_view(client, experiment, "log_loss", higher_is_better=False)
