@@ -119,7 +119,7 @@ def _are_nearly_numbers(column: pa.Array, wrong: pa.Array) -> bool:
 def _with_signs(column: pa.Array, convention: str) -> str | None:
     """A text of a column of many numbers in brackets, as accountants write negative ones, or with a unit: 3 kg."""
     present = column.drop_null().unique()
-    unit = re.search(r"[^\d.,)]*$", present[0].as_py())[0] if len(present) > MANY else ""
+    unit = re.sub(r"(?s).*[\d.,)]", "", present[0].as_py()) if len(present) > MANY else ""
     bare = pc.replace_substring_regex(present, rf"^(?:\((.*)\)|(.*)){re.escape(unit)}$", r"\1\2")
     if len(present) <= MANY or not matches(bare, number_pattern(convention)):
         return None
