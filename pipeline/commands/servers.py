@@ -181,13 +181,21 @@ def predict(dataset: str, port: Port = 3000) -> None:
     address, body = f"http://127.0.0.1:{port}/predict", json.dumps({"instances": [sample]})
     try:
         answer = requests.post(address, data=body, headers={"Content-Type": "application/json"}, timeout=30)
+        content = json.dumps(answer.json(), indent=2, ensure_ascii=False)
+    except requests.JSONDecodeError:
+        raise UserError(
+            f"{address} answers {answer.status_code} without JSON: another program may have the port; "
+            f"make serve DATASET={dataset} PORT=3001 takes another one"
+        ) from None
+    except requests.Timeout:
+        raise UserError(f"{address} does not answer within 30 s") from None
     except requests.ConnectionError:
         raise UserError(
             f"nothing answers at {address}: run `make serve DATASET={dataset}` in another terminal"
         ) from None
     shown = body if len(body) < 500 else body[:200] + "…"
     print(f"curl {address} -H 'content-type: application/json' -d {shlex.quote(shown)}")
-    print(json.dumps(answer.json(), indent=2))
+    print(content)
     if not answer.ok:
         raise UserError(f"the service answered {answer.status_code}; does it serve {dataset}?")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+import requests
 from ruamel.yaml import YAML
 
 from pipeline.commands import __main__ as commands
@@ -73,6 +74,19 @@ def test_a_port_that_is_none_is_refused(root: Path, run, command: str, port: str
     assert (code, said) == (2, "")
     assert refused.count("Invalid value for '--port'") == 1
     assert "Traceback" not in refused
+
+
+def test_another_program_on_the_port_and_an_answer_in_any_script_are_shown(root: Path, run) -> None:
+    make_bundle(TICKETS, root / "artifacts/iris/bundle")
+    answer = requests.Response()
+    answer.status_code, answer._content = 501, b"<html>"
+    with patch("requests.post", return_value=answer):
+        code, _, refused = run("predict", "iris")
+    assert code == 2
+    assert refused.startswith("predict: http://127.0.0.1:3000/predict answers 501 without JSON: another program")
+    answer.status_code, answer._content = 200, '{"label": "שלום"}'.encode()
+    with patch("requests.post", return_value=answer):
+        assert "שלום" in run("predict", "iris")[1]
 
 
 def test_a_dataset_whose_source_is_refused_leaves_the_others_to_run(root: Path, run, monkeypatch) -> None:
