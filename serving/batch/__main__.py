@@ -43,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             counts = predict_file(args.bundle, args.source, args.target)
             first = f", the first at {counts.first}" if counts.first else ""
             done = f"{counts.rows:,} rows predicted, {counts.warnings:,} warnings{first}"
+    except FileNotFoundError as error:
+        print(f"predict-file: there is no file {error.filename or args.source}", file=sys.stderr)
+        return 2
     except (OSError, BundleDamaged, ValueError, pa.ArrowException) as error:
         print(f"predict-file: {error}", file=sys.stderr)
         return 2

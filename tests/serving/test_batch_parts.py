@@ -191,3 +191,9 @@ def test_rows_without_a_model_are_told_how_to_train_one(tmp_path: Path, capsys) 
     assert main([str(tmp_path / "tickets/bundle"), str(tmp_path / "rows.csv"), str(tmp_path / "out.csv")]) == 2
     expected = "tickets/bundle: expected a model, received none: make repro DATASETS=tickets trains one\n"
     assert capsys.readouterr().err.endswith(expected)
+
+
+def test_rows_that_are_not_there_are_told(bundle: Path, tmp_path: Path, capsys) -> None:
+    for name in ("rows.csv", "rows.parquet", "rows.jsonl"):
+        said = predict(capsys, bundle, tmp_path / name, tmp_path / "out.csv")
+        assert said == f"predict-file: there is no file {tmp_path / name}\n"
