@@ -32,6 +32,8 @@ help:  ## list the targets
 setup: $(READY)  ## make .venv from requirements.lock (other targets do it by themselves)
 
 $(READY): requirements.lock
+	@if [ -L .venv ]; then echo "expected .venv as a folder of its own; it is a link, and a set-up would empty what it leads to:" \
+	  "remove the link (rm .venv), and run the command again" >&2; exit 1; fi
 	@python=$$(for name in python3 python3.13 python3.12 python3.11; do \
 	    if $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then echo $$name; break; fi; done); \
 	  if [ -z "$$python" ]; then echo "expected Python 3.11, 3.12 or 3.13 as python3, python3.11, …; found none" >&2; exit 1; fi; \

@@ -142,5 +142,12 @@ def _codes(feature: CategoricalFeature, values: Sequence[Any]) -> np.ndarray:
 
 @lru_cache
 def _code_of(categories: tuple[str, ...]) -> dict[str, int]:
-    """The code of each category. Cached, because making 100,000 codes takes longer than a request."""
-    return {category: code for code, category in enumerate(categories, start=UNKNOWN + 1)}
+    """The code of each category, and of true and false in each spelling: files of one table write True and true.
+
+    Cached, because making 100,000 codes takes longer than a request.
+    """
+    codes = {category: code for code, category in enumerate(categories, start=UNKNOWN + 1)}
+    if {category.lower() for category in categories} <= {"false", "true"}:
+        spellings = {text: code for name, code in codes.items() for text in (name.lower(), name.upper(), name.title())}
+        return spellings | codes
+    return codes

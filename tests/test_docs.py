@@ -117,3 +117,17 @@ def test_every_variable_that_settings_read_is_documented() -> None:
     variables = set(re.findall(r"\b(SERVING_[A-Z_]+|OPTUNA_STORAGE|DATA_MIRROR|MLFLOW_TRACKING_URI)\b", code))
     documents = "".join(document.read_text() for document in DOCUMENTS)
     assert {name for name in variables if name not in documents} == set()
+
+
+def test_a_set_up_empties_no_folder_behind_a_link(tmp_path: Path) -> None:
+    for name in ("Makefile", "requirements.lock"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "elsewhere/bin").mkdir(parents=True)
+    python = tmp_path / "elsewhere/bin/python3"  # the first on PATH, as in an environment that is there already
+    python.write_text(f'#!/bin/sh\n[ "$1" != -m ] || {{ touch {tmp_path}/called; exit 1; }}\n')
+    python.chmod(0o755)
+    (tmp_path / ".venv").symlink_to("elsewhere")
+    run = subprocess.run(["make", "setup"], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode != 0
+    assert not (tmp_path / "called").exists()
+    assert "expected .venv as a folder of its own" in run.stderr

@@ -13,6 +13,7 @@ from models.training.fit import compile_trainer
 LOW, HIGH, STEPS = 1e-5, 10.0, 300
 SMOOTHING = 0.95  # of the exponential moving average of the losses
 DIVISOR = 10  # the suggestion is the rate of the lowest loss divided by this (Géron, chapter 11)
+FLAT = 0.05  # of the range of the losses, below which their rise at the end is none
 
 
 def lr_range(spec: Spec, schema: Schema, train: Split, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -42,5 +43,9 @@ def lr_range(spec: Spec, schema: Schema, train: Split, seed: int) -> tuple[np.nd
 
 
 def suggestion(rates: np.ndarray, losses: np.ndarray) -> float:
-    """A tenth of the learning rate with the lowest loss, above which the loss rises."""
+    """A tenth of the learning rate with the lowest loss, above which the loss rises; if it rises nowhere, as where
+    classes are easy to tell apart, the rate at which it falls fastest.
+    """
+    if len(losses) > 1 and losses[-1] - losses.min() < FLAT * np.ptp(losses):
+        return float(rates[int(np.argmin(np.gradient(losses)))])
     return float(rates[int(np.argmin(losses))] / DIVISOR)

@@ -34,6 +34,8 @@ def check_data(
 ) -> None:
     """Check data against the contract of a dataset; the exit code is 1 if the data breaks it."""
     params, path = load_params(PARAMS, dataset), Paths(dataset).contract
+    if params.source.image is not None:
+        raise UserError(f"{dataset} has no contract: images have none")
     if not path.exists():
         raise UserError(f"{dataset} has no contract {path}: make contract DATASET={dataset} writes one")
     from pipeline.data_contract.breaks import find_breaks

@@ -44,6 +44,8 @@ def lineage(
         )
     aliases = [a for a in (registry.CHAMPION, registry.CHALLENGER) if registry.with_alias(client, dataset, a) == wanted]
     print(f"{dataset} version {wanted}" + (f" ({', '.join(aliases)})" if aliases else ""))
+    if version is None and (other := registry.packaged_instead(client, dataset, wanted, Paths(dataset).bundle)):
+        print(f"  {other}")
     origin = lineage.of_version(client, dataset, wanted, params.model_dump(mode="json", by_alias=True))
     digest = lineage.test_md5(Paths(dataset))
     if digest is not None and (reads := approval.test_reads(client, dataset, digest)):

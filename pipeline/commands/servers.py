@@ -185,6 +185,8 @@ def predict(dataset: str, port: Port = 3000) -> None:
     address, body = f"http://127.0.0.1:{port}/predict", json.dumps({"instances": [sample]})
     try:
         answer = requests.post(address, data=body, headers={"Content-Type": "application/json"}, timeout=30)
+    except requests.Timeout:
+        raise UserError(f"{address} does not answer within 30 s") from None
     except requests.RequestException:
         raise UserError(
             f"nothing answers at {address}: run `make serve DATASET={dataset}` in another terminal"
@@ -201,7 +203,7 @@ def predict(dataset: str, port: Port = 3000) -> None:
         )
     shown = body if len(body) < 500 else body[:200] + "…"
     print(f"curl {address} -H 'content-type: application/json' -d {shlex.quote(shown)}")
-    print(json.dumps(received, indent=2))
+    print(json.dumps(received, indent=2, ensure_ascii=False))
     if not answer.ok:
         raise UserError(f"the service answered {answer.status_code}; does it serve {dataset}?")
 

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -31,13 +32,15 @@ def _role_of_numbers(column: pd.Series) -> DroppedColumn | None:
     name, present = str(column.name), column.dropna()
     if present.empty or present.min() == present.max():
         return _constant(name, present.iloc[:1].tolist())
-    if pd.api.types.is_datetime64_any_dtype(column) or not FEW < len(present) == len(column):
+    if pd.api.types.is_datetime64_any_dtype(column):
         return None
-    if not (ID_NAME.search(name) or present.is_monotonic_increasing) or not (present == present.round()).all():
-        return None
-    if present.nunique() < len(column):
-        return None
-    return DroppedColumn(name=name, role="identifier", reason="every row has another whole number")
+    counts = FEW < len(present) == len(column) and (ID_NAME.search(name) or present.is_monotonic_increasing)
+    if counts and (present == present.round()).all() and present.nunique() == len(column):
+        return DroppedColumn(name=name, role="identifier", reason="every row has another whole number")
+    if np.float32(present.min()) == np.float32(present.max()):
+        reason = f"to 32-bit floating point its numbers are one; if they are names, set columns: {{{name}: category}}"
+        return DroppedColumn(name=name, role="constant", reason=reason)
+    return None
 
 
 def _role_of_texts(texts: Texts) -> DroppedColumn | None:

@@ -1,5 +1,6 @@
 """Plots of a model, for `dvc plots show` and for its run in MLflow."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -105,6 +106,8 @@ def lr_range(rates: np.ndarray, losses: np.ndarray, suggested: float) -> Figure:
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure without the version of matplotlib, so that equal figures are equal files."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of emoji and other scripts in the names of classes
+        figure.savefig(path, dpi=110, metadata={"Software": None})
     plt.close(figure)
     return path

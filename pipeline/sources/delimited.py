@@ -83,7 +83,7 @@ def _decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
     if encoding is None:
         encoding = next((known for bom, known in BOMS.items() if content.startswith(bom)), "utf-8")
         if b"\0" in content[:10_000] and encoding != "utf-16":
-            raise no_text(name)
+            raise no_text(name, content)
     try:
         return content.decode(encoding), encoding
     except (UnicodeDecodeError, LookupError) as error:
@@ -98,11 +98,20 @@ def _decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
         raise UserError(f"{name}: line {line} is not {encoding}, as the rest seems to be: set data.encoding") from None
 
 
-def no_text(name: str) -> UserError:
+def no_text(name: str, content: bytes) -> UserError:
     """An error for bytes that are not text; it says what to do if the ending tells the format."""
     if name.lower().endswith((".xlsx", ".xls", ".xlsm", ".ods")):
         return UserError(f"{name} is a spreadsheet: expected a table; save its sheet as CSV, and give that file")
-    return UserError(f"{name} is not a text file: expected rows of text separated by commas, semicolons or tabs")
+    if name.lower().endswith((".sqlite", ".sqlite3", ".db")):
+        return UserError(
+            f"{name} is a database: expected a table; export VISITS_DB=sqlite:////folder/{name}, and give "
+            "DATABASE=VISITS_DB with a query as SOURCE"
+        )
+    return UserError(
+        f"{name} is not a text file: expected rows of text separated by commas, semicolons or tabs, or JSON lines "
+        "(.jsonl), JSON (.json) or Parquet (.parquet), received a NUL character in line "
+        f"{content[: content.index(0)].count(10) + 1}; write other formats as one of these"
+    )
 
 
 def guess_encoding(name: str, content: bytes) -> str:
@@ -216,7 +225,9 @@ def _header_problems(header: list[str]) -> list[str]:
         problems.append(f"expected a name for every column, received none for column {columns}: {advice}")
     counts = Counter(header)
     if twice := [field for field, count in counts.items() if count > 1 and field]:
-        problems.append(f"expected each name once, received more than once: {', '.join(twice)}")
+        problems.append(
+            f"expected each name once, received more than once: {', '.join(twice)}; blanks around do not count"
+        )
     numbers = [field for field in header if _is_number(field)]
     is_data = 2 * len(numbers) >= len(header) and any(re.search(r"[.,-]", field) for field in numbers)
     if len(header) > 1 and (is_data or len(numbers) == len(header)):

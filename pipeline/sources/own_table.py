@@ -168,6 +168,10 @@ def _notes(dialects: list[Dialect], found: Conversion, table: pa.Table) -> list[
         f"{name}: {found.decimal!r} in {text!r} is read as decimal mark; where it divides thousands, set data.decimal"
         for name, text in found.in_doubt.items()
     ]
+    notes += [
+        f"{name}: text, because of what is beside its numbers, as in {text!r}; write -1 for (1), and no unit"
+        for name, text in found.with_signs.items()
+    ]
     mixed = {name: ("numbers", wrong) for name, wrong in found.no_numbers.items()}
     mixed |= {name: (f"dates as {form}", wrong) for name, (form, wrong) in found.no_dates.items()}
     for name, (kind, wrong) in mixed.items():

@@ -49,6 +49,8 @@ def with_target(table: pa.Table, source: Source) -> tuple[pa.Table, list[str]]:
     n_rows, table = table.num_rows, table.filter(complete)
     field, column = _target(table, source)
     notes = left_out_note(names, n_rows, n_rows - table.num_rows)
+    if notes and source.separator is not None:
+        notes = [f"{notes[0]}; write {source.separator!r} alone for a row without labels"]
     if pa.types.is_integer(column.type) and source.task is None and len(column.unique()) <= MOST_CLASSES:
         notes.append(rare_note(names[0]))
     if pa.types.is_floating(column.type) and source.task is None:

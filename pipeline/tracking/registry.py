@@ -75,10 +75,18 @@ def test_figures(client: MlflowClient, dataset: str, version: str, test_md5: str
 def expected_version(client: MlflowClient, dataset: str, received: str | None) -> str:
     """The beginning of a message about a version that does not exist; it lists those that exist."""
     present = {with_alias(client, dataset, alias): alias for alias in (CHALLENGER, CHAMPION)}
-    listed = ", ".join(f"{v} ({present[v]})" if v in present else v for v in versions(client, dataset)) or "none yet"
-    return (
-        f"expected a version of {dataset}, one of: {listed}; received {'none' if received is None else repr(received)}"
-    )
+    listed = ", ".join(f"{v} ({present[v]})" if v in present else v for v in versions(client, dataset))
+    listed = listed or f"none yet (`dvc repro -f select@{dataset}` registers one)"
+    return f"expected a version of {dataset}, one of: {listed}; received {repr(received) if received else 'none'}"
+
+
+def packaged_instead(client: MlflowClient, dataset: str, champion: str, bundle: Path) -> str:
+    """A sentence if the bundle is that of a version other than the champion, as after `git checkout`."""
+    packaged = version_of(client, dataset, bundle) if bundle.exists() else None
+    if packaged is None or packaged == champion:
+        return ""
+    command = f"make promote DATASET={dataset} VERSION={packaged}"
+    return f"{bundle} is version {packaged}, not the champion: {command} serves and packages it"
 
 
 def download_bundle(dataset: str, version: str, folder: Path) -> Path:

@@ -18,7 +18,7 @@ if __name__ == "__main__":
 
 import pyarrow as pa
 
-from contracts.bundle import BundleDamaged
+from contracts.bundle import MANIFEST, BundleDamaged
 from serving.batch.file import predict_file
 from serving.batch.parts import predict_parts
 from serving.errors import MAX_LISTED, Problem
@@ -32,8 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--scheduler", help="Dask scheduler whose workers predict the parts: tcp://host:8786")
     args = parser.parse_args(argv)
     try:
-        if not args.bundle.exists():
-            raise ValueError(f"expected a model in {args.bundle}, received none: `make repro` writes it there")
+        if not (args.bundle / MANIFEST).is_file():
+            advice = f"make repro DATASETS={args.bundle.parent.name} trains one"
+            raise ValueError(f"{args.bundle}: expected a model, received none: {advice}")
         if args.scheduler is not None:
             from contracts.settings.sections import is_scheduler  # only this needs the settings
 
@@ -47,7 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif args.source.is_dir():
             done = predict_parts(args.bundle, args.source, args.target)
         else:
-            done = "{:,} rows predicted, {:,} warnings".format(*predict_file(args.bundle, args.source, args.target))
+            counts = predict_file(args.bundle, args.source, args.target)
+            first = f", the first at {counts.first}" if counts.first else ""
+            done = f"{counts.rows:,} rows predicted, {counts.warnings:,} warnings{first}"
+    except FileNotFoundError as error:
+        print(f"predict-file: there is no file {error.filename or args.source}", file=sys.stderr)
+        return 2
     except (OSError, BundleDamaged, ValueError, pa.ArrowException) as error:
         text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else error
         print(f"predict-file: {text}", file=sys.stderr)

@@ -44,6 +44,7 @@ class Counts(NamedTuple):
 
     rows: int
     warnings: int
+    first: str  # the first warning; empty without one
 
 
 def predict_file(bundle: Path, source: Path, target: Path) -> Counts:
@@ -103,12 +104,13 @@ def predict_rows(predictor: Predictor, source: Path, target: Path, notes: dict[s
     is_json = source.name.removesuffix(".gz").endswith(".jsonl")
     chunks = _parquet_chunks if source.suffix == ".parquet" else _json_chunks if is_json else _csv_chunks
     columns = _columns(predictor.schema)
-    n_rows = n_warnings = 0
+    n_rows, n_warnings, first = 0, 0, ""
     with WRITERS[target.suffix](target, columns.with_metadata(notes) if notes else columns) as writer:
         for rows in ahead(chunks(validator, source)):
             n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + sum(rows.kinds.values())
+            first = first or next((f"{warning.path}: {warning.message}" for warning in rows.warnings), "")
             writer.write_table(_table(predictor, rows.encoded))
-    return Counts(n_rows, n_warnings)
+    return Counts(n_rows, n_warnings, first)
 
 
 def _columns(schema: Schema) -> pa.Schema:

@@ -63,7 +63,7 @@ def _as_category(feature: CategoricalFeature, value: Any) -> Any:
         return None
     if type(value) is bool:
         texts = [str(value), str(value).lower(), str(value).upper()]
-    elif type(value) in NUMBERS and abs(value) < 2**53 and value == int(value):
+    elif type(value) is int or (type(value) is float and abs(value) < 2**53 and value == int(value)):
         texts = [str(int(value))]
     else:
         return value

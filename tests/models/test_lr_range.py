@@ -21,3 +21,9 @@ def test_a_network_learns_with_the_suggested_rate(spec_of, data_of):
 
 def test_the_suggestion_is_a_tenth_of_the_rate_of_the_lowest_loss():
     assert suggestion(np.array([0.1, 1.0, 10.0]), np.array([2.0, 1.0, 5.0])) == 0.1
+
+
+def test_the_suggestion_is_the_rate_of_the_steepest_fall_where_no_rate_is_too_high():
+    rates = np.array([0.001, 0.01, 0.1, 1.0, 10.0, 100.0])
+    assert suggestion(rates, np.array([2.0, 1.8, 0.2, 0.1, 0.0, 0.01])) == 0.01
+    assert suggestion(rates[:1], np.array([2.0])) == 0.0001

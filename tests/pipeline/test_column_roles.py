@@ -85,3 +85,14 @@ def test_the_column_of_weights_is_left_out_and_tolerated_in_requests(tmp_path: P
     InputValidator(schema, 10).validate_instances([{"size": "a", "x": 3}], "$")
     write_rows(tmp_path / "train.parquet", table)
     assert row_weights(pq.read_table(tmp_path / "train.parquet"), schema).tolist() == list(range(20))
+
+
+def test_numbers_that_are_one_to_the_network_are_said_to_be() -> None:
+    table, _ = ordered(["a", "b"] * 10)
+    table = table.append_column("account", pa.array([2**60 + i % 3 for i in range(20)]))
+    source = Source(source="rows.csv", target="y", task="regression", columns={"x": "number"})
+    schema = infer_schema("mine", source, table, "md5")
+    assert [(column.name, column.role) for column in schema.dropped] == [("account", "constant")]
+    assert "set columns: {account: category}" in schema.dropped[0].reason
+    source = source.model_copy(update={"columns": {"account": "number"}})
+    assert "account" in [feature.name for feature in infer_schema("mine", source, table, "md5").features]

@@ -170,6 +170,7 @@ def test_a_dataset_of_the_project_has_a_contract_only_where_one_is_asked_for(sho
     )
     assert run("contract", "iris").exit_code == 0
     assert run("check-data", "iris").output == "scikit-learn: 150 rows, no break of catalog/contracts/iris.yaml\n"
+    assert str(run("check-data", "digits").exception) == "digits has no contract: images have none"
     assert str(run("contract", "digits").exception) == "digits: expected a table for a contract, received images"
 
 

@@ -64,7 +64,7 @@ def write(tmp_path: Path) -> Callable[..., tuple[str, str]]:
         table = table_of(schema)
         for part in ("train", "validation"):
             pq.write_table(table, paths.prepared / f"{part}.parquet")
-        warning = {"kind": "leakage", "seen": [[HOSTILE, "explains 99 %"]], "advice": "look"}
+        warning = {"kind": "leakage", "seen": [[HOSTILE, "explains 99 %"], ["b", "too"]], "advice": "look"}
         (paths.prepared / "warnings.json").write_text(json.dumps([warning]))
         (paths.candidates / "trials.csv").write_text(
             "number,datetime_start,datetime_complete,state\n0,2026-01-01 00:00:00,2026-01-01 00:00:07,COMPLETE\n"
@@ -114,7 +114,15 @@ def test_the_page_has_every_part_and_the_card_the_same(write) -> None:
         assert text in page, text
     assert "<em>clerks</em>" in page
     assert "For *clerks*." in card
-    for text in ("version 4", "leakage", "read 3 times", "0.1234", "Ada: fine", "| coverage at 90 % | 0.8765 |"):
+    for text in (
+        "version 4",
+        "leakage",
+        "read 3 times",
+        "0.1234",
+        "Ada: fine",
+        "| coverage at 90 % | 0.8765 |",
+        ": explains 99 %; b: too\n",
+    ):
         assert text in card, text
 
 

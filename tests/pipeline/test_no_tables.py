@@ -28,11 +28,12 @@ from pipeline.sources.own_table import read_source
     [
         (b"", "rows.csv is empty: expected a header line with the names of the columns, and rows"),
         ("a,y\n", "rows.csv has a header and no rows"),
-        (bytes(range(256)) * 9, "rows.csv is not a text file"),
+        (bytes(range(256)) * 9, "rows.csv is not a text file: expected rows of text"),
+        (b"a,y\n1,2\n\0,2\n", "received a NUL character in line 3"),
         ('a,y\n1,"x\n2,y\n', "rows.csv: line 2: unexpected end of data; is a quotation mark not closed?"),
         ("a,b,y\n1,2,3\n4,5\n6,7,8,9\n", "expected 3 fields in every line as in the header, received:\n"
          "  line 3: 2 fields\n  line 4: 4 fields"),
-        ("a,a,y\n1,2,3\n", "expected each name once, received more than once: a"),
+        ("a,a ,y\n1,2,3\n", "expected each name once, received more than once: a; blanks around do not count"),
         ("a,,y\n1,2,3\n", "expected a name for every column, received none for column 2"),
         ("1,2,3\n4,5,6\n", "expected names, received numbers (1, 2, 3, …): is the header missing?"),
         ("a,yy\n1,2\n", "data.target: expected a column of rows.csv, received 'y'; did you mean 'yy'?"),
@@ -69,6 +70,10 @@ def test_what_is_damaged_nested_or_cut_off_is_refused(read, tmp_path: Path) -> N
 def test_a_spreadsheet_and_a_folder_of_folders_are_told_what_to_do(read, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"rows\.xlsx is a spreadsheet: expected a table; save its sheet as CSV"):
         read(b"PK\x03\x04\0\0", "rows.xlsx")
+    with pytest.raises(UserError, match=r"rows\.db is a database: expected a table; export VISITS_DB=sqlite"):
+        read(b"SQLite format 3\0", "rows.db")
+    with pytest.raises(UserError, match=r"rows\.orc is not a text file: .* or Parquet \(\.parquet\), rec"):
+        read(b"ORC\0", "rows.orc")
     (tmp_path / "parts/year=2020").mkdir(parents=True)
     with pytest.raises(UserError, match="received the folders year=2020: name one of them, or put the files together"):
         read_source(Source(source="parts", target="y"))

@@ -47,6 +47,8 @@ def learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ("csv", ["01", "02", "03"], ("01", "02", "03")),
         ("csv", ["True", "False", "True"], (False, True)),
         ("csv", ["1", "2", "x"], ("1", "2", "x")),
+        ("csv", [2**60 + 1, 2**60 + 2, -(2**60)], (-(2**60), 2**60 + 1, 2**60 + 2)),
+        ("csv", [2**70 + 1, 2**70 + 2, 5], (str(2**70 + 1), str(2**70 + 2), "5")),
         ("parquet", [1, 2, 10], (1, 2, 10)),
         ("parquet", [True, False, True], (False, True)),
         ("parquet", ["1", "2", "10"], ("1", "10", "2")),
@@ -114,7 +116,11 @@ def test_a_text_with_a_separator_holds_labels(learned) -> None:
     schema, rows, notes = learned(separator="|", columns_of_target={"y": texts})
     assert (schema.task, schema.outputs) == ("multilabel", ("big", "red", "small"))
     assert rows[:2] == [{"big": True, "red": True, "small": False}, {"big": True, "red": False, "small": False}]
-    assert "10 of 40 rows have no y and are left out" in notes
+    assert "10 of 40 rows have no y and are left out; write '|' alone for a row without labels" in notes
+    assert learned(separator="|", columns_of_target={"y": ["red", "|", "big"] * 10})[1][1] == {
+        "big": False,
+        "red": False,
+    }
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -26,7 +25,6 @@ from pipeline.sources.own_table import read_source
 from pipeline.stages import fetch, preprocess
 from pipeline.streaming.needs import check_stream
 from pipeline.streaming.shares import Shares
-from pipeline.streaming.text_counts import Counts
 from pipeline.tables import TARGET
 from tests.pipeline.streamed import (
     ROWS,
@@ -91,6 +89,17 @@ def test_whole_numbers_are_classes_or_a_count_by_the_rows_of_all_batches(
     whole, streamed = run_both()
     assert_same(whole, streamed)
     assert load_schema(streamed.prepared / "schema.json").task == task
+
+
+@pytest.mark.usefixtures("no_report")
+def test_whole_numbers_beyond_those_of_a_float_stay_apart() -> None:
+    later = np.arange(ROWS) >= ROWS // 2
+    write_csv(mixed().assign(y=2**60 + later, code=[10 ** (20 if late else 2) + i % 9 for i, late in enumerate(later)]))
+    whole, streamed = run_both()
+    assert_same(whole, streamed)
+    schema = load_schema(streamed.prepared / "schema.json")
+    assert schema.labels == (2**60, 2**60 + 1)
+    assert next(len(feature.categories) for feature in schema.features if feature.name == "code") == 18
 
 
 @pytest.mark.usefixtures("no_report")
@@ -218,25 +227,3 @@ def test_memory_is_that_of_the_container_where_it_has_less(tmp_path: Path, monke
     assert choice.reason.endswith("more than half of this machine's memory, 1.86 GiB")
     (tmp_path / "memory.max").write_text("max\n")
     assert resources.free_memory() > 1_001_000_000
-
-
-def test_there_are_never_more_different_texts_than_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.streaming.text_counts.MOST_KEPT", 100)
-    monkeypatch.setattr("pipeline.streaming.text_counts.HASHES", 64)
-    counts = Counts()
-    counts.add(pa.chunked_array([[f"a{number}" for number in range(1000)]]))
-    assert counts.distinct == 1000
-
-
-def test_counts_beyond_what_is_kept_are_within_the_bounds_that_are_promised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.streaming.text_counts.MOST_KEPT", 1000)
-    monkeypatch.setattr("pipeline.streaming.text_counts.HASHES", 1024)
-    r, counts = np.random.default_rng(0), Counts()
-    values = [f"v{value}" for value in np.concatenate([r.zipf(1.5, 30_000), r.integers(10**6, 10**9, 30_000)])]
-    for start in range(0, len(values), 5000):
-        counts.add(pa.chunked_array([values[start : start + 5000]]))
-    true = pd.Series(values).value_counts()
-    found = pd.Series(counts.table["count"].to_numpy(), index=counts.table["text"].to_pylist())
-    assert (true[found.index] - found).between(0, 2 * len(values) / 1000).all()
-    assert set(true.index[true > 2 * len(values) / 1000]) <= set(found.index)
-    assert counts.distinct == pytest.approx(len(true), rel=4 / 32)

@@ -122,8 +122,12 @@ def test_a_header_that_is_none_is_told_with_what_to_do(read, text: str, message:
          "a: text, though all other values are numbers, because of 11 values: '-' in row 1, 'n.a.' in row 26, "
          "'-' in row 27, '-' in row 28, '-' in row 29, '-' in row 30, 'n.a.' in row 55, '-' in row 56, '-' in row 57, "
          "'-' in row 58, …; data.missing takes them as missing"),
+        ({"a": tuple(f"({i}.50)" if i % 2 else f"{i}.50" for i in range(30))},
+         "a: text, because of what is beside its numbers, as in '(1.50)'; write -1 for (1), and no unit"),
+        ({"a": tuple(f"{i}.5 kg" for i in range(30))},
+         "a: text, because of what is beside its numbers, as in '0.5 kg'; write -1 for (1), and no unit"),
     ],
-    ids=["thousands", "no date", "impossible date", "markers"],
+    ids=["thousands", "no date", "impossible date", "markers", "brackets", "unit"],
 )  # fmt: skip
 def test_what_may_be_read_wrongly_is_said(read, columns: dict, note: str) -> None:
     (name, values), *_ = columns.items()

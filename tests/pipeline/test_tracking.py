@@ -105,6 +105,8 @@ def test_a_bundle_whose_sample_has_missing_values_is_registered_and_predicts(sto
 def test_the_champion_is_the_version_with_the_alias(store, tmp_path: Path) -> None:
     client, _ = store
     assert registry.champion(client, "tickets") is None
+    told = registry.expected_version(client, "tickets", None)
+    assert told.endswith("one of: none yet (`dvc repro -f select@tickets` registers one); received none")
     versions = [register(client, TICKETS, tmp_path / name / "bundle") for name in ("one", "two")]
     for version in versions:
         client.set_registered_model_alias("tickets", registry.CHAMPION, version)
@@ -114,6 +116,17 @@ def test_the_champion_is_the_version_with_the_alias(store, tmp_path: Path) -> No
     bundle = registry.download_bundle("tickets", "1", tmp_path / "downloaded")
     assert Predictor(bundle).schema == TICKETS
     assert registry.trained_on(bundle).tolist() == TRAINED_ON.tolist()
+
+
+def test_a_packaged_version_that_is_not_the_champion_is_told(store, tmp_path: Path) -> None:
+    """As after a return to an older commit, whose outputs come from DVC's cache."""
+    client, _ = store
+    for number in ("1", "2"):
+        assert register(client, TICKETS.model_copy(update={"raw_md5": number * 32}), tmp_path / number) == number
+    told = f"{tmp_path}/1 is version 1, not the champion: make promote DATASET=tickets VERSION=1 serves and packages it"
+    assert registry.packaged_instead(client, "tickets", "2", tmp_path / "1") == told
+    assert registry.packaged_instead(client, "tickets", "2", tmp_path / "2") == ""
+    assert registry.packaged_instead(client, "tickets", "2", tmp_path / "none") == ""
 
 
 def test_the_view_of_trials_has_the_best_first(store) -> None:
@@ -138,7 +151,7 @@ def test_hyperparameters_are_shown_without_the_noise_of_floats() -> None:
 
 def test_a_version_that_is_not_given_is_told_as_none(store) -> None:
     client, _ = store
-    assert registry.expected_version(client, "tickets", None).endswith("one of: none yet; received none")
+    assert registry.expected_version(client, "tickets", None).endswith("registers one); received none")
     assert registry.expected_version(client, "tickets", "7").endswith("received '7'")
 
 

@@ -190,15 +190,21 @@ def test_dates_of_parquet_are_predicted_as_the_same_dates_in_text(tmp_path: Path
 @pytest.mark.parametrize(
     "address", ["127.0.0.1", "127.0.0.1:8786", "http://host:8786", "tcp://host:99999", "tcp://host:0", ""]
 )
-def test_an_address_that_is_no_schedulers_is_refused_before_a_connection(tmp_path: Path, capsys, address: str) -> None:
-    assert main([str(tmp_path), str(tmp_path), str(tmp_path / "out"), "--scheduler", address]) == 2
+def test_an_address_that_is_no_schedulers_is_refused_before_a_connection(
+    bundle: Path, tmp_path: Path, capsys, address: str
+) -> None:
+    assert main([str(bundle), str(tmp_path), str(tmp_path / "out"), "--scheduler", address]) == 2
     expected = f"predict-file: SCHEDULER: expected an address as tcp://host:8786, received {address!r}\n"
     assert capsys.readouterr().err == expected
 
 
-def test_a_file_and_a_model_that_are_not_there_are_told_by_their_names(bundle: Path, tmp_path: Path, capsys) -> None:
-    assert main([str(bundle), str(tmp_path / "none.csv"), str(tmp_path / "out.csv")]) == 2
-    assert capsys.readouterr().err == f"predict-file: {tmp_path}/none.csv: No such file or directory\n"
-    assert main([str(tmp_path / "none"), str(tmp_path / "none.csv"), str(tmp_path / "out.csv")]) == 2
-    expected = f"expected a model in {tmp_path}/none, received none: `make repro` writes it there"
-    assert capsys.readouterr().err == f"predict-file: {expected}\n"
+def test_rows_without_a_model_are_told_how_to_train_one(tmp_path: Path, capsys) -> None:
+    assert main([str(tmp_path / "tickets/bundle"), str(tmp_path / "rows.csv"), str(tmp_path / "out.csv")]) == 2
+    expected = "tickets/bundle: expected a model, received none: make repro DATASETS=tickets trains one\n"
+    assert capsys.readouterr().err.endswith(expected)
+
+
+def test_rows_that_are_not_there_are_told(bundle: Path, tmp_path: Path, capsys) -> None:
+    for name in ("rows.csv", "rows.parquet", "rows.jsonl"):
+        said = predict(capsys, bundle, tmp_path / name, tmp_path / "out.csv")
+        assert said == f"predict-file: there is no file {tmp_path / name}\n"

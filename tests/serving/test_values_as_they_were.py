@@ -98,6 +98,9 @@ CODES = PRICES.model_copy(
         ([None, True], [0, 2]),
         ([np.int64(0), np.bool_(False)], [2, 1]),
         ([float("nan"), True], [0, 2]),
+        (["12", "true"], [3, 2]),
+        (["12", "FALSE"], [3, 1]),
+        (["12", "f"], [3, 0]),
     ],
 )
 def test_a_category_may_be_a_number_or_a_truth_value_as_in_the_data(row, codes) -> None:
@@ -108,6 +111,15 @@ def test_a_category_may_be_a_number_or_a_truth_value_as_in_the_data(row, codes) 
 def test_a_number_that_is_no_category_is_refused(row) -> None:
     with pytest.raises(Problem):
         InputValidator(CODES, 10).validate_instances([row], "$")
+
+
+def test_a_whole_number_beyond_those_of_a_float_is_the_category_of_its_digits() -> None:
+    feature = CategoricalFeature(name="account", categories=(str(2**60 + 1), str(2**60 + 2)), missing=False)
+    validator = InputValidator(PRICES.model_copy(update={"features": (feature,)}), 10)
+    rows = [[2**60 + 2], [np.int64(2**60 + 1)], [str(2**60 + 2)]]
+    assert validator.validate_instances(rows, "$").encoded.tolist() == [[2], [1], [2]]
+    with pytest.raises(Problem):  # it may stand for either
+        validator.validate_instances([[float(2**60)]], "$")
 
 
 @pytest.fixture(scope="module")

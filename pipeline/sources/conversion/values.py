@@ -28,7 +28,8 @@ class Conversion:
 
     `no_numbers` has the rows that are not numbers, bool of shape (n_rows,), for columns of text that should be numbers
     or nearly are; `no_dates` has the same for columns that are nearly dates of a format. `in_doubt` has a text of each
-    column of numbers in which the decimal mark may divide thousands.
+    column of numbers in which the decimal mark may divide thousands; `with_signs` one of each column of text that would
+    be numbers without their brackets or unit.
     """
 
     decimal: str
@@ -38,6 +39,7 @@ class Conversion:
     no_numbers: dict[str, np.ndarray]
     no_dates: dict[str, tuple[str, np.ndarray]]
     in_doubt: dict[str, str]
+    with_signs: dict[str, str]
 
 
 def convert(
@@ -73,6 +75,7 @@ def convert(
     units: dict[str, str] = {}
     no_numbers: dict[str, np.ndarray] = {}
     no_dates: dict[str, tuple[str, np.ndarray]] = {}
+    with_signs: dict[str, str] = {}
     columns = {}
     for name, column in texts.items():
         if name in as_text:
@@ -90,11 +93,13 @@ def convert(
                 no_numbers[name] = wrong.to_numpy(zero_copy_only=False)
             elif (nearly := nearly_dates(column)) is not None:
                 no_dates[name] = nearly
+            elif (text := _with_signs(bare[name], convention)) is not None:
+                with_signs[name] = text
     mark = CONVENTIONS[convention][0]
     schema = [pa.field(name, column.type) for name, column in columns.items()]
     schema = [note_date_format(field, formats[field.name]) if field.name in formats else field for field in schema]
     return pa.table(list(columns.values()), pa.schema(schema)), Conversion(
-        mark, tuple(sorted(found)), formats, units, no_numbers, no_dates, in_doubt
+        mark, tuple(sorted(found)), formats, units, no_numbers, no_dates, in_doubt, with_signs
     )
 
 
@@ -109,6 +114,16 @@ def _are_nearly_numbers(column: pa.Array, wrong: pa.Array) -> bool:
     is_few = count <= (1 - MOSTLY) * (len(column) - column.null_count)
     is_marker = len(column.filter(wrong).unique()) <= MARKERS and len(column.unique()) > MANY + MARKERS
     return count > 0 and (is_few or is_marker)
+
+
+def _with_signs(column: pa.Array, convention: str) -> str | None:
+    """A text of a column of many numbers in brackets, as accountants write negative ones, or with a unit: 3 kg."""
+    present = column.drop_null().unique()
+    unit = re.sub(r"(?s).*[\d.,)]", "", present[0].as_py()) if len(present) > MANY else ""
+    bare = pc.replace_substring_regex(present, rf"^(?:\((.*)\)|(.*)){re.escape(unit)}$", r"\1\2")
+    if len(present) <= MANY or not matches(bare, number_pattern(convention)):
+        return None
+    return next((text for text in present.filter(pc.not_equal(bare, present)).to_pylist()), None)
 
 
 def is_number(kind: pa.DataType) -> bool:
@@ -161,11 +176,19 @@ def _unit_pattern(unit: str) -> str:
 
 
 def _numbers(column: pa.Array, convention: str, codes: bool) -> pa.Array | None:
-    if matches(column, INTEGER) and pc.max(pc.utf8_length(column)).as_py() <= 18:
-        return to_integers(column)
+    if matches(column, INTEGER) and ((exact := is_exact(column)) or not codes):
+        return to_integers(column) if exact else None
     if (matches(column, r"^0\d+$") and not codes) or not matches(column, number_pattern(convention)):
         return None
     return to_floats(column, convention)
+
+
+def is_exact(column: pa.Array) -> bool:
+    """Whether int64 holds texts of whole numbers; longer ones are codes, because float64 makes one of several."""
+    try:
+        return len(to_integers(column)) == len(column)
+    except pa.ArrowInvalid:
+        return False
 
 
 def to_integers(column: pa.Array) -> pa.Array:

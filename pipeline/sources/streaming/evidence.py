@@ -8,9 +8,8 @@ import pyarrow.compute as pc
 
 from pipeline.sources.conversion.dates import DATES, parse_date_form
 from pipeline.sources.conversion.matching import MOSTLY, matches
-from pipeline.sources.conversion.values import CONVENTIONS, INTEGER, number_pattern, unit_of, without_unit
+from pipeline.sources.conversion.values import CONVENTIONS, INTEGER, is_exact, number_pattern, unit_of, without_unit
 
-LONGEST = 18  # most characters of a whole number
 UNLIKE = 100_000  # texts other than numbers after which they are no longer counted
 SHOWN = 10  # of these texts are remembered
 
@@ -38,9 +37,9 @@ class Evidence:
             numbers: whether the texts may be numbers; otherwise only dates are searched.
         """
         self.missing = missing
-        self.rows = self.present = self.longest = 0
+        self.rows = self.present = 0
         self.units: set[str | None] = set()
-        self.is_integer = self.is_code = self.is_plain = numbers
+        self.is_integer = self.is_exact = self.is_code = self.is_plain = numbers
         self.fits = dict.fromkeys(CONVENTIONS if numbers else (), True)  # whether all texts are such numbers
         self.dates = [form for form, _ in DATES]
         self.mistakes = {name: Mistakes() for name in CONVENTIONS}
@@ -65,8 +64,8 @@ class Evidence:
             return
         self.is_plain = is_plain
         if self.is_integer:
-            self.longest = max(self.longest, pc.max(pc.utf8_length(present)).as_py())
             self.is_integer = is_whole or matches(present, INTEGER)
+            self.is_exact &= is_whole or not self.is_integer or is_exact(present)
         if self.is_code:
             self.is_code = not is_whole and matches(present, r"^0\d+$")
         if self.dates:
@@ -110,8 +109,8 @@ class Evidence:
         """
         if not self.present or len(self.units) > 1:
             return "text"
-        if self.is_integer and self.longest <= LONGEST:
-            return "integer"
+        if self.is_integer and (self.is_exact or not is_number):
+            return "integer" if self.is_exact else "text"
         if self.fits.get(convention) and (is_number or not self.is_code):
             return "number"
         return self.dates[0] if self.dates else "text"

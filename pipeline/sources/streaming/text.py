@@ -174,7 +174,7 @@ def _encoding(name: str, sample: bytes) -> str:
     """As `read_delimited` finds it, in the first bytes of a file."""
     encoding = next((known for bom, known in BOMS.items() if sample.startswith(bom)), "utf-8")
     if b"\0" in sample[:10_000] and encoding != "utf-16":
-        raise no_text(name)
+        raise no_text(name, sample)
     try:
         codecs.getincrementaldecoder(encoding)().decode(sample)
     except UnicodeDecodeError:
