@@ -28,7 +28,6 @@ from pipeline.evaluation.comparison import compare
 
 BOOSTED = "histogram_boosting"
 FOREST = {"n_estimators": 200, "random_state": 0, "n_jobs": -1}
-EPOCHS = 1000  # most of scikit-learn's MLPs, which end after 10 without gain; small tables need some hundreds
 BOOSTING = {"max_iter": 500, "learning_rate": 0.05, "early_stopping": True, "random_state": 0}
 
 
@@ -44,7 +43,7 @@ def references(schema: Schema) -> dict[str, Any]:
         return {
             "ridge": _with_preprocessing(schema, Ridge()),
             "mlp": _with_preprocessing(
-                schema, MLPRegressor(hidden_layer_sizes=(50, 50, 50), random_state=0, max_iter=EPOCHS)
+                schema, MLPRegressor(hidden_layer_sizes=(50, 50, 50), random_state=0, max_iter=300)
             ),
             "forest": RandomForestRegressor(**FOREST),
             "boosting": Trees(BOOSTED, schema) if single else boosting,
@@ -52,7 +51,7 @@ def references(schema: Schema) -> dict[str, Any]:
         }
     models: dict[str, Any] = {
         "logistic": LogisticRegression(max_iter=1000),
-        "mlp": MLPClassifier(hidden_layer_sizes=(100,), random_state=0, max_iter=EPOCHS),
+        "mlp": MLPClassifier(hidden_layer_sizes=(100,), random_state=0, max_iter=300),
         "perceptron": Perceptron(random_state=0),
     }
     boosted: Any = Trees(BOOSTED, schema)
