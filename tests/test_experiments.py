@@ -176,7 +176,7 @@ def test_a_version_that_does_not_exist_is_told_with_those_that_do(project, exper
 
 
 def test_the_winner_trained_again_gives_the_same_figure(project, experiment) -> None:
-    assert "the same" in project.run_here("retrain", "iris", "1").stdout
+    assert "the same" in project.run(*COMMANDS, "retrain", "iris", "1").stdout
     done = project.run_here("retrain", "iris", "77")
     assert done.returncode == 2
     assert "expected a version of iris, one of: 1" in done.stderr
