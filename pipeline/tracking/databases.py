@@ -67,6 +67,14 @@ def _check_file(path: Path, variable: str) -> None:
     )
 
 
+def is_sqlite(path: Path) -> bool:
+    """Whether a file begins as a SQLite database, or is empty or missing; its pages are not read."""
+    if not path.exists() or path.stat().st_size == 0:
+        return True
+    with path.open("rb") as file:
+        return file.read(16) == b"SQLite format 3\0"
+
+
 def use_write_ahead_log(path: Path) -> None:
     """Create a SQLite database with a write-ahead log: a commit waits for the disk once, not three times."""
     with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:

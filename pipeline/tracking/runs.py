@@ -35,14 +35,10 @@ def connect(dataset: str) -> tuple[MlflowClient, str]:
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it also raises every error that it logs
     uri = tracking_uri()
-    if not uri.startswith("sqlite"):
+    if not uri.startswith("sqlite") or not databases.is_sqlite(Path(uri.removeprefix("sqlite:///"))):
         databases.check_usable(uri, "MLFLOW_TRACKING_URI", table="experiments")  # otherwise MLflow tries for minutes
     mlflow.set_tracking_uri(uri)
-    try:
-        client = MlflowClient(uri)
-    except Exception:
-        databases.check_usable(uri, "MLFLOW_TRACKING_URI", table="experiments")  # names a damaged file
-        raise
+    client = MlflowClient(uri)
     # Two processes that create the database or the experiment at once would race.
     var().mkdir(parents=True, exist_ok=True)
     with FileLock(var() / "mlflow.lock"):
