@@ -68,11 +68,20 @@ def _check_file(path: Path, variable: str) -> None:
 
 
 def is_sqlite(path: Path) -> bool:
-    """Whether a file begins as a SQLite database, or is empty or missing; its pages are not read."""
-    if not path.exists() or path.stat().st_size == 0:
+    """Whether SQLite can open a file, or creates it; its pages are not checked.
+
+    SQLite itself must open it: if this process closed a file of its own, it would lose SQLite's locks on the database.
+    """
+    if not path.exists():
         return True
-    with path.open("rb") as file:
-        return file.read(16) == b"SQLite format 3\0"
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
+            connection.execute("pragma schema_version")
+    except sqlite3.OperationalError:  # a lock, a full disk or missing permissions
+        return True
+    except sqlite3.DatabaseError:
+        return False
+    return True
 
 
 def use_write_ahead_log(path: Path) -> None:
