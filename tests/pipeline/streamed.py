@@ -72,6 +72,7 @@ def assert_same(whole: Paths, streamed: Paths) -> None:
             assert all(groups.row_group(number).num_rows <= BATCH for number in range(groups.num_row_groups))
     first, second = (load_schema(paths.prepared / "schema.json") for paths in (whole, streamed))
     assert second.model_copy(update={"raw_md5": ""}) == first.model_copy(update={"raw_md5": ""})
+    assert (whole.raw / "source.json").read_text() == (streamed.raw / "source.json").read_text()
     left = {path.name for paths in (streamed.raw, streamed.prepared) for path in paths.iterdir()}
     parts = {"train.parquet", "validation.parquet", "test.parquet"}
     assert left == {"data.parquet", "source.json", "schema.json", "warnings.json"} | parts
