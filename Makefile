@@ -216,8 +216,12 @@ bench-tables: $(READY)  ## train and serve your own tables, and compare with boo
 	python -m bench.tables $(TABLES)
 
 .PHONY: bench-data
-bench-data: $(READY) var/bench-data/peers/.ready  ## stream generated tables through fetch, preprocess and predictions; compare with pandas, Polars and Dask-ML [ROWS="100000 1000000"]
-	python -m bench.data $(if $(ROWS),--rows $(ROWS))
+bench-data: $(READY) var/bench-data/peers/.ready  ## stream generated tables through fetch, preprocess and predictions; compare with pandas, Polars and Dask-ML [ROWS="100000 1000000" FORMS=parquet SYSTEMS="streamed polars" MEMORY=8]
+	python -m bench.data $(if $(ROWS),--rows $(ROWS)) $(if $(FORMS),--forms $(FORMS)) $(if $(SYSTEMS),--systems $(SYSTEMS)) $(call option,--memory,MEMORY)
+
+.PHONY: bench-data-workers
+bench-data-workers: $(READY)  ## preprocess a generated table by one Dask worker and by two, in turns [ROWS=3000000]
+	python -m bench.data_workers $(if $(ROWS),--rows $(ROWS))
 
 var/bench-data/peers/.ready: bench/peers/data.lock
 	@mkdir -p $(@D)

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="*", default=ROWS)
     parser.add_argument("--forms", nargs="*", default=["parquet", "csv"])
     parser.add_argument("--systems", nargs="*", default=SYSTEMS)
+    parser.add_argument("--memory", type=float, help="GiB after which a case is ended, as on a machine with no more")
     parser.add_argument("--folder", type=Path, help="where the tables are made, and left; else a temporary one")
     arguments = parser.parse_args()
     report = read(RESULTS)
@@ -51,8 +53,9 @@ def main() -> None:
                 if not table.exists():
                     write_table(table, rows)
                 for system in arguments.systems:
-                    found = _measured(system, table, rows, folder / "project")
-                    report.setdefault("cases", {})[f"{system} {form} {rows}"] = found
+                    found = _measured(system, table, rows, folder / "project", arguments.memory)
+                    where = "cases" if arguments.memory is None else f"cases_in_{arguments.memory:g}_gib"
+                    report.setdefault(where, {})[f"{system} {form} {rows}"] = found
                     report["machine"] = machine("numpy", "onnxruntime", "pandas", "pyarrow", "scikit-learn")
                     write(RESULTS, report)
                     print(f"{system:9} {form:8} {rows:>11,} rows: {found}", flush=True)
@@ -60,17 +63,19 @@ def main() -> None:
                     table.unlink()
 
 
-def _measured(system: str, table: Path, rows: int, project: Path) -> dict[str, object]:
+def _measured(system: str, table: Path, rows: int, project: Path, most_gib: float | None = None) -> dict[str, object]:
     """Seconds and rows a second of each step, and the peak of the memory; or how the process ended."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     case = (
         [str(PEER), "-m", "bench.peers.data_streams"] if system in PEERS else [sys.executable, "-m", "bench.data_case"]
     )
     command = [*case, system, str(table), str(project)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     peak = 0
     while process.poll() is None:
         peak = max(peak, sum(_shared_once(process.pid)))
+        if most_gib is not None and peak > most_gib * 2**30:
+            os.killpg(process.pid, signal.SIGKILL)
         time.sleep(EVERY)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert process.stdout is not None
