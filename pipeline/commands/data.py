@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich import box
@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from pipeline.sources.files import Part
+    from pipeline.sources.streaming.local_files import Local
 
 PARAMS = Path("params.yaml")
 FEW_ROWS, FOLDS = 2_000, 5  # with fewer rows, a choice by the validation rows alone is mostly chance
 TRIALS, FEWEST_TRIALS = {200_000: 8, 400_000: 4}, 3  # by the number of values, and above: minutes to a first result
+MOST_ROWS = 1_000_000  # of a query, or of JSON lines that do not fit into memory, that are looked at
 app = typer.Typer()
 
 
@@ -47,6 +49,35 @@ def add_data(
         raise UserError(f"NAME: expected 1 to 64 of a-z, 0-9 and _, received {name!r}")
     if path.exists():
         raise UserError(f"{path} exists already: choose another NAME, or edit that file")
+    from pipeline.sources.files import absolute
+    from pipeline.sources.image_folders import find_size, is_image_folder
+    from pipeline.sources.streaming.local_files import local_files
+
+    is_pictures = database is None and is_image_folder(Path(absolute(source)))
+    image = find_size(Path(absolute(source))) if is_pictures else None
+    asked = Source(source=source, target=None if image else "?", image=image, database=database)
+    fetch = load_params(PARAMS, load_datasets(PARAMS, ())[0]).fetch
+    with local_files(asked, name, fetch, MOST_ROWS) as local:
+        _add(name, asked, local, fetch.memory, target, separator)
+
+
+def _add(
+    name: str,
+    asked: Source,
+    local: "Local",
+    memory: Literal["auto"] | float,
+    target: str | None,
+    separator: str | None,
+) -> None:
+    """Show the columns; with a target, write the dataset's entry and its contract.
+
+    Args:
+        asked: what the user named.
+        local: the files with its rows.
+        memory: the setting `fetch.memory`.
+    """
+    path, unread = Path(f"catalog/{name}.yaml"), local.source
+    source, image, database = asked.source, asked.image, asked.database
     from pipeline.data.roles import role_of, split_hints
     from pipeline.data.target_checks import check_target
     from pipeline.data.target_proposals import (
@@ -57,18 +88,15 @@ def add_data(
         several_targets,
     )
     from pipeline.data_contract.contract import infer_contract, write_contract
-    from pipeline.sources.files import absolute, read_parts
-    from pipeline.sources.image_folders import find_size, is_image_folder
+    from pipeline.sources.files import read_parts
     from pipeline.sources.own_table import read_columns, read_source
     from pipeline.tables import TARGET, infer_task
 
     console = Console(highlight=False, markup=False)  # names and values may look like markup
     if not console.is_terminal:
         console.width = 140
-    image = find_size(Path(absolute(source))) if database is None and is_image_folder(Path(absolute(source))) else None
-    unread = Source(source=source, target="?", database=database)
-    read = _how_to_read(unread) if image is None else read_parts
-    first = "" if read is read_parts else "the first "
+    read = _how_to_read(unread, memory) if image is None else read_parts
+    first = "" if read is read_parts and local.is_all else "the first "
     if target is None and image is None:
         frame = read_columns(unread, read).to_pandas()
         console.print(_columns(f"{source}: {first}{len(frame):,} rows", frame))
@@ -87,7 +115,9 @@ def add_data(
         named = several_targets(named, names, separator)
     wanted = Source(source=source, target=named, image=image, database=database, separator=separator)
     seen: list[pa.Table] = []
-    table, notes, _ = read_source(wanted, seen.append, read)
+    table, notes, _ = read_source(
+        wanted.model_copy(update={"source": unread.source, "database": None}), seen.append, read
+    )
     columns = seen[0] if seen else None  # images have no contract
     task = infer_task(table)
     labels = None if columns is None else labels_hint(columns, wanted)
@@ -128,14 +158,13 @@ def add_data(
     console.print(f"Next: make repro DATASETS={name}", style="bold")
 
 
-def _how_to_read(source: Source) -> "Callable[[Source], list[Part]]":
+def _how_to_read(source: Source, memory: Literal["auto"] | float) -> "Callable[[Source], list[Part]]":
     """All rows, or the first ones of a table that `fetch` streams."""
     from pipeline.resources import choose
     from pipeline.sources.files import read_parts
     from pipeline.sources.streaming.first_rows import first_parts
     from pipeline.sources.streaming.size import can_stream, needs_as_whole
 
-    memory = load_params(PARAMS, load_datasets(PARAMS, ())[0]).fetch.memory
     streams = can_stream(source) and choose(memory, needs_as_whole(source), "fetch.memory").streams
     return first_parts if streams else read_parts
 

@@ -22,7 +22,7 @@ def infer_target(
         UserError: if it does not fit the task.
     """
     if pa.types.is_struct(train.schema.field(TARGET).type):
-        return _several(source, task, pd.DataFrame(train[TARGET].to_pylist()))
+        return _several(source, task, pa.Table.from_struct_array(train[TARGET].combine_chunks()).to_pandas())
     values = train[TARGET].to_pandas()
     name = " and ".join(source.targets) or NAMELESS
     if values.isna().any():

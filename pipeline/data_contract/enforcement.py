@@ -12,6 +12,7 @@ from pipeline.data_contract.contract import read_contract
 from pipeline.paths import Paths, var
 from pipeline.sources.own_table import read_columns
 from pipeline.sources.readers import load_raw
+from pipeline.sources.streaming.local_files import local_files
 from pipeline.tables import IS_TEST, TARGET
 
 
@@ -53,10 +54,11 @@ def raw_columns(params: Params, source: str | None = None) -> pa.Table:
     _refuse_images(params)
     if source is not None:
         settings = {**own.model_dump(), "source": source, "test_source": None, "database": None}
-        return read_columns(Source.model_validate({**settings, "target": own.target or "target"}))
-    if own.is_file:
-        return read_columns(own)
-    return own_names(load_raw(params.dataset, own, params.fetch, var() / "downloads"), own)
+        own = Source.model_validate({**settings, "target": own.target or "target"})
+    if not own.is_file:
+        return own_names(load_raw(params.dataset, own, params.fetch, var() / "downloads"), own)
+    with local_files(own, params.dataset, params.fetch) as files:
+        return read_columns(files.source)
 
 
 def own_names(table: pa.Table, source: Source) -> pa.Table:

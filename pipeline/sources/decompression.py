@@ -20,6 +20,24 @@ ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".zip")
 MOST_BYTES = 4 * 2**30  # bytes of a file after decompression
 MOST_RATIO = 200  # ratio of the content to its file; tables reach 5 to 30
 ANY_RATIO = 64 * 2**20  # bytes of content up to which any ratio is allowed
+MEMORY, MEMORY_RATIO = 8 * 2**30, 20  # bytes of memory for the rows of a file, or for each byte of the file
+DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+
+
+def kind_of(name: str) -> str:
+    """The ending of a file's name in lower case, without that of a compressed file."""
+    return Path(name.removesuffix(next((ending for ending in ENDINGS if name.endswith(ending)), ""))).suffix.lower()
+
+
+def memory_of(n_bytes: int) -> int:
+    """The bytes of memory that the rows of a file of `n_bytes` may take."""
+    return max(MEMORY, MEMORY_RATIO * n_bytes)
+
+
+def too_large(name: str, most: int) -> UserError:
+    """The error of a file whose rows take more than `most` bytes of memory."""
+    expected = f"rows that take at most {most / 2**30:.1f} GiB of memory"
+    return UserError(f"{name} cannot be read: expected {expected}, received more")
 
 
 @contextmanager
@@ -63,7 +81,7 @@ def decompress(name: str, content: bytes) -> bytes:
     try:
         with open_compressed(name, io.BytesIO(content)) as file:
             return b"".join(read_chunks(functools.partial(_read, file), len(content)))
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, pa.ArrowException) as error:
+    except (*DAMAGED, pa.ArrowException) as error:
         raise UserError(f"{name} is not what its ending says, or is damaged: {error}") from None
     except (ValueError, RuntimeError) as error:  # a limit of ours, or zipfile's error for encryption and rare methods
         raise UserError(f"{name} cannot be decompressed: {error}") from None
@@ -88,3 +106,28 @@ def open_compressed(name: str, file: BinaryIO) -> Any:
     if len(members) != 1:
         raise ValueError(f"expected one file in the archive, received {len(members)}")
     return archive.open(members[0])
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Any]:
+    """The content of a file, compressed or not, as a stream.
+
+    Raises:
+        UserError: if it cannot be opened or is damaged, also while it is read.
+    """
+    name = Path(path).name
+    try:
+        with open(path, "rb") as file:
+            if not name.endswith(ENDINGS):
+                yield file
+                return
+            with open_compressed(name, file) as content:
+                yield content
+    except pa.ArrowInvalid:
+        raise
+    except (*DAMAGED, pa.ArrowException) as error:
+        raise UserError(f"{name} is not what its ending says, or is damaged: {error}") from None
+    except (ValueError, RuntimeError) as error:
+        if isinstance(error, UnicodeDecodeError | UserError):
+            raise
+        raise UserError(f"{name} cannot be decompressed: {error}") from None

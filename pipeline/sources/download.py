@@ -16,7 +16,7 @@ from typing import Any
 import fsspec
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from contracts.errors import UserError
+from contracts.errors import UserError, printable
 from pipeline.sources.decompression import MOST_BYTES, read_chunks
 
 HEADERS = {"User-Agent": "Mozilla/5.0 (dataset download)"}  # some hosts answer 403 to the user agent of a library
@@ -97,7 +97,7 @@ def _fetch(name: str, source: str, sha256: str, target: Path, timeout: float, di
         # On the file system of the target for the rename, and with its own name for other runs at the same time.
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as folder:
             unfinished = Path(folder) / target.name
-            with source_errors(source, timeout), _ProgressBar(name) as progress:
+            with source_errors(source, timeout), ProgressBar(name, _check_size) as progress:
                 store, path = open_store(source, timeout)
                 if "://" not in source:
                     os.stat(path)  # fsspec says "not found" of anything that it cannot read
@@ -160,6 +160,8 @@ def source_errors(source: str, timeout: float) -> Iterator[None]:
             raise
         if "://" not in source and isinstance(error, OSError):
             raise SourceFailed(f"cannot be read ({error.strerror or error})", is_temporary=False) from None
+        if "credential" in str(error).lower():
+            raise SourceFailed(f"the credentials of the store are missing or wrong ({error})", False) from None
         what = "no connection" if source.startswith(("http://", "https://")) else "the store failed"
         raise SourceFailed(f"{what} ({type(error).__name__}: {error})", is_temporary=True) from None
 
@@ -174,19 +176,28 @@ def _raise_web_error(error: Exception) -> None:
         raise SourceFailed("the connection ended before the file did", is_temporary=True) from None
 
 
-class _ProgressBar(fsspec.Callback):
-    """Shows the progress of a download, and ends one that is too large."""
+def _check_size(received: int) -> None:
+    if received > MOST_BYTES:
+        raise SourceFailed(f"expected at most {MOST_BYTES // 2**30} GiB, received more", is_temporary=False)
 
-    def __init__(self, name: str) -> None:
+
+class ProgressBar(fsspec.Callback):
+    """Shows the progress of a download.
+
+    Args:
+        check: is called with the bytes that were received so far, and may end the download.
+    """
+
+    def __init__(self, name: str, check: Callable[[int], None]) -> None:
         super().__init__()
+        self.check = check
         columns = (TextColumn("  {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
         self.progress = Progress(*columns, transient=True)
-        self.task = self.progress.add_task(name, total=None)
+        self.task = self.progress.add_task(printable(name), total=None)
         self.progress.start()
 
     def call(self, *_: Any, **__: Any) -> None:
-        if self.value > MOST_BYTES:
-            raise SourceFailed(f"expected at most {MOST_BYTES // 2**30} GiB, received more", is_temporary=False)
+        self.check(self.value)
         self.progress.update(self.task, total=self.size, completed=self.value)
 
     def close(self) -> None:

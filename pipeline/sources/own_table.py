@@ -1,4 +1,4 @@
-"""The user's own table: files, a query or pictures, with types from the settings or from the values."""
+"""The user's own table: files or pictures, with types from the settings or from the values."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,21 +16,21 @@ from contracts.settings.source import Image, Source
 from pipeline.sources.column_checks import check_columns, describe_rows
 from pipeline.sources.conversion.dates import parse_dates
 from pipeline.sources.conversion.matching import MOSTLY
+from pipeline.sources.conversion.types import with_text_for_null
 from pipeline.sources.conversion.values import Conversion, convert, markers_of
 from pipeline.sources.delimited import Dialect
-from pipeline.sources.files import Part, absolute, flat, part_names, read_parts, sources_of
+from pipeline.sources.files import Part, absolute, part_names, read_parts, sources_of
 from pipeline.sources.image_folders import folder_md5, read_images
-from pipeline.sources.queries import run_query
 from pipeline.sources.target_column import restore_classes, with_target
 from pipeline.tables import IS_TEST, note_date_format, note_text_form
 
 
 class Reading(NamedTuple):
-    """The user's own table; sentences about its form; and the hash of its files, None for a query."""
+    """The user's own table; sentences about its form; and the hash of its files."""
 
     table: pa.Table
     notes: list[str]
-    md5: str | None
+    md5: str
 
 
 def read_source(
@@ -49,10 +49,6 @@ def read_source(
     """
     if source.image is not None:
         return _read_pictures(source, source.image)
-    if source.database is not None:
-        columns = read_columns(source)
-        see(columns)
-        return Reading(*with_target(columns, source), None)
     parts = read(source)
     table, notes = _joined(parts, source)
     see(table)
@@ -64,9 +60,7 @@ def read_source(
 
 
 def read_columns(source: Source, read: Callable[[Source], list[Part]] = read_parts) -> pa.Table:
-    """All columns of a query, or of the files, before a target is chosen; raises as `read_source` does."""
-    if (database := source.database) is not None:
-        return _with_roles(flat("the query", lambda: run_query(source.source, database)), source)
+    """All columns of the files, before a target is chosen; raises as `read_source` does."""
     return _joined(read(source), source)[0]
 
 
@@ -131,7 +125,8 @@ def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
         return note_text_form(restore_classes(table, texts, source, found), form), _notes(dialects, found, table)
     typed = [table if part.dialect is None else convert(table)[0] for part, table in zip(parts, tables, strict=True)]
     try:
-        return _with_roles(pa.concat_tables(typed, promote_options="permissive"), source), []
+        table = pa.concat_tables(typed, promote_options="permissive")
+        return _with_roles(table.cast(with_text_for_null(table.schema)), source), []
     except pa.ArrowException as error:
         raise UserError(f"{source.source}: expected columns of one type in all parts: {error}") from None
 

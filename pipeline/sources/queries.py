@@ -5,6 +5,7 @@ import datetime
 import decimal
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,19 @@ from contracts.errors import UserError
 QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$", re.DOTALL)
 WRITES = re.compile(r"\b(insert|update|delete|merge|into|create|drop|alter|truncate)\b", re.IGNORECASE)
 FETCHED = 10_000  # rows that are fetched at once
-MOST_VALUES = 2**26  # values of a query, which may be endless; they are 4 GiB of Python objects
 KEPT = (str, int, float, datetime.date, bytes, list, dict)  # types that stay; any other, such as a UUID, becomes text
 
 
-def run_query(query: str, variable: str) -> pa.Table:
-    """The rows of a query, in a transaction that is rolled back, and is read-only if the database supports it.
+def query_batches(query: str, variable: str) -> Iterator[pa.Table]:
+    """The rows of a query in batches, in a transaction that is rolled back, and is read-only if the database supports
+    it. A batch has the types that hold the values of all batches so far.
 
     Args:
         variable: the environment variable that holds the database's address, as SQLAlchemy writes it.
 
     Raises:
-        UserError: if the query does not only read, or the database cannot answer it.
+        UserError: if the query does not only read, or has no rows; if the database cannot answer it; if a column has
+            values of several types.
     """
     _check(query)
     address = os.environ.get(variable)
@@ -54,22 +56,22 @@ def run_query(query: str, variable: str) -> pa.Table:
                 connection.exec_driver_sql("pragma query_only = on")
             if engine.dialect.name == "postgresql":
                 connection = connection.execution_options(postgresql_readonly=True)
-            result = connection.execution_options(no_parameters=True).exec_driver_sql(query)
-            names, rows = list(result.keys()), list[Any]()
-            while part := result.fetchmany(FETCHED):
-                rows += part
-                if len(rows) * len(names) > MOST_VALUES:
-                    raise UserError(f"the query: expected at most {MOST_VALUES:,} values, received more")
+            connection = connection.execution_options(no_parameters=True, stream_results=True)
+            result = connection.exec_driver_sql(query)
+            names = list(result.keys())
+            if repeated := sorted({name for name in names if names.count(name) > 1}):
+                raise UserError(f"the query: expected each name once, received more than once: {', '.join(repeated)}")
+            columns = [_Column(name) for name in names]
+            while rows := result.fetchmany(FETCHED):
+                parts = zip(columns, zip(*rows, strict=True), strict=True)
+                yield pa.table([column.add(values) for column, values in parts], names)
+            if not columns[0].n_rows:
+                raise UserError("the query has no rows")
     except sqlalchemy.exc.DBAPIError as error:
         reason = next(iter(str(error.orig).strip().splitlines()), "")
         raise UserError(f"{variable}: {shown} does not answer the query: {reason}") from None
     finally:
         engine.dispose()
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise UserError(f"the query: expected each name once, received more than once: {', '.join(repeated)}")
-    if not rows:
-        raise UserError("the query has no rows")
-    return pa.table([_column(name, values) for name, values in zip(names, zip(*rows, strict=True), strict=True)], names)
 
 
 def _check(query: str) -> None:
@@ -83,14 +85,35 @@ def _check(query: str) -> None:
         )
 
 
-def _column(name: str, values: tuple[Any, ...]) -> pa.Array:
-    plain = [_plain(value) for value in values]
-    try:
-        return pa.array(plain)
-    except pa.ArrowException:
-        first = {type(value).__name__: row for row, value in reversed(list(enumerate(plain, 1))) if value is not None}
-        kinds = " and ".join(f"{kind} (row {row})" for kind, row in sorted(first.items()))
-        raise UserError(f"the query: column {name!r}: expected values of one type, received {kinds}") from None
+class _Column:
+    """A column of a query: its type so far, and the first row of each type of Python's values, counted from 1."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.n_rows = name, 0
+        self.kind, self.first = pa.null(), dict[type, int]()
+
+    def add(self, values: tuple[Any, ...]) -> pa.Array:
+        """Further values, in the type of all values so far."""
+        plain = [_plain(value) for value in values]
+        for kind in set(map(type, plain)) - {type(None), *self.first}:
+            self.first[kind] = self.n_rows + 1 + [type(value) for value in plain].index(kind)
+        self.n_rows += len(plain)
+        try:
+            column = pa.array(plain)
+            both = [pa.schema([("", kind)]) for kind in (self.kind, column.type)]
+            self.kind = pa.unify_schemas(both, promote_options="permissive").field(0).type
+            return column.cast(self.kind)
+        except pa.ArrowException:
+            received = sorted((kind.__name__, row) for kind, row in self.first.items())
+            raise UserError(
+                f"the query: column {self.name!r}: expected values of one type, received "
+                + " and ".join(f"{kind} (row {row})" for kind, row in received)
+            ) from None
+        except OverflowError:
+            raise UserError(
+                f"the query: column {self.name!r}: expected whole numbers of at most 64 bits, received larger ones: "
+                "select it as text, with cast"
+            ) from None
 
 
 def _plain(value: Any) -> Any:

@@ -138,32 +138,45 @@ def alike_note(name: str, classes: Iterable[str]) -> list[str]:
 
 def _labels(column: pa.ChunkedArray, separator: str) -> pa.Array:
     """Whether a row's text holds each label."""
-    rows = [{label.strip() for label in text.split(separator)} - {""} for text in column.cast(pa.string()).to_pylist()]
-    labels = sorted(set().union(*rows))
+    rows = [labels_in(text, separator) for text in column.cast(pa.string()).to_pylist()]
+    labels = checked_labels(set().union(*rows), separator)
+    return pa.StructArray.from_arrays([pa.array([label in row for row in rows]) for label in labels], labels)
+
+
+def labels_in(text: str, separator: str) -> set[str]:
+    return {label.strip() for label in text.split(separator)} - {""}
+
+
+def checked_labels(labels: set[str], separator: str) -> list[str]:
+    """The labels of all rows in their order; UserError if there are none or too many."""
     if not 1 <= len(labels) <= MOST_LABELS:
         raise UserError(
             f"data.separator: expected one label or more between {separator!r}, and at most {MOST_LABELS:,} different "
             f"ones, received {len(labels):,}"
         )
-    return pa.StructArray.from_arrays([pa.array([label in row for row in rows]) for label in labels], labels)
+    return sorted(labels)
 
 
 def _several(table: pa.Table, source: Source) -> pa.Array:
     """Several numbers, or several labels if every column has only true and false."""
-    truths = [_truth(column) for column in table.columns]
-    if source.task != "regression" and all(truth is not None for truth in truths):
-        return pa.StructArray.from_arrays([truth for truth in truths if truth is not None], table.column_names)
-    wanted = {None: "numbers in all, or true and false in all", "regression": "numbers", "multilabel": "true and false"}
-    fits = [is_number(column.type) and source.task != "multilabel" for column in table.columns]
-    if unfit := [name for name, fit in zip(table.column_names, fits, strict=True) if not fit]:
-        raise UserError(f"data.target: expected {wanted[source.task]}, received other values in {', '.join(unfit)}")
+    texts = {name: pc.utf8_lower(table[name].cast(pa.string())).combine_chunks() for name in table.column_names}
+    truths = [true_text(set(pc.unique(text).to_pylist())) for text in texts.values()]
+    if source.task != "regression" and None not in truths:
+        columns = [pc.equal(text, truth) for text, truth in zip(texts.values(), truths, strict=True)]
+        return pa.StructArray.from_arrays(columns, table.column_names)
+    check_numbers(table.schema, source)
     numbers = [column.cast(pa.float64()).combine_chunks() for column in table.columns]
     return pa.StructArray.from_arrays(numbers, table.column_names)
 
 
-def _truth(column: pa.ChunkedArray) -> pa.Array | None:
-    """A column as true and false, in any spelling; None if it holds other values."""
-    texts = pc.utf8_lower(column.cast(pa.string())).combine_chunks()
-    values = set(pc.unique(texts).to_pylist())
-    pair = next((pair for pair in TRUTHS if values <= pair), None)
-    return None if pair is None else pc.equal(texts, max(pair))
+def check_numbers(targets: pa.Schema, source: Source) -> None:
+    """Refuse several targets that are not true and false in all, if they are not numbers in all."""
+    wanted = {None: "numbers in all, or true and false in all", "regression": "numbers", "multilabel": "true and false"}
+    if unfit := [field.name for field in targets if not is_number(field.type) or source.task == "multilabel"]:
+        raise UserError(f"data.target: expected {wanted[source.task]}, received other values in {', '.join(unfit)}")
+
+
+def true_text(texts: set[str]) -> str | None:
+    """The text, in lower case, that means true among those of a column; None if others are among them."""
+    pair = next((pair for pair in TRUTHS if texts <= pair), None)
+    return None if pair is None else max(pair)

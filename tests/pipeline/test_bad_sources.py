@@ -14,10 +14,24 @@ from PIL import Image
 
 from contracts.errors import UserError
 from contracts.files import md5
+from contracts.settings.load import Fetch
 from contracts.settings.source import Source
 from pipeline.sources.image_folders import is_image_folder
-from pipeline.sources.own_table import local_md5, read_source
+from pipeline.sources.own_table import Reading, local_md5, read_source
+from pipeline.sources.streaming.local_files import local_files
 from pipeline.sources.streaming.size import needs_as_whole
+
+FETCH = Fetch(timeout=5.0, attempts=1)
+
+
+def read_query(query: str, target: str) -> Reading:
+    with local_files(Source(source=query, database="VISITS", target=target), "visits", FETCH) as files:
+        return read_source(files.source)
+
+
+def read_address(address: str) -> Reading:
+    with local_files(Source(source=address, target="y"), "rows", FETCH) as files:
+        return read_source(files.source)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +50,8 @@ from pipeline.sources.streaming.size import needs_as_whole
         ("select age, age from visits", "the query: expected each name once, received more than once: age"),
         ("select age as a, again from visits union all select 'x', 1",
          "the query: column 'a': expected values of one type, received int (row 1) and str (row 61)"),
+        ("select 3 as a, again from visits union all select 1.5, 1 union all select 9007199254740993, 0",
+         "the query: column 'a': expected values of one type, received float (row 61) and int (row 1)"),
         ("select x'00' as a, again from visits",
          "the query: expected one value in each cell, received lists, structures or bytes in a"),
     ],
@@ -43,18 +59,17 @@ from pipeline.sources.streaming.size import needs_as_whole
 def test_a_query_that_writes_or_fails_is_refused(folder: Path, database: Path, query: str, message: str) -> None:
     before = database.read_bytes()
     with pytest.raises(UserError) as refused:
-        read_source(Source(source=query, database="VISITS", target="again"))
+        read_query(query, "again")
     assert str(refused.value) == message.replace("{folder}", str(folder))
     assert database.read_bytes() == before
 
 
 def test_a_query_without_an_end_is_refused(folder: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.sources.queries.MOST_VALUES", 100_000)
+    monkeypatch.setattr("pipeline.sources.streaming.local_files.LEAST_FREE", 2**62)
     endless = "with recursive n(i, y) as (select 1, 0 union all select i + 1, i % 2 from n) select i, y from n"
-    with pytest.raises(UserError, match="the query: expected at most 100,000 values, received more"):
-        read_source(Source(source=endless, database="VISITS", target="y"))
-    few = endless.replace("from n)", "from n where i < 1000)")
-    assert read_source(Source(source=few, database="VISITS", target="y")).table.num_rows == 1000
+    with pytest.raises(UserError, match=r"the query: its first 10,000 rows leave less than .* GiB of the disk"):
+        read_query(endless, "y")
+    assert not list((folder / "var/fetched").iterdir())
 
 
 def test_an_address_that_leads_nowhere_is_told_without_its_password(folder: Path, monkeypatch) -> None:
@@ -69,7 +84,7 @@ def test_an_address_that_leads_nowhere_is_told_without_its_password(folder: Path
     ):
         monkeypatch.setenv("VISITS", address.replace("{folder}", str(folder)))
         with pytest.raises(UserError) as refused:
-            read_source(Source(source="select 1", database="VISITS", target="y"))
+            read_query("select 1", "y")
         assert str(refused.value).startswith(told.replace("{folder}", str(folder)))
         assert "secret" not in str(refused.value)
     assert not (folder / "none.db").exists()
@@ -84,9 +99,9 @@ def test_a_store_without_credentials_is_told(folder: Path, monkeypatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     s3fs.S3FileSystem.clear_instance_cache()  # or another test's credentials are used again
     with pytest.raises(UserError) as refused:
-        read_source(Source(source="s3://clinic/rows.csv", target="y"))
-    told = "s3://clinic/rows.csv cannot be read without the store's credentials: Unable to locate credentials"
-    assert str(refused.value) == told
+        read_address("s3://clinic/rows.csv")
+    told = "the credentials of the store are missing or wrong (Unable to locate credentials)"
+    assert str(refused.value) == f"s3://clinic/rows.csv cannot be read: {told}"
 
 
 def test_pictures_that_are_none_are_named(folder: Path) -> None:
@@ -118,7 +133,7 @@ def website(folder: Path):
 
 def test_an_address_of_a_web_page_and_one_without_an_answer_are_told(folder: Path, website: str) -> None:
     (folder / "web/rows.csv.gz").write_bytes(gzip.compress(b"a,y\n1,0\n2,1\n"))
-    assert read_source(Source(source=f"{website}/rows.csv.gz?raw=true", target="y")).table.num_rows == 2
+    assert read_address(f"{website}/rows.csv.gz?raw=true").table.num_rows == 2
     (folder / "web/rows.csv").write_text("<!DOCTYPE html>\n<title>rows, of a repository</title>\n<p>Hello, world\n")
     (folder / "web/pages").mkdir()
     for address, told in (
@@ -127,12 +142,13 @@ def test_an_address_of_a_web_page_and_one_without_an_answer_are_told(folder: Pat
             "rows.csv is a web page: expected rows of text, so give the address of the file itself",
         ),
         (f"{website}/pages/", "pages is a web page: expected rows of text, so give the address of the file itself"),
-        (f"{website}/none.csv", "{} cannot be read: there is no such file, or its host does not answer"),
-        ("http://127.0.0.1:9/rows.csv", "{} cannot be read: there is no such file, or its host does not answer"),
+        (f"{website}/none.csv", "{} cannot be read: not found"),
+        ("http://127.0.0.1:9/rows.csv", "{} cannot be read: no connection"),
     ):
         with pytest.raises(UserError) as refused:
-            read_source(Source(source=address, target="y"))
-        assert str(refused.value) == told.format(address)
+            read_address(address)
+        assert str(refused.value).partition(" (")[0] == told.format(address)
+    assert not list((folder / "var/fetched").iterdir())
 
 
 @pytest.mark.parametrize("content", ["null\n", '{"a": 1, "y": 0}\n null\n', '[null, {"a": 1, "y": 0}]'])

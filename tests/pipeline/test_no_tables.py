@@ -129,7 +129,7 @@ def test_a_small_file_of_a_large_table_is_refused_before_it_fills_the_memory(
 ) -> None:
     content, before = bomb(), resource.getrlimit(resource.RLIMIT_AS)
     assert len(content) < 1_000_000
-    monkeypatch.setattr("pipeline.sources.files.MEMORY", 2**27)
+    monkeypatch.setattr("pipeline.sources.decompression.MEMORY", 2**27)
     with pytest.raises(
         UserError, match=rf"{name} cannot be read: expected rows that take at most 0.1 GiB of memory, rec"
     ):

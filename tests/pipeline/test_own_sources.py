@@ -16,11 +16,13 @@ from typer.testing import CliRunner
 from contracts.errors import UserError
 from contracts.files import md5
 from contracts.schema import Schema, load_schema
-from contracts.settings.load import load_params
+from contracts.settings.load import Fetch, load_params
 from contracts.settings.source import Source
 from pipeline.commands.data import app
 from pipeline.paths import Paths
 from pipeline.sources.own_table import lineage, local_md5, read_source
+from pipeline.sources.queries import query_batches
+from pipeline.sources.streaming.local_files import local_files
 from pipeline.stages import fetch, preprocess
 from pipeline.tables import IMAGE, IS_TEST, TARGET, column_to_images
 
@@ -65,7 +67,9 @@ def test_a_query_of_postgresql_has_its_types_and_cannot_write(folder: Path, post
     ):
         postgresql.psql(command)
     monkeypatch.setenv("VISITS", postgresql.get_uri().replace("postgresql://", "postgresql+psycopg://"))
-    table = read_source(Source(source="SELECT * FROM visits ORDER BY age", database="VISITS", target="ok")).table
+    source = Source(source="SELECT * FROM visits ORDER BY age", database="VISITS", target="ok")
+    with local_files(source, "visits", Fetch(timeout=5.0, attempts=1)) as files:
+        table = read_source(files.source).table
     types = {field.name: str(field.type) for field in table.schema}
     moment = "timestamp[s]"
     assert types == {"age": "int64", "paid": "double", "day": moment, "at": moment, "note": "string", TARGET: "string"}
@@ -73,7 +77,7 @@ def test_a_query_of_postgresql_has_its_types_and_cannot_write(folder: Path, post
         {"age": 1, "paid": 0.25, "day": datetime.datetime(2024, 1, 2), TARGET: "false"}
     ]
     with pytest.raises(UserError, match="cannot execute INSERT in a read-only transaction"):
-        read_source(Source(source="select add_row() as a, 1 as y", database="VISITS", target="y"))
+        next(query_batches("select add_row() as a, 1 as y", "VISITS"))
     assert postgresql.psql("select count(*) from visits").split()[2] == "50"
 
 

@@ -42,7 +42,6 @@ BAD: dict[str, tuple[dict[str, str], dict, str]] = {
                  "a: expected finite numbers, received inf in row 9001"),
     "no class of an order": ({"a.csv": "a,y\n" + "S,0\n" * 9000 + "L,1\n"}, {"columns": {"a": ("S", "M")}},
                              "a: expected S, M, received 'L' in row 9001"),
-    "two targets": ({"a.csv": "a,y,z\n1,0,1\n"}, {"target": ("y", "z")}, "data.target: expected one column"),
 }  # fmt: skip
 
 

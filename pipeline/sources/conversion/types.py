@@ -17,12 +17,17 @@ NESTED = (
     kinds.is_binary_view,
 )
 OTHERS = (kinds.is_time, kinds.is_duration, kinds.is_interval, lambda kind: isinstance(kind, pa.BaseExtensionType))
-AS_TEXT = (kinds.is_boolean, kinds.is_dictionary, kinds.is_large_string, kinds.is_string_view, kinds.is_null)
+AS_TEXT = (kinds.is_boolean, kinds.is_dictionary, kinds.is_large_string, kinds.is_string_view)
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """Columns with types of their own as text, numbers and moments."""
+    """Columns with types of their own as text, numbers and moments; those without any value are left as they are."""
     return pa.table({field.name: _plain(table[field.name], field.type) for field in table.schema})
+
+
+def with_text_for_null(schema: pa.Schema) -> pa.Schema:
+    """A schema whose columns without any value are text, once all parts of a table are known."""
+    return pa.schema([field.with_type(pa.string()) if kinds.is_null(field.type) else field for field in schema])
 
 
 def plain_schema(name: str, schema: pa.Schema) -> pa.Schema:

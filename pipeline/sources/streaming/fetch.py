@@ -19,13 +19,16 @@ from pipeline.sources.own_table import hash_of
 from pipeline.sources.streaming.columns import Columns, find_columns
 from pipeline.sources.streaming.evidence import Evidence
 from pipeline.sources.streaming.parquet import common_schema, is_parquet, parquet_batches
+from pipeline.sources.streaming.several_targets import SeveralTargets
 from pipeline.sources.streaming.target import Target
 from pipeline.sources.streaming.text import TextFile
 from pipeline.tables import note_text_form, row_groups
 
+Targets = Target | SeveralTargets
+
 
 class Fetched(NamedTuple):
-    """The number of written rows; sentences about the form of the data; and the hash of the files, None for a query."""
+    """The number of written rows; sentences about the form of the data; and the hash of the files."""
 
     rows: int
     notes: list[str]
@@ -58,17 +61,19 @@ def fetch_stream(source: Source, path: Path, see: Callable[[pa.Table], None] | N
         UserError: if the data cannot be read, or has no such target.
     """
     files = [(file, is_test) for name, is_test in sources_of(source) for file in part_names(absolute(name))]
-    before = [_state(file) for file, _ in files]
+    before = [state_of(file) for file, _ in files]
     missing = markers_of(source.missing)
     parts, schema, form = _open_parts(files, source, missing)
-    target = Target(schema.names, source)
+    several = len(source.targets) > 1 or source.separator is not None
+    named = missing if form is not None else ()
+    target = SeveralTargets(schema.names, source, named) if several else Target(schema.names, source)
     columns = _look(parts, schema, source, missing, target, of_text=form is not None)
     if form is not None:
         form = form.model_copy(update={"decimal": columns.decimal, "units": columns.units})
     with ThreadPoolExecutor(1) as thread:
         digests = thread.submit(lambda: [md5(Path(file)) for file, _ in files])  # while the rows are written
         read, written = _write(parts, schema, source, see, columns, target, form, path)
-    if changed := [file for (file, _), state in zip(files, before, strict=True) if _state(file) != state]:
+    if changed := [file for (file, _), state in zip(files, before, strict=True) if state_of(file) != state]:
         raise UserError(f"{changed[0]} changed while it was read: run again when it is complete")
     notes = [*columns.notes, *target.notes(read, written)]
     return Fetched(written, notes, hash_of(digests.result()))
@@ -95,7 +100,12 @@ def _open_parts(
 
 
 def _look(
-    parts: list[Part], schema: pa.Schema, source: Source, missing: tuple[str, ...], target: Target, of_text: bool
+    parts: list[Part],
+    schema: pa.Schema,
+    source: Source,
+    missing: tuple[str, ...],
+    target: Targets,
+    of_text: bool,
 ) -> Columns:
     """The first pass, over the columns whose type is open."""
     texts = [field.name for field in schema if pa.types.is_string(field.type)]
@@ -106,7 +116,7 @@ def _look(
     with ThreadPoolExecutor(cores()) as threads:
         if not of_text:  # each column is read separately, until its type is known
             list(threads.map(lambda name: _look_at(parts, name, evidence[name]), texts))
-            for table in _batches(parts, target.name):
+            for table in _batches(parts, list(target.names)):
                 if not target.look(table):
                     break
             return target.decide(schema, find_columns(evidence, source, of_text))
@@ -120,14 +130,14 @@ def _look(
 
 
 def _look_at(parts: list[Part], name: str, evidence: Evidence) -> None:
-    for table in _batches(parts, name):
+    for table in _batches(parts, [name]):
         evidence.add(table[name].combine_chunks())
         if not evidence.is_open:
             return
 
 
-def _batches(parts: list[Part], name: str) -> Iterator[pa.Table]:
-    return (table for part in parts for table in part.batches({}, [name]))
+def _batches(parts: list[Part], names: list[str]) -> Iterator[pa.Table]:
+    return (table for part in parts for table in part.batches({}, names))
 
 
 def _write(
@@ -136,7 +146,7 @@ def _write(
     source: Source,
     see: Callable[[pa.Table], None] | None,
     columns: Columns,
-    target: Target,
+    target: Targets,
     form: TextForm | None,
     path: Path,
 ) -> tuple[int, int]:
@@ -157,7 +167,8 @@ def _write(
     return read, written
 
 
-def _state(path: str) -> tuple[int, int]:
+def state_of(path: str) -> tuple[int, int]:
+    """The size of a file and the time of its last change; UserError if there is none."""
     try:
         state = Path(path).stat()
     except OSError as error:

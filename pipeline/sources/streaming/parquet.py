@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.errors import UserError
-from pipeline.sources.conversion.types import plain, plain_schema
+from pipeline.sources.conversion.types import plain, plain_schema, with_text_for_null
 from pipeline.tables import BATCH
 
 
@@ -38,7 +38,7 @@ def common_schema(paths: list[str]) -> pa.Schema:
                     f"{path}: expected {field.type} in {field.name!r} as in {paths[0]}, received {other.type}"
                 ) from None
             common = common.set(position, both.field(0))
-    return common
+    return with_text_for_null(common)
 
 
 def parquet_batches(path: str, schema: pa.Schema) -> Iterator[pa.Table]:

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 from contracts.errors import UserError
 from contracts.settings.source import Source
 from pipeline.sources.conversion.types import plain_schema
-from pipeline.sources.decompression import ENDINGS
-from pipeline.sources.files import absolute, part_names, sources_of
+from pipeline.sources.decompression import ENDINGS, kind_of
+from pipeline.sources.files import PARQUET, absolute, part_names, sources_of
+from pipeline.sources.json_lines import JSON
 from pipeline.sources.streaming.parquet import is_parquet
 
 OF_TEXT_BYTE, COMPRESSED = 14, 5  # bytes for each byte of a text, and bytes of text for a compressed one
@@ -23,6 +24,12 @@ def can_stream(source: Source) -> bool:
         return False
     files = _files(source)
     return bool(files) and (all(map(is_parquet, files)) or not any(map(_has_types, files)))
+
+
+def is_json_lines(source: Source) -> bool:
+    """Whether all rows are in files of JSON on this machine."""
+    files = _files(source)
+    return bool(files) and all(kind_of(file.name) in JSON for file in files)
 
 
 def needs_as_whole(source: Source) -> int:
@@ -52,5 +59,4 @@ def _of_parquet(file: Path) -> int:
 
 
 def _has_types(file: Path) -> bool:
-    inner = Path(file.stem) if file.suffix in ENDINGS else file
-    return is_parquet(inner) or inner.suffix.lower() in (".jsonl", ".ndjson", ".json")
+    return kind_of(file.name) in (*PARQUET, *JSON)

@@ -24,15 +24,11 @@ class Target:
             names: the columns of the data.
 
         Raises:
-            UserError: if the target is none of them, or has several columns or labels.
+            UserError: if the target is none of them.
         """
         check_names(names, source)
-        if len(source.targets) > 1 or source.separator is not None:
-            raise UserError(
-                f"data.target: expected one column, and no separator, for data that is streamed, received "
-                f"{' and '.join(source.targets)}: raise fetch.memory, so that it is read as a whole"
-            )
-        (self.name,), self.source = source.targets, source
+        self.names, self.source = source.targets, source
+        (self.name,) = source.targets
         self.counts: Counter[Any] = Counter()  # rows of each value, as long as there are few values
         self.field = pa.field(TARGET, pa.float64())
 

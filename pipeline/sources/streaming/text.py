@@ -3,11 +3,7 @@
 import codecs
 import csv
 import io
-import lzma
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +12,7 @@ import pyarrow.csv
 
 from contracts.errors import UserError
 from contracts.files import LONGEST_FIELD
-from pipeline.sources.decompression import ENDINGS, open_compressed
+from pipeline.sources.decompression import opened
 from pipeline.sources.delimited import (
     BOMS,
     Dialect,
@@ -30,7 +26,6 @@ from pipeline.sources.delimited import (
 
 SAMPLE = 2**20  # bytes that decide on delimiter and encoding
 BLOCK = 2**24  # bytes of text that are parsed at a time
-DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 
 class TextFile:
@@ -43,7 +38,7 @@ class TextFile:
     def __init__(self, path: str, encoding: str | None = None, delimiter: str | None = None) -> None:
         self.path, self.name = path, Path(path).name
         csv.field_size_limit(LONGEST_FIELD)
-        with self._opened() as file:
+        with opened(self.path) as file:
             sample = _read(file, SAMPLE)
         encoding = encoding or _encoding(self.name, sample)
         try:
@@ -76,7 +71,7 @@ class TextFile:
         encoding = "utf8" if self.dialect.encoding in ("utf-8", "utf-8-sig") else self.dialect.encoding
         n_rows = 0
         try:
-            with self._opened() as file:
+            with opened(self.path) as file:
                 counted = _Text(file, self.dialect.delimiter)
                 reader = pyarrow.csv.open_csv(
                     pa.PythonFile(counted, "r"),
@@ -103,7 +98,7 @@ class TextFile:
 
     def _check_lines(self) -> None:
         """Raise an error that names the malformed lines, which needs a second reading."""
-        with self._opened() as file:
+        with opened(self.path) as file:
             try:
                 text = io.TextIOWrapper(file, encoding=self.dialect.encoding, newline="")
                 read_records(self.name, text, self.dialect.delimiter, lambda row: None)
@@ -111,7 +106,7 @@ class TextFile:
                 self._name_line_of_other_encoding()
 
     def _name_line_of_other_encoding(self) -> None:
-        with self._opened() as file:
+        with opened(self.path) as file:
             for number, line in enumerate(io.TextIOWrapper(file, encoding="latin-1", newline="\n"), 1):
                 try:
                     line.encode("latin-1").decode(self.dialect.encoding)
@@ -120,24 +115,6 @@ class TextFile:
                         f"{self.name}: line {number} is not {self.dialect.encoding}, as the lines before it are: "
                         "set data.encoding"
                     ) from None
-
-    @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        try:
-            with open(self.path, "rb") as file:
-                if not self.name.endswith(ENDINGS):
-                    yield file
-                    return
-                with open_compressed(self.name, file) as content:
-                    yield content
-        except pa.ArrowInvalid:
-            raise
-        except (*DAMAGED, pa.ArrowException) as error:
-            raise UserError(f"{self.name} is not what its ending says, or is damaged: {error}") from None
-        except (ValueError, RuntimeError) as error:
-            if isinstance(error, UnicodeDecodeError | UserError):
-                raise
-            raise UserError(f"{self.name} cannot be decompressed: {error}") from None
 
 
 class _Text(io.RawIOBase):
