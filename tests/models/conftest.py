@@ -102,7 +102,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     schema = Schema(dataset="d", raw_md5="", task="binary", features=(feature,), target=target, sample={"x": 0.0})
     schema.save(folder / "schema.json")
     made = Data(folder, folder / "schema.json")
-    rows = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
+    rows = np.linspace(-1, 1, 64, dtype=np.float32)[:, None]  # whole batches: one traced step
     for part in ("train", "validation"):
         made.save(part, Split(rows, (rows[:, 0] > 0).astype(np.int32)))
     return made

@@ -13,36 +13,26 @@ from contracts.errors import UserError
 from pipeline.paths import Paths
 from pipeline.stages import fetch
 from pipeline.tables import TARGET
-from tests.pipeline.streamed import (
-    ROWS,
-    STREAMED,
-    WHOLE,
-    assert_same,
-    mixed,
-    run_both,
-    settings,
-    write_csv,
-    write_parquet,
-)
+from tests.pipeline import streamed
 
 pytestmark = pytest.mark.usefixtures("small_batches", "no_report")
 
 
 def with_targets() -> pd.DataFrame:
-    r, frame = np.random.default_rng(0), mixed()
-    frame["weight"] = np.where(r.random(ROWS) < 0.1, np.nan, r.normal(size=ROWS))
-    frame["count"] = np.arange(ROWS) // 7
-    frame["paid"] = r.choice(["Yes", "no"], ROWS)
-    frame["late"] = r.integers(0, 2, ROWS)
+    r, frame = np.random.default_rng(0), streamed.mixed()
+    frame["weight"] = np.where(r.random(streamed.ROWS) < 0.1, np.nan, r.normal(size=streamed.ROWS))
+    frame["count"] = np.arange(streamed.ROWS) // 7
+    frame["paid"] = r.choice(["Yes", "no"], streamed.ROWS)
+    frame["late"] = r.integers(0, 2, streamed.ROWS)
     frame["tags"] = [
-        " | ".join(r.permutation(["red", "NA", "big", "7"])[: r.integers(0, 4)]) or "|" for _ in range(ROWS)
+        " | ".join(r.permutation(["red", "NA", "big", "7"])[: r.integers(0, 4)]) or "|" for _ in range(streamed.ROWS)
     ]
-    frame["number"] = r.integers(1, 5, ROWS)
+    frame["number"] = r.integers(1, 5, streamed.ROWS)
     frame.loc[5, ["late", "tags"]] = [np.nan, "NA"]
     return frame
 
 
-@pytest.mark.parametrize("write", [write_csv, write_parquet])
+@pytest.mark.parametrize("write", [streamed.write_csv, streamed.write_parquet])
 @pytest.mark.parametrize(
     ("source", "kind"),
     [
@@ -56,17 +46,17 @@ def with_targets() -> pd.DataFrame:
 )
 def test_several_targets_are_those_of_the_whole_table(write: Callable, source: dict, kind: pa.DataType, capsys) -> None:
     write(with_targets())
-    ending = ".csv" if write is write_csv else ".parquet"
+    ending = ".csv" if write is streamed.write_csv else ".parquet"
     if "test_source" in source:
         source = source | {"test_source": source["test_source"] + ending, "source": "rows/part00" + ending}
-    whole, streamed = run_both(**source)
-    assert_same(whole, streamed)
-    target = pq.read_schema(streamed.raw / "data.parquet").field(TARGET).type
+    whole, streams = streamed.run_both(**source)
+    streamed.assert_same(whole, streams)
+    target = pq.read_schema(streams.raw / "data.parquet").field(TARGET).type
     assert {field.type for field in target} == {kind}
     if source["target"] == "tags":
         assert [field.name for field in target] == ["7", "NA", "big", "red"]
         left_out = capsys.readouterr().out.count("have no tags and are left out; write '|' alone for a row without")
-        assert left_out == (2 if write is write_csv else 0)
+        assert left_out == (2 if write is streamed.write_csv else 0)
 
 
 @pytest.mark.parametrize(
@@ -81,11 +71,11 @@ def test_several_targets_are_those_of_the_whole_table(write: Callable, source: d
     ],
 )  # fmt: skip
 def test_targets_of_no_kind_are_refused_as_those_of_the_whole_table(source: dict, message: str) -> None:
-    write_csv(with_targets())
+    streamed.write_csv(with_targets())
     told = []
-    for memory in (WHOLE, STREAMED):
+    for memory in (streamed.WHOLE, streamed.STREAMED):
         with pytest.raises(UserError, match=message) as refused:
-            fetch.run(settings(memory, **source), Paths("mine"))
+            fetch.run(streamed.settings(memory, **source), Paths("mine"))
         told.append(str(refused.value))
     assert told[0].partition("received")[0] == told[1].partition("received")[0]
     assert not Path("data/raw/mine/data.parquet").exists()

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 from contracts.settings.source import Source
 from pipeline.sources.streaming.columns import Columns
 from pipeline.sources.streaming.evidence import trimmed
+from pipeline.sources.streaming.target import complete, schema_with
 from pipeline.sources.target_column import (
     MOST_LABELS,
     check_names,
@@ -17,7 +18,7 @@ from pipeline.sources.target_column import (
     left_out_note,
     true_text,
 )
-from pipeline.tables import IS_TEST, TARGET
+from pipeline.tables import TARGET
 
 MOST_SPELLINGS = 50  # different texts of a column, of which more are not all true and false
 
@@ -87,18 +88,11 @@ class SeveralTargets:
 
     def schema(self, columns: pa.Schema) -> pa.Schema:
         """The schema of a table that `apply` makes."""
-        rest = pa.schema([field for field in columns if field.name not in self.names], columns.metadata)
-        if self.source.test_source is not None:
-            rest = rest.append(pa.field(IS_TEST, pa.bool_()))
-        return rest.append(self.field)
+        return schema_with(columns, self.source, self.field)
 
     def apply(self, table: pa.Table, is_test: bool) -> pa.Table:
         """The rows that have all targets, with them as the last column."""
-        if self.source.test_source is not None:
-            table = table.append_column(IS_TEST, pa.repeat(is_test, len(table)))
-        for name in self.names:
-            if table[name].null_count:
-                table = table.filter(pc.is_valid(table[name]))
+        table = complete(table, self.source, is_test)
         if self.source.separator is not None:
             parts = self._labels(table[self.names[0]], self.source.separator)
         elif self.trues:

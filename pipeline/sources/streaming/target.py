@@ -78,17 +78,11 @@ class Target:
 
     def schema(self, columns: pa.Schema) -> pa.Schema:
         """The schema of a table that `apply` makes."""
-        rest = columns.remove(columns.get_field_index(self.name))
-        if self.source.test_source is not None:
-            rest = rest.append(pa.field(IS_TEST, pa.bool_()))
-        return rest.append(self.field)
+        return schema_with(columns, self.source, self.field)
 
     def apply(self, table: pa.Table, is_test: bool) -> pa.Table:
         """The rows that have a target, with it as the last column."""
-        if self.source.test_source is not None:
-            table = table.append_column(IS_TEST, pa.repeat(is_test, len(table)))
-        if table[self.name].null_count:
-            table = table.filter(pc.is_valid(table[self.name]))
+        table = complete(table, self.source, is_test)
         column = table[self.name].cast(self.field.type)
         return table.drop_columns([self.name]).append_column(self.field, column)
 
@@ -99,3 +93,21 @@ class Target:
         if pa.types.is_string(self.field.type):
             notes += alike_note(self.name, {str(value).strip() for value in self.counts})
         return notes
+
+
+def schema_with(columns: pa.Schema, source: Source, target: pa.Field) -> pa.Schema:
+    """The columns without those of the target, the mark of test rows where the source has its own, and the target."""
+    rest = pa.schema([field for field in columns if field.name not in source.targets], columns.metadata)
+    if source.test_source is not None:
+        rest = rest.append(pa.field(IS_TEST, pa.bool_()))
+    return rest.append(target)
+
+
+def complete(table: pa.Table, source: Source, is_test: bool) -> pa.Table:
+    """The rows that have every target, marked as test rows or not where the source has its own."""
+    if source.test_source is not None:
+        table = table.append_column(IS_TEST, pa.repeat(is_test, len(table)))
+    for name in source.targets:
+        if table[name].null_count:
+            table = table.filter(pc.is_valid(table[name]))
+    return table
