@@ -72,11 +72,16 @@ def _measured(system: str, table: Path, rows: int, project: Path, most_gib: floa
     command = [*case, system, str(table), str(project)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     peak = 0
-    while process.poll() is None:
-        peak = max(peak, sum(_shared_once(process.pid)))
-        if most_gib is not None and peak > most_gib * 2**30:
+    try:
+        while process.poll() is None:
+            peak = max(peak, sum(_shared_once(process.pid)))
+            if most_gib is not None and peak > most_gib * 2**30:
+                break
+            time.sleep(EVERY)
+    finally:
+        if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        time.sleep(EVERY)
+            process.wait()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert process.stdout is not None
     said = process.stdout.read()

@@ -20,6 +20,7 @@ TARGET = "__target__"
 IS_TEST = "__is_test__"  # marks the rows that a source declares as test
 FEWEST = 3  # fewest rows of a class: one for each of train, validation and test
 BATCH = 131_072  # rows of a row group of a table that is streamed
+MOST_PENDING = 2**28  # bytes of the rows of a row group; of long texts it has fewer rows
 
 
 def images_to_column(images: np.ndarray) -> pa.Array:
@@ -62,7 +63,9 @@ def row_groups(path: Path, schema: pa.Schema) -> Iterator[Callable[[pa.Table], N
 
         def add(table: pa.Table) -> None:
             pending.append(table)
-            while (rows := sum(len(part) for part in pending)) >= BATCH or (rows and not len(table)):
+            while rows := sum(len(part) for part in pending):
+                if rows < BATCH and len(table) and sum(part.nbytes for part in pending) < MOST_PENDING:
+                    break
                 together = pa.concat_tables(pending)
                 writer.write_table(together.slice(0, BATCH).combine_chunks(), row_group_size=BATCH)
                 pending[:] = [together.slice(BATCH)]

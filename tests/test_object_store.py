@@ -80,13 +80,20 @@ def test_another_content_is_refused(store: Any, tmp_path: Path) -> None:
 def test_a_folder_of_a_store_is_read_as_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     client = boto3.client("s3")
-    for name, rows in {"a.csv": b"1,2\n", "b.csv": b"3,4\n5,6\n", "_SUCCESS": b"", "old/c.csv": b"7,8\n"}.items():
+    for name, rows in {
+        "a.csv": b"1,2\n",
+        "b.csv": b"3,4\n5,6\n",
+        "_SUCCESS": b"",
+        "old/c.csv": b"7,8\n",
+        "exports": b"9,9\n",
+    }.items():
         client.put_object(Bucket="data", Key=f"exports/{name}", Body=b"hours,wage\n" + rows)
+    client.put_object(Bucket="data", Key="exports/", Body=b"")  # as consoles mark a folder
     fetch = Fetch(timeout=5.0, attempts=1)
     source = Source(source="s3://data/exports/", target="wage")
     with local_files(source, "wages", fetch) as files:
         table = read_source(files.source).table
-    assert table["hours"].to_pylist() == [1, 3, 5]
+    assert table["hours"].to_pylist() == [1, 3, 5, 9]
     client.put_object(Bucket="data", Key="exports/d.csv", Body=b"wage\n5\n")
     refused = "s3://data/exports/d.csv: expected the columns of s3://data/exports/a.csv, different are hours"
     with pytest.raises(UserError, match=refused), local_files(source, "wages", fetch) as files:

@@ -125,6 +125,11 @@ class Source(Section):
         return tuple(map(str, role)) if isinstance(role, tuple) else None
 
     @property
+    def dropped(self) -> frozenset[str]:
+        """The columns that are left out, whatever they hold."""
+        return frozenset(name for name, role in self.columns.items() if role == "drop")
+
+    @property
     def splits_by(self) -> Split:
         """What divides the rows."""
         return self.split or Split(by="hash" if self.is_file else "random")

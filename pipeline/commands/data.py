@@ -57,7 +57,7 @@ def add_data(
     image = find_size(Path(absolute(source))) if is_pictures else None
     asked = Source(source=source, target=None if image else "?", image=image, database=database)
     fetch = load_params(PARAMS, load_datasets(PARAMS, ())[0]).fetch
-    with local_files(asked, name, fetch, MOST_ROWS) as local:
+    with local_files(asked, name, fetch, MOST_ROWS, drops_nested=True) as local:
         _add(name, asked, local, fetch.memory, target, separator)
 
 
@@ -76,7 +76,7 @@ def _add(
         local: the files with its rows.
         memory: the setting `fetch.memory`.
     """
-    path, unread = Path(f"catalog/{name}.yaml"), local.source
+    path = Path(f"catalog/{name}.yaml")
     source, image, database = asked.source, asked.image, asked.database
     from pipeline.data.roles import role_of, split_hints
     from pipeline.data.target_checks import check_target
@@ -95,6 +95,9 @@ def _add(
     console = Console(highlight=False, markup=False)  # names and values may look like markup
     if not console.is_terminal:
         console.width = 140
+    unread = local.source
+    for column in unread.columns:
+        console.print(printable(f"{column} holds lists, structures or bytes, and is left out"))
     read = _how_to_read(unread, memory) if image is None else read_parts
     first = "" if read is read_parts and local.is_all else "the first "
     if target is None and image is None:
@@ -114,6 +117,8 @@ def _add(
     if isinstance(named, str) and "," in named and named not in (names := read_columns(unread, read).column_names):
         named = several_targets(named, names, separator)
     wanted = Source(source=source, target=named, image=image, database=database, separator=separator)
+    left_out = {column: role for column, role in unread.columns.items() if column not in wanted.targets}
+    wanted = wanted.model_copy(update={"columns": left_out})
     seen: list[pa.Table] = []
     table, notes, _ = read_source(
         wanted.model_copy(update={"source": unread.source, "database": None}), seen.append, read
@@ -201,6 +206,8 @@ def _entry(source: Source, shape: tuple[int, int] | None) -> str:
         lines["target"] = f"[{', '.join(names)}]" if len(names) > 1 else names[0]
     if source.separator is not None:
         lines["separator"] = _quoted(source.separator)
+    if source.columns:
+        lines["columns"] = f"{{{', '.join(f'{_quoted(name)}: drop' for name in source.columns)}}}"
     if source.image is not None:
         lines["image"] = f"{{height: {source.image.height}, width: {source.image.width}, maximum: 255}}"
     budgets = (trials for most, trials in TRIALS.items() if shape is not None and math.prod(shape) <= most)

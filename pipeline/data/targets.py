@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from contracts.errors import UserError
 from contracts.schema import ClassTarget, LabelsTarget, LogScale, NumericTarget, NumericTargets
@@ -23,17 +24,17 @@ def infer_target(
     """
     if pa.types.is_struct(train.schema.field(TARGET).type):
         return _several(source, task, pa.Table.from_struct_array(train[TARGET].combine_chunks()).to_pandas())
-    values = train[TARGET].to_pandas()
-    name = " and ".join(source.targets) or NAMELESS
-    if values.isna().any():
-        raise UserError(f"target {name!r}: expected a value in every row, received {int(values.isna().sum())} missing")
+    column, name = train[TARGET], " and ".join(source.targets) or NAMELESS
+    if missing := pc.sum(pc.is_null(column, nan_is_null=True)).as_py():
+        raise UserError(f"target {name!r}: expected a value in every row, received {missing} missing")
     if task == "regression":
-        if not pd.api.types.is_numeric_dtype(values):
-            raise UserError(f"target {name!r}: expected numbers for a regression, received {values.iloc[0]!r}")
-        return _number(name, values, source.quantiles)
-    counts = values.astype(str).value_counts()
+        if not pa.types.is_integer(column.type) and not pa.types.is_floating(column.type):
+            raise UserError(f"target {name!r}: expected numbers for a regression, received {column[0].as_py()!r}")
+        return _number(name, column.to_pandas(), source.quantiles)
+    found = pc.value_counts(column.cast(pa.string()))  # Python objects for each row would take seconds
+    counts = dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
     integers = has_integer_classes(train)
-    classes = source.classes or tuple(sorted(counts.index, key=int if integers else None))
+    classes = source.classes or tuple(sorted(counts, key=int if integers else None))
     booleans = {c.lower() for c in classes} == {"false", "true"}
     if (task == "binary" and len(classes) != 2) or len(classes) < 2:
         raise UserError(
@@ -41,7 +42,7 @@ def infer_target(
             f" for the task {task}, received {len(classes)}"
         )
     return ClassTarget(
-        name=name, classes=classes, frequencies=tuple(float(counts.get(c, 0)) / len(values) for c in classes),
+        name=name, classes=classes, frequencies=tuple(float(counts.get(c, 0)) / len(column) for c in classes),
         kind="integer" if integers else "boolean" if booleans else "text",
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ import functools
 import gzip
 import io
 import lzma
+import os
 import resource
 import zipfile
 import zlib
@@ -121,8 +122,9 @@ def opened(path: str) -> Iterator[Any]:
             if not name.endswith(ENDINGS):
                 yield file
                 return
+            most = max(ANY_RATIO, MOST_RATIO * os.fstat(file.fileno()).st_size)
             with open_compressed(name, file) as content:
-                yield content
+                yield io.BufferedReader(_Limited(content, most), 2**20)
     except pa.ArrowInvalid:
         raise
     except (*DAMAGED, pa.ArrowException) as error:
@@ -131,3 +133,21 @@ def opened(path: str) -> Iterator[Any]:
         if isinstance(error, UnicodeDecodeError | UserError):
             raise
         raise UserError(f"{name} cannot be decompressed: {error}") from None
+
+
+class _Limited(io.RawIOBase):
+    """A stream that ends with an error after `most` bytes."""
+
+    def __init__(self, file: Any, most: int) -> None:
+        self.file, self.most, self.total = file, most, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = _read(self.file, len(buffer))
+        self.total += len(content)
+        if self.total > self.most:
+            raise ValueError(f"expected at most {self.most // 2**20:,} MiB after decompression, received more")
+        buffer[: len(content)] = content
+        return len(content)

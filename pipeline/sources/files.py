@@ -5,7 +5,7 @@ import io
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from contracts.errors import UserError, nearest
 from contracts.settings.source import READERS, Source
 from pipeline.paths import var
-from pipeline.sources.conversion.types import check_schema, plain
+from pipeline.sources.conversion.types import check_schema, nested_columns, plain
 from pipeline.sources.decompression import decompress, kind_of, limited_memory, memory_of, too_large
 from pipeline.sources.delimited import Dialect, read_delimited
-from pipeline.sources.json_lines import JSON, as_lines, check_lines, read_lines
+from pipeline.sources.json_lines import JSON, as_lines, check_lines, first_schema, read_lines
 
 PARQUET = (".parquet", ".pq")
 FOLDERS_NAMED = 5  # folders named in a message
@@ -50,8 +50,8 @@ def absolute(name: str) -> str:
 
 
 def part_names(path: str) -> list[str]:
-    """The files of a folder, in the order of their names; a file or an address alone."""
-    if "://" in path or not os.path.isdir(path):
+    """The files of a folder, in the order of their names; a file alone."""
+    if not os.path.isdir(path):
         return [path]
     parts = sorted(
         str(part) for part in Path(path).iterdir() if part.is_file() and not part.name.startswith((".", "_"))
@@ -65,6 +65,19 @@ def part_names(path: str) -> list[str]:
     return parts
 
 
+def nested_names(source: Source) -> list[str]:
+    """The columns of lists, structures or bytes in the first file; none if it cannot be read, which its reader says."""
+    path = part_names(absolute(source.source))[0]
+    if not os.path.isfile(path):
+        return []
+    try:
+        if kind_of(path) in JSON:
+            return nested_columns(first_schema(path))
+        return nested_columns(pq.read_schema(path)) if Path(path).suffix.lower() in PARQUET else []
+    except (UserError, pa.ArrowException, OSError, UnicodeError):
+        return []
+
+
 def _read(path: str, source: Source, is_test: bool) -> Part:
     name = Path(path).name
     received = _bytes(path)
@@ -72,11 +85,13 @@ def _read(path: str, source: Source, is_test: bool) -> Part:
     content = decompress(name, received)
     kind = kind_of(name)
     if kind in PARQUET:
-        return Part(path, flat(name, lambda: pq.read_table(io.BytesIO(content)), len(content)), None, digest, is_test)
+        table = flat(name, lambda: pq.read_table(io.BytesIO(content)), source.dropped, len(content))
+        return Part(path, table, None, digest, is_test)
     if kind in JSON:
         content = as_lines(name, content)
         check_lines(name, content)
-        return Part(path, flat(name, lambda: read_lines(content, source), len(content)), None, digest, is_test)
+        table = flat(name, lambda: read_lines(content, source), source.dropped, len(content))
+        return Part(path, table, None, digest, is_test)
     return Part(path, *read_delimited(name, content, source.encoding, source.delimiter), digest, is_test)
 
 
@@ -105,10 +120,11 @@ def _bytes(path: str) -> bytes:
     return content
 
 
-def flat(name: str, read: Callable[[], pa.Table], n_bytes: int = 0) -> pa.Table:
+def flat(name: str, read: Callable[[], pa.Table], dropped: Set[str] = frozenset(), n_bytes: int = 0) -> pa.Table:
     """A table with any types as a table of text, numbers and timestamps, with one value in each cell.
 
     Args:
+        dropped: columns that are left out, and may hold anything.
         n_bytes: those of the file, because a few bytes may stand for any number of rows or for long texts.
     """
     most = memory_of(n_bytes)
@@ -118,7 +134,7 @@ def flat(name: str, read: Callable[[], pa.Table], n_bytes: int = 0) -> pa.Table:
             table.validate(full=True)
             if not table.num_rows:
                 raise UserError(f"{name} has no rows")
-            check_schema(name, table.schema)
+            check_schema(name, table.schema, dropped)
             return plain(table)
     except (MemoryError, pa.ArrowMemoryError):
         raise too_large(name, most) from None

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pyarrow.json
 
 from contracts.errors import UserError
 from contracts.settings.source import Source
-from pipeline.sources.decompression import limited_memory, memory_of, opened, too_large
+from pipeline.sources.decompression import decompress, limited_memory, memory_of, opened, too_large
 
 JSON = (".jsonl", ".ndjson", ".json")
 NAME, SCANNED = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:'), 2**26  # bytes in which names are counted
@@ -26,6 +26,12 @@ _AT_ONCE = pyarrow.json.ReadOptions(block_size=2**31 - 1)  # so that an error ha
 def is_list(content: bytes) -> bool:
     """Whether the content, or its beginning, is one list of objects, as pandas and many services write it."""
     return content[:1000].lstrip().startswith(b"[")
+
+
+def is_lines(path: str) -> bool:
+    """Whether a file has an object in each line."""
+    with opened(path) as file:
+        return not is_list(file.read(1000))
 
 
 def as_lines(name: str, content: bytes) -> bytes:
@@ -53,9 +59,11 @@ def check_lines(name: str, content: bytes) -> None:
     _check_null(name, content)
     names, lines = set(NAME.findall(content, 0, SCANNED)), content.count(b"\n")
     if len(names) * lines > max(EMPTY_CELLS, len(content)):
-        raise UserError(
-            f"{name}: expected lines that have the same names, received {len(names):,} names in {lines:,} lines"
-        )
+        raise _many_names(name, len(names), lines)
+
+
+def _many_names(name: str, names: int, lines: int) -> UserError:
+    return UserError(f"{name}: expected lines that have the same names, received {names:,} names in {lines:,} lines")
 
 
 def _check_null(name: str, content: bytes) -> None:
@@ -74,46 +82,70 @@ def read_lines(content: bytes, source: Source) -> pa.Table:
     return _read_as(content, schema, source) if has_moments or schema != table.schema else table
 
 
-def find_schema(path: str, source: Source, most_rows: float) -> pa.Schema:
+def first_schema(path: str) -> pa.Schema:
+    """The columns of the first lines of a file, or of all where it is one list. Raises as `read_lines` does."""
+    name = Path(path).name
+    if is_lines(path):
+        with opened(path) as file:
+            content = file.read(BLOCK)
+    else:
+        content = as_lines(name, decompress(name, Path(path).read_bytes()))
+    lines = content[: content.rfind(b"\n") + 1] or content
+    check_lines(name, lines)
+    with _errors_of(name, 0, lines):
+        return pyarrow.json.read_json(io.BytesIO(lines), _AT_ONCE).schema
+
+
+def find_schema(path: str, source: Source, most_rows: float, see: Callable[[int], None]) -> pa.Schema:
     """The columns of all lines of a file, with types that hold the values of all; as `read_lines` finds them.
 
     Args:
         most_rows: after which no more lines are read.
+        see: is called with the number of rows so far.
 
     Raises:
         UserError: if a line is no object, or a column has values of several types.
     """
-    name, known = Path(path).name, dict[str, pa.DataType]()
+    name, known, n_rows, n_bytes = Path(path).name, dict[str, pa.DataType](), 0, 0
     for first, block in _blocks(path):
-        if first >= most_rows:
+        if n_rows >= most_rows:
             break
-        with _errors_of(name, first):
-            schema = _schema(pyarrow.json.read_json(io.BytesIO(block), _AT_ONCE), source)
-        for field in schema:
+        with _errors_of(name, first, block):
+            table = pyarrow.json.read_json(io.BytesIO(block), _AT_ONCE)
+        for field in _schema(table, source):
             before = known.get(field.name, field.type)
-            if {pa.types.is_timestamp(before), pa.types.is_timestamp(field.type)} == {True, False} and (
-                pa.types.is_string(before) or pa.types.is_string(field.type)
-            ):
-                known[field.name] = pa.string()
-                continue
-            try:
-                both = [pa.schema([("", kind)]) for kind in (before, field.type)]
-                known[field.name] = pa.unify_schemas(both, promote_options="permissive").field(0).type
-            except pa.ArrowException:
-                raise UserError(
-                    f"{name}: expected values of one type in {field.name}, received {before}, and {field.type} after "
-                    f"line {first:,}"
-                ) from None
+            known[field.name] = _both(before, field, name, first)
+        n_rows, n_bytes = n_rows + len(table), n_bytes + len(block)
+        see(n_rows)
+        if len(known) * n_rows > max(EMPTY_CELLS, n_bytes):
+            raise _many_names(name, len(known), n_rows)
     if not known:
         raise UserError(f"{name} has no rows")
     return pa.schema(list(known.items()))
 
 
-def line_batches(path: str, schema: pa.Schema, source: Source) -> Iterator[pa.Table]:
+def _both(before: pa.DataType, field: pa.Field, name: str, first: int) -> pa.DataType:
+    """The type that holds the values of both. Text beside moments makes them text."""
+    if pa.types.is_string(before) and pa.types.is_timestamp(field.type):
+        return before
+    if pa.types.is_timestamp(before) and pa.types.is_string(field.type):
+        return field.type
+    try:
+        both = [pa.schema([("", kind)]) for kind in (before, field.type)]
+        return pa.unify_schemas(both, promote_options="permissive").field(0).type
+    except pa.ArrowException:
+        raise UserError(
+            f"{name}: expected values of one type in {field.name}, received {before}, and {field.type} after line "
+            f"{first:,}"
+        ) from None
+
+
+def line_batches(path: str, schema: pa.Schema, source: Source) -> Generator[pa.Table]:
     """The lines of a file in batches of this schema, which `find_schema` finds."""
     for first, block in _blocks(path):
-        with _errors_of(Path(path).name, first):
+        with _errors_of(Path(path).name, first, block):
             table = _read_as(block, schema, source)
+            table.validate(full=True)  # invalid UTF-8
         yield table
 
 
@@ -152,11 +184,6 @@ def _blocks(path: str) -> Iterator[tuple[int, bytes]]:
     name, first, rest = Path(path).name, 0, b""
     with opened(path) as file:
         while content := file.read(BLOCK):
-            if not first and not rest and is_list(content):
-                raise UserError(
-                    f"{name} is one list, and larger than fetch.memory: expected JSON lines, an object in each line, "
-                    f"as `jq -c '.[]'` writes them"
-                )
             whole, ends, last = (rest + content).rpartition(b"\n")
             if len(last) > BLOCK:
                 raise UserError(f"{name}: expected lines of at most {BLOCK // 2**20} MiB, line {first + 1:,} is longer")
@@ -170,15 +197,18 @@ def _blocks(path: str) -> Iterator[tuple[int, bytes]]:
 
 
 @contextmanager
-def _errors_of(name: str, first: int) -> Iterator[None]:
+def _errors_of(name: str, first: int, block: bytes) -> Iterator[None]:
     """Name the line of an error in a block, which follows `first` lines; and bound the memory of its table."""
     try:
         with limited_memory(BLOCK_MEMORY):
             yield
     except (MemoryError, pa.ArrowMemoryError):
         raise too_large(name, BLOCK_MEMORY) from None
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeError) as error:
         reason = (str(error).splitlines() or ["damaged"])[0]
         row = re.search(r" in row (\d+)", reason)
-        where = f" in line {first + 1 + int(row[1]):,}" if row else f" after line {first:,}"
-        raise UserError(f"{name} cannot be read: {reason.replace(row[0], '') if row else reason}{where}") from None
+        if row is None:
+            raise UserError(f"{name} cannot be read: {reason}, after line {first:,}") from None
+        lines = [number for number, line in enumerate(block.split(b"\n"), first + 1) if line.strip()]
+        where = f"line {lines[min(int(row[1]), len(lines) - 1)]:,}"
+        raise UserError(f"{name} cannot be read: {reason.replace(row[0], '')} in {where}") from None

@@ -114,6 +114,7 @@ def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
     if len(dialects) == len(parts):
         texts = pa.concat_tables(tables)
         as_text = {name for name, role in source.columns.items() if role not in ("number", "drop")}
+        as_text |= _labels_of(source)
         as_numbers = {name for name, role in source.columns.items() if role == "number"}
         missing = markers_of(source.missing)
         table, found = convert(texts, missing, source.decimal, as_text, as_numbers)
@@ -139,13 +140,18 @@ def _with_roles(table: pa.Table, source: Source) -> pa.Table:
         if role == "number" and pa.types.is_string(field.type):
             numbers, found = convert(table.select([field.name]), decimal=source.decimal, as_numbers={field.name})
             table, no_numbers = table.set_column(position, field.name, numbers[0]), no_numbers | found.no_numbers
-        elif role not in ("number", "drop"):
+        elif role not in ("number", "drop") or field.name in _labels_of(source):
             table = table.set_column(position, field.name, table[field.name].cast(pa.string()))
         elif pa.types.is_string(field.type) and (dated := parse_dates(table[field.name].combine_chunks())) is not None:
             form, moments = dated
             table = table.set_column(position, note_date_format(pa.field(field.name, moments.type), form), moments)
     check_columns(table, source, no_numbers)
     return table
+
+
+def _labels_of(source: Source) -> set[str]:
+    """The column of text that holds several labels: 1,2 in it is no number, and 2020-01-01 no date."""
+    return set(source.targets if source.separator is not None else ())
 
 
 def _notes(dialects: list[Dialect], found: Conversion, table: pa.Table) -> list[str]:

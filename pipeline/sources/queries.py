@@ -5,7 +5,7 @@ import datetime
 import decimal
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ FETCHED = 10_000  # rows that are fetched at once
 KEPT = (str, int, float, datetime.date, bytes, list, dict)  # types that stay; any other, such as a UUID, becomes text
 
 
-def query_batches(query: str, variable: str) -> Iterator[pa.Table]:
+def query_batches(query: str, variable: str) -> Generator[pa.Table]:
     """The rows of a query in batches, in a transaction that is rolled back, and is read-only if the database supports
     it. A batch has the types that hold the values of all batches so far.
 
@@ -59,12 +59,19 @@ def query_batches(query: str, variable: str) -> Iterator[pa.Table]:
             connection = connection.execution_options(no_parameters=True, stream_results=True)
             result = connection.exec_driver_sql(query)
             names = list(result.keys())
+            if not names:
+                raise UserError("the query has no columns")
             if repeated := sorted({name for name in names if names.count(name) > 1}):
                 raise UserError(f"the query: expected each name once, received more than once: {', '.join(repeated)}")
             columns = [_Column(name) for name in names]
             while rows := result.fetchmany(FETCHED):
                 parts = zip(columns, zip(*rows, strict=True), strict=True)
-                yield pa.table([column.add(values) for column, values in parts], names)
+                batch = pa.table([column.add(values) for column, values in parts], names)
+                try:
+                    yield batch
+                except GeneratorExit:
+                    connection.invalidate()  # or the driver may read all other rows
+                    raise
             if not columns[0].n_rows:
                 raise UserError("the query has no rows")
     except sqlalchemy.exc.DBAPIError as error:
@@ -100,6 +107,8 @@ class _Column:
         self.n_rows += len(plain)
         try:
             column = pa.array(plain)
+            if pa.types.is_timestamp(self.kind) and pa.types.is_timestamp(column.type):
+                column = column.cast(self.kind)  # with the time zone of the first value, as within a batch
             both = [pa.schema([("", kind)]) for kind in (self.kind, column.type)]
             self.kind = pa.unify_schemas(both, promote_options="permissive").field(0).type
             return column.cast(self.kind)

@@ -32,7 +32,8 @@ from serving.validation.validator import EncodedRows, InputValidator
 CHUNK_ROWS = 10_000  # rows of text in memory
 BATCH_ROWS = 65_536  # rows of Parquet in memory
 PREDICTED_ROWS = 8192  # rows of one call: with more, the activations of a network do not fit into the processor's cache
-TEXTS = (".csv", ".tsv", ".txt", ".jsonl")
+JSON_LINES = (".jsonl", ".ndjson")
+TEXTS = (".csv", ".tsv", ".txt", *JSON_LINES)
 WRITERS: dict[str, Any] = {
     ".csv": pyarrow.csv.CSVWriter,
     ".parquet": partial(pyarrow.parquet.ParquetWriter, use_dictionary=["label"]),  # probabilities seldom repeat
@@ -60,6 +61,8 @@ def predict_file(bundle: Path, source: Path, target: Path) -> Counts:
             "expected IN as .csv, .tsv, .txt or .jsonl, each also as .gz, or as .parquet, and OUT as .csv or .parquet, "
             f"received {source.name} and {target.name}"
         )
+    if source.exists() and not source.is_file():
+        raise ValueError(f"IN: expected a file, received {source}, a pipe or a device")
     if any(path.exists() and path.samefile(source) for path in (target, unfinished_path(target))):
         raise ValueError(f"OUT: expected another file than IN, received {target}")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +104,7 @@ def predict_rows(predictor: Predictor, source: Path, target: Path, notes: dict[s
     A reader may see them before they are complete.
     """
     validator = InputValidator(predictor.schema, CHUNK_ROWS)
-    is_json = source.name.removesuffix(".gz").endswith(".jsonl")
+    is_json = source.name.removesuffix(".gz").endswith(JSON_LINES)
     chunks = _parquet_chunks if source.suffix == ".parquet" else _json_chunks if is_json else _csv_chunks
     columns = _columns(predictor.schema)
     n_rows, n_warnings, first = 0, 0, ""

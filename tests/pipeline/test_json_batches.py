@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -12,6 +13,7 @@ from contracts.errors import UserError
 from contracts.settings.source import Source
 from pipeline.paths import Paths
 from pipeline.stages import fetch
+from pipeline.tables import row_groups
 from tests.pipeline.streamed import ROWS, STREAMED, assert_same, mixed, run_both, settings
 from tests.pipeline.test_own_sources import add
 
@@ -70,20 +72,59 @@ def test_compressed_parts_and_test_rows_are_streamed_too(folder: Path) -> None:
         (0, '{"size": 1, "group": {"a": 1}}', r"rows.jsonl cannot .*/group\) changed from object to number in "),
         (1, '{"tags": [1]}', "rows.jsonl: expected one value in each cell, received lists, structures or bytes in "),
         (1500, '{"text": "' + "x" * 60_000 + '"}', "rows.jsonl: expected lines of at most 0 MiB, line 1,"),
-        (0, "[", "rows.jsonl is one list, and larger than fetch.memory: expected JSON lines"),
+        (1, '{"\\xff": 1}', "rows.jsonl cannot be read: .*, after line 0$"),
     ],
-    ids=["cut off", "null", "text", "structure", "list", "long", "one list"],
+    ids=["cut off", "null", "text", "structure", "list", "long", "no UTF-8"],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_message_and_nothing_is_left(
     folder: Path, number: int, line: str, message: str
 ) -> None:
     rows = [json.dumps(row | {"gaps": 0}) for row in mixed().to_dict("records")]
     rows[number] = line
-    (folder / "rows.jsonl").write_text("\n".join(rows))
+    (folder / "rows.jsonl").write_bytes("\n".join(rows).encode("latin-1"))
     with pytest.raises(UserError, match=f"^{message}"):
         fetch.run(settings(STREAMED, source="rows.jsonl"), Paths("mine"))
     assert not list(Path().glob("var/fetched/*"))
     assert not Path("data/raw/mine/data.parquet").exists()
+
+
+def test_a_line_is_counted_with_blank_lines_before_it(folder: Path) -> None:
+    (folder / "rows.jsonl").write_text('{"x": 1, "y": 0}\n\n\n{"x": 2, "y": 1}\n\n{"x": 3,\n')
+    with pytest.raises(UserError, match=r"in line 6$"):
+        fetch.run(settings(STREAMED, source="rows.jsonl"), Paths("mine"))
+
+
+def test_a_compressed_file_of_blank_lines_without_end_is_refused(folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr("pipeline.sources.decompression.ANY_RATIO", 2**20)
+    for name in ("rows.jsonl.gz", "rows.csv.gz"):
+        (folder / name).write_bytes(gzip.compress(b"a,y\n" * name.count("csv") + b"\n" * 2**22))
+        with pytest.raises(
+            UserError, match=f"{name} cannot be decompressed: expected at most 1 MiB after"
+        ):
+            fetch.run(settings(STREAMED, source=name), Paths("mine"))
+
+
+def test_one_list_of_objects_is_read_as_a_whole(folder: Path) -> None:
+    (folder / "rows.json").write_text(json.dumps(mixed()[["size", "y"]].to_dict("records")))
+    fetch.run(settings(STREAMED, source="rows.json"), Paths("mine"))
+    assert pq.read_metadata("data/raw/mine/data.parquet").num_rows == ROWS
+
+
+def test_a_target_that_is_no_name_of_the_lines_is_told_with_the_file(folder: Path) -> None:
+    (folder / "rows.jsonl").write_text("\n".join(lines()))
+    told = r"^data\.target: expected a column of rows\.jsonl, received 'z'"
+    with pytest.raises(UserError, match=told):
+        fetch.run(settings(STREAMED, source="rows.jsonl", target="z", columns={"tags": "drop"}), Paths("mine"))
+
+
+def test_row_groups_of_long_texts_are_written_before_they_fill_the_memory(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("pipeline.tables.MOST_PENDING", 10_000)
+    table = pa.table({"text": ["x" * 1000] * 5})
+    with row_groups(tmp_path / "long.parquet", table.schema) as add:
+        for _ in range(20):
+            add(table)
+    written = pq.ParquetFile(tmp_path / "long.parquet").metadata
+    assert [written.row_group(number).num_rows for number in range(written.num_row_groups)] == [10] * 10
 
 
 def test_values_of_several_types_in_different_blocks_are_refused(folder: Path) -> None:

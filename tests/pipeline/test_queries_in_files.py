@@ -1,8 +1,9 @@
 """Queries of any number of rows: they become the same files whether they are read as a whole or streamed."""
 
+import datetime
+import fcntl
 import os
 import sqlite3
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from contracts.errors import UserError
-from contracts.settings.load import Fetch
+from contracts.settings.load import Fetch, load_params
 from contracts.settings.source import Source
 from pipeline.paths import Paths
-from pipeline.sources.queries import query_batches
+from pipeline.sources.queries import _Column, query_batches
 from pipeline.sources.streaming.local_files import local_files
 from pipeline.stages import fetch
 from tests.pipeline.streamed import STREAMED, WHOLE, assert_same, mixed, run_both, settings, write_parquet
@@ -63,16 +64,34 @@ def test_a_batch_has_the_types_of_the_values_so_far(rows: pd.DataFrame) -> None:
         assert len(list(Path(files.source.source).iterdir())) == 3
 
 
-def test_what_a_killed_run_left_is_not_read_again(rows: pd.DataFrame) -> None:
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    left, other = (Path(f"var/fetched/mine.{pid}/0009.parquet") for pid in (ended.pid, os.getppid()))
-    for file in (left, other):
+def test_what_a_killed_run_left_is_removed_and_not_read(rows: pd.DataFrame) -> None:
+    left, held = Path("var/fetched/mine.left/000000.parquet"), Path("var/fetched/mine.held/000000.parquet")
+    for file in (left, held):
         file.parent.mkdir(parents=True)
         file.write_text("half a file")
+    lock = os.open(held.parent, os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # as a run does that goes on
     with local_files(Source(**QUERY, target="y"), "mine", FETCH) as files:
         assert sum(pq.read_metadata(file).num_rows for file in Path(files.source.source).iterdir()) == len(rows)
-    assert [path.name for path in Path("var/fetched").iterdir()] == [other.parent.name]  # of a run that goes on
+    os.close(lock)
+    assert [path.name for path in Path("var/fetched").iterdir()] == [held.parent.name]
+
+
+def test_moments_of_several_time_zones_have_the_first_one() -> None:
+    column, day = _Column("at"), datetime.datetime(2024, 3, 1, 12)
+    zones = [datetime.timezone(datetime.timedelta(hours=hours)) for hours in (1, 2)]
+    first, second = (column.add((day.replace(tzinfo=zone),)) for zone in zones)
+    assert first.type == second.type == pa.timestamp("us", "+01:00")
+    assert (first[0].as_py() - second[0].as_py()) == datetime.timedelta(hours=1)
+
+
+def test_add_data_leaves_out_bytes_of_a_query(rows: pd.DataFrame) -> None:
+    query = "select *, case when rooms > 4 then x'00ff' end as raw from visits"
+    shown = add("mine", query, "y", "--database", "VISITS")
+    assert "raw holds lists, structures or bytes, and is left out" in shown
+    assert "\n  columns: {raw: drop}\n" in Path("catalog/mine.yaml").read_text()
+    fetch.run(load_params(Path("params.yaml"), "mine"), Paths("mine"))
+    assert pq.read_table("data/raw/mine/data.parquet")["raw"].null_count == len(rows)
 
 
 def test_add_data_looks_at_the_first_rows_of_a_query(rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:

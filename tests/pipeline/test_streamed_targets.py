@@ -28,6 +28,8 @@ def with_targets() -> pd.DataFrame:
         " | ".join(r.permutation(["red", "NA", "big", "7"])[: r.integers(0, 4)]) or "|" for _ in range(streamed.ROWS)
     ]
     frame["number"] = r.integers(1, 5, streamed.ROWS)
+    frame["pairs"] = [f"{a},{b}" for a, b in r.integers(1, 4, (streamed.ROWS, 2))]
+    frame["days"] = [f"2024-01-0{day}" for day in r.integers(1, 4, streamed.ROWS)]
     frame.loc[5, ["late", "tags"]] = [np.nan, "NA"]
     return frame
 
@@ -40,9 +42,11 @@ def with_targets() -> pd.DataFrame:
         ({"target": ("paid", "late")}, pa.bool_()),
         ({"target": ("late", "number")}, pa.float64()),
         ({"target": "tags", "separator": "|"}, pa.bool_()),
+        ({"target": "pairs", "separator": ","}, pa.bool_()),
+        ({"target": "days", "separator": "|"}, pa.bool_()),
         ({"target": "number", "separator": "|", "test_source": "rows/part02"}, pa.bool_()),
     ],
-    ids=["numbers", "labels", "a label and a number", "labels in a text", "labels that are numbers, test rows"],
+    ids=["numbers", "labels", "a label and a number", "labels in a text", "pairs", "days", "numbers, test rows"],
 )
 def test_several_targets_are_those_of_the_whole_table(write: Callable, source: dict, kind: pa.DataType, capsys) -> None:
     write(with_targets())
@@ -53,6 +57,10 @@ def test_several_targets_are_those_of_the_whole_table(write: Callable, source: d
     streamed.assert_same(whole, streams)
     target = pq.read_schema(streams.raw / "data.parquet").field(TARGET).type
     assert {field.type for field in target} == {kind}
+    rows = pq.read_table(streams.raw / "data.parquet")[TARGET].to_pylist()
+    assert all(any(row[field.name] for row in rows) for field in target)
+    if source["target"] == "pairs":
+        assert [field.name for field in target] == ["1", "2", "3"]
     if source["target"] == "tags":
         assert [field.name for field in target] == ["7", "NA", "big", "red"]
         left_out = capsys.readouterr().out.count("have no tags and are left out; write '|' alone for a row without")

@@ -91,7 +91,7 @@ def test_a_file_that_is_not_a_table_of_the_features_is_refused(
     assert refusal(capsys, bundle, tmp_path / "rows.csv", tmp_path / "out.csv").startswith("predict-file: ")
 
 
-@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz"])
+@pytest.mark.parametrize("ending", [".jsonl", ".ndjson.gz"])
 def test_json_lines_are_predicted_like_the_same_csv(bundle: Path, tmp_path: Path, ending: str) -> None:
     (tmp_path / "rows.csv").write_text("age,fare paid,port,deck\n22,7.25,Queenstown,A\n,1007.5,Malaga,\n")
     first = {"port": "Queenstown", "age": 22, "fare paid": 7.25, "deck": "A"}

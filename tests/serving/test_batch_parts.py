@@ -208,3 +208,10 @@ def test_rows_that_are_not_there_are_told(bundle: Path, tmp_path: Path, capsys) 
     for name in ("rows.csv", "rows.parquet", "rows.jsonl"):
         said = predict(capsys, bundle, tmp_path / name, tmp_path / "out.csv")
         assert said == f"predict-file: there is no file {tmp_path / name}\n"
+
+
+def test_a_pipe_is_told_and_not_waited_for(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "rows.csv")
+    assert main([str(bundle), str(tmp_path / "rows.csv"), str(tmp_path / "out.csv")]) == 2
+    assert "rows.csv, a pipe or a device" in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()

@@ -1,6 +1,8 @@
 """Columns with types of their own, of Parquet, JSON lines and queries, as text, numbers and moments."""
 
+import json
 from collections import Counter
+from collections.abc import Set
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +23,9 @@ AS_TEXT = (kinds.is_boolean, kinds.is_dictionary, kinds.is_large_string, kinds.i
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """Columns with types of their own as text, numbers and moments; those without any value are left as they are."""
+    """Columns with types of their own as text, numbers and moments; lists, structures and bytes become missing values.
+    Columns without any value are left as they are.
+    """
     return pa.table({field.name: _plain(table[field.name], field.type) for field in table.schema})
 
 
@@ -30,21 +34,28 @@ def with_text_for_null(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field.with_type(pa.string()) if kinds.is_null(field.type) else field for field in schema])
 
 
-def plain_schema(name: str, schema: pa.Schema) -> pa.Schema:
+def plain_schema(name: str, schema: pa.Schema, dropped: Set[str]) -> pa.Schema:
     """The columns that `plain` makes of those of a file; raises as `check_schema` does."""
-    check_schema(name, schema)
+    check_schema(name, schema, dropped)
     return plain(schema.empty_table()).schema
 
 
-def check_schema(name: str, schema: pa.Schema) -> None:
+def nested_columns(schema: pa.Schema) -> list[str]:
+    """The columns of lists, structures or bytes."""
+    return [field.name for field in schema if _is_any(NESTED, field.type)]
+
+
+def check_schema(name: str, schema: pa.Schema, dropped: Set[str]) -> None:
     """Refuse what `plain` makes nothing of, and a name that two columns have.
 
     Args:
         name: of the file, for messages.
+        dropped: columns that are left out, and may hold anything.
     """
-    if nested := [field.name for field in schema if _is_any(NESTED, field.type)]:
+    if nested := [column for column in nested_columns(schema) if column not in dropped]:
         raise UserError(
-            f"{name}: expected one value in each cell, received lists, structures or bytes in {', '.join(nested)}"
+            f"{name}: expected one value in each cell, received lists, structures or bytes in {', '.join(nested)}; "
+            f"data.columns: {{{', '.join(f'{json.dumps(column)}: drop' for column in nested)}}} leaves them out"
         )
     if others := [f"{field.type} in {field.name}" for field in schema if _is_any(OTHERS, field.type)]:
         raise UserError(
@@ -63,6 +74,8 @@ def _plain(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
     """Truth values, dictionaries and other text as text; decimals as numbers, NaN as missing; dates as timestamps."""
     if _is_any(AS_TEXT, kind):
         return column.cast(pa.string())
+    if _is_any((*NESTED, *OTHERS), kind):
+        return pa.nulls(len(column), pa.string())
     if kinds.is_decimal(kind):
         return column.cast(pa.float64())
     if kinds.is_floating(kind):

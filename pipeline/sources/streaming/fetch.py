@@ -85,7 +85,7 @@ def _open_parts(
     """The files, with the columns of all; and the form of the first one, if they are text."""
     paths = [path for path, _ in files]
     if all(map(is_parquet, paths)):
-        schema = common_schema(paths)
+        schema = common_schema(paths, source.dropped)
         parts = [Part(path, is_test, None, schema, ()) for path, is_test in files]
         return parts, schema, None
     texts = [TextFile(path, source.encoding, source.delimiter) for path in paths]

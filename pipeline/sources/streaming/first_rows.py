@@ -17,6 +17,6 @@ def first_parts(source: Source) -> list[Part]:
 
 def _first(path: str, source: Source, is_test: bool) -> Part:
     if is_parquet(path):
-        return Part(path, next(parquet_batches(path, common_schema([path]))), None, "", is_test)
+        return Part(path, next(parquet_batches(path, common_schema([path], source.dropped))), None, "", is_test)
     file = TextFile(path, source.encoding, source.delimiter)
     return Part(path, next(file.batches(missing=())), file.dialect, "", is_test)

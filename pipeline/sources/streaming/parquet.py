@@ -1,6 +1,6 @@
 """Parquet files as batches of one schema."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,13 +16,16 @@ def is_parquet(path: str | Path) -> bool:
     return Path(path).suffix.lower() in (".parquet", ".pq")
 
 
-def common_schema(paths: list[str]) -> pa.Schema:
+def common_schema(paths: list[str], dropped: Set[str]) -> pa.Schema:
     """The columns of all files, in the order of the first, with types that hold the values of all.
+
+    Args:
+        dropped: columns that are left out, and may hold anything.
 
     Raises:
         UserError: if a file is damaged or empty, has other columns, or a type of another kind.
     """
-    schemas = [plain_schema(Path(path).name, _open(path).schema_arrow.remove_metadata()) for path in paths]
+    schemas = [plain_schema(Path(path).name, _open(path).schema_arrow.remove_metadata(), dropped) for path in paths]
     common = schemas[0]
     for path, schema in zip(paths, schemas, strict=True):
         if not _open(path).metadata.num_rows:

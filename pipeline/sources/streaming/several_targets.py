@@ -1,5 +1,6 @@
 """Several targets of files that are streamed: numbers, labels in columns of their own, or labels in one text."""
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -63,12 +64,10 @@ class SeveralTargets:
         """Decide by all values whether the targets are labels or numbers."""
         if (separator := self.source.separator) is not None:
             ((name, seen),) = self.seen.items()
-            if columns.kinds.get(name) in ("integer", "number"):  # no row has a separator
-                numbers = columns.convert(pa.table({name: pa.array(list(seen), pa.string())}))
-                seen = set(numbers[name].cast(pa.string()).to_pylist())
-            labels = checked_labels(seen, separator)
-            self.field = pa.field(TARGET, pa.struct([(label, pa.bool_()) for label in labels]))
-            return columns
+            self.field = pa.field(TARGET, pa.struct([(label, pa.bool_()) for label in checked_labels(seen, separator)]))
+            # 1,2 is no number, and 2020-01-01 no date.
+            kinds = {column: "text" if column == name else kind for column, kind in columns.kinds.items()}
+            return replace(columns, kinds=kinds, plain=columns.plain - {name})
         trues = {name: self._true(name, schema, columns) for name in self.names}
         if self.source.task != "regression" and None not in trues.values():
             self.trues = {name: true for name, true in trues.items() if true is not None}

@@ -1,6 +1,7 @@
 """The memory that the files of a source take in fetch as a whole: an estimate from measurements."""
 
 import os
+from collections.abc import Set
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from contracts.settings.source import Source
 from pipeline.sources.conversion.types import plain_schema
 from pipeline.sources.decompression import ENDINGS, kind_of
 from pipeline.sources.files import PARQUET, absolute, part_names, sources_of
-from pipeline.sources.json_lines import JSON
+from pipeline.sources.json_lines import JSON, is_lines
 from pipeline.sources.streaming.parquet import is_parquet
 
 OF_TEXT_BYTE, COMPRESSED = 14, 5  # bytes for each byte of a text, and bytes of text for a compressed one
@@ -20,24 +21,22 @@ OF_NUMBER, OF_TEXT = 30, 120  # bytes a value of a Parquet file
 
 def can_stream(source: Source) -> bool:
     """Whether the rows are in files of this machine that are read in batches: delimited text or Parquet."""
-    if source.database is not None or source.image is not None:
-        return False
-    files = _files(source)
+    files = [] if source.image is not None else _files(source)
     return bool(files) and (all(map(is_parquet, files)) or not any(map(_has_types, files)))
 
 
 def is_json_lines(source: Source) -> bool:
-    """Whether all rows are in files of JSON on this machine."""
+    """Whether all rows are in files with an object of JSON in each line."""
     files = _files(source)
-    return bool(files) and all(kind_of(file.name) in JSON for file in files)
+    return bool(files) and all(kind_of(file.name) in JSON and is_lines(str(file)) for file in files)
 
 
 def needs_as_whole(source: Source) -> int:
-    """Bytes that the rows take in memory; 0 if they are unknown, for example at an address."""
+    """Bytes that the rows take in memory; 0 if they are unknown, because a file is missing or damaged."""
     total = 0
     for file in _files(source):
         if is_parquet(file):
-            total += _of_parquet(file)
+            total += _of_parquet(file, source.dropped)
         else:
             total += file.stat().st_size * OF_TEXT_BYTE * (COMPRESSED if file.suffix in ENDINGS else 1)
     return total
@@ -45,14 +44,14 @@ def needs_as_whole(source: Source) -> int:
 
 def _files(source: Source) -> list[Path]:
     paths = [absolute(name) for name, _ in sources_of(source)]
-    if source.database is not None or any("://" in path or not os.path.exists(path) for path in paths):
+    if not all(map(os.path.exists, paths)):
         return []
     return [Path(part) for path in paths for part in part_names(path)]
 
 
-def _of_parquet(file: Path) -> int:
+def _of_parquet(file: Path, dropped: Set[str]) -> int:
     try:
-        schema, rows = plain_schema(file.name, pq.read_schema(file)), pq.read_metadata(file).num_rows
+        schema, rows = plain_schema(file.name, pq.read_schema(file), dropped), pq.read_metadata(file).num_rows
     except (pa.ArrowException, OSError, UserError):  # the reader of the file gives the error
         return 0
     return rows * sum(OF_TEXT if pa.types.is_string(field.type) else OF_NUMBER for field in schema)
