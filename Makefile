@@ -20,6 +20,8 @@ RUN := @python -m pipeline.commands
 quoted = '$(subst ','\'',$(or $(value $(1)),$(2)))'
 option = $(if $(value $(2)),$(1) $(call quoted,$(2)))
 needed = $(if $(value $(1)),$(call quoted,$(1)),$(error say $(1)=$(2)))
+# Only from the command line: a shell may export HOST as the name of the machine, and FORCE overrides a failed gate.
+given = $(if $(filter command,$(firstword $(origin $(1)))),$(value $(1)))
 DATASET ?= iris
 PORT ?= 3000
 
@@ -126,7 +128,7 @@ dashboard: $(READY)  ## start Optuna's dashboard on 127.0.0.1 [DASHBOARD_PORT=80
 
 .PHONY: scheduler
 scheduler: $(READY)  ## start a Dask scheduler on 127.0.0.1 [HOST=… SCHEDULER_PORT=8786]; whoever reaches its port can run code on the workers
-	$(RUN) scheduler --host $(call quoted,HOST,127.0.0.1) --port $(call quoted,SCHEDULER_PORT,8786)
+	$(RUN) scheduler --host $(if $(call given,HOST),$(call quoted,HOST),127.0.0.1) --port $(call quoted,SCHEDULER_PORT,8786)
 
 .PHONY: worker
 worker: $(READY)  ## train trials, preprocess rows and predict parts for a scheduler: SCHEDULER=tcp://host:8786 [TRIALS_AT_ONCE=cores]
@@ -169,11 +171,11 @@ var/bench-serve/peers/.ready: bench/peers/serve.lock
 
 .PHONY: promote
 promote: $(READY)  ## serve a registered version again: DATASET=iris VERSION=1 [NOTE="…"]
-	$(RUN) promote $(call quoted,DATASET) $(call option,,VERSION) $(call option,--note,NOTE) $(if $(FORCE),--force)
+	$(RUN) promote $(call quoted,DATASET) $(call option,,VERSION) $(call option,--note,NOTE) $(if $(filter 1,$(call given,FORCE)),--force)
 
 .PHONY: approve
 approve: $(READY)  ## make a version the champion and record why: DATASET=iris VERSION=2 NOTE="why" [FORCE=1]
-	$(RUN) approve $(call quoted,DATASET) $(call option,,VERSION) $(call option,--note,NOTE) $(if $(FORCE),--force)
+	$(RUN) approve $(call quoted,DATASET) $(call option,,VERSION) $(call option,--note,NOTE) $(if $(filter 1,$(call given,FORCE)),--force)
 
 .PHONY: lineage
 lineage: $(READY)  ## show where a version comes from [VERSION=2, else the champion]; or with DATA=<md5> the versions that come from this data

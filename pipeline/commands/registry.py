@@ -13,6 +13,7 @@ from contracts.bundle import BundleDamaged, open_bundle
 from contracts.errors import UserError
 from contracts.files import write_atomically
 from contracts.records import read_object
+from contracts.schema import Schema, load_schema
 from contracts.settings.load import load_params
 from pipeline.dvc_cli import run_dvc, working_copy
 from pipeline.paths import Paths
@@ -63,7 +64,7 @@ def _serve(dataset: str, version: str | None, note: str, force: bool, example: s
     with working_copy():
         with tempfile.TemporaryDirectory() as scratch:
             bundle = registry.download_bundle(dataset, version, Path(scratch))
-            open_bundle(bundle)
+            _check_fits(dataset, version, open_bundle(bundle)[1], paths)
             # Until DVC records the outputs of `select`, the next run would bring back those of another champion.
             with signals_wait():
                 with databases.failures_explained():
@@ -86,6 +87,31 @@ def _serve(dataset: str, version: str | None, note: str, force: bool, example: s
         # No stage before them runs, which would undo it.
         code = code or run_dvc([dataset], "repro", "--single-item", f"evaluate@{dataset}", f"package@{dataset}")
     raise typer.Exit(code)
+
+
+def _check_fits(dataset: str, version: str, known: Schema, paths: Paths) -> None:
+    """Refuse a version that cannot be evaluated on the present test rows, before anything changes."""
+    schema, test = paths.prepared / "schema.json", paths.prepared / "test.parquet"
+    if not schema.exists() or not test.exists():
+        return
+    import pyarrow.parquet as pq
+
+    present, columns = load_schema(schema), pq.read_schema(test).names
+    kinds = {feature.name: feature.kind for feature in present.features}
+    problems = [f"the column {feature.name} is gone" for feature in known.features if feature.name not in columns]
+    problems += [
+        f"{feature.name} was {feature.kind} and is {kinds[feature.name]} now"
+        for feature in known.features
+        if kinds.get(feature.name, feature.kind) != feature.kind
+    ]
+    problems += [f"the class {name} is new" for name in present.classes if name not in known.classes and known.classes]
+    if known.task != present.task or (not known.classes and len(known.outputs) != len(present.outputs)):
+        problems.append(f"it predicts {' and '.join(known.outputs)}")
+    if problems:
+        raise UserError(
+            f"version {version} of {dataset} does not fit the present data: {'; '.join(problems)}. Nothing was "
+            "changed: choose another version, or bring back its data"
+        )
 
 
 @app.command()

@@ -202,7 +202,8 @@ def _show(datasets: list[str]) -> None:
 
 
 def _row(paths: Paths) -> list[str]:
-    if not paths.metrics.exists() or not paths.selection.exists():
+    trials = paths.candidates / "trials.csv"
+    if not all(map(Path.exists, (paths.metrics, paths.selection, trials))):
         return ["not run yet"]
     metrics = json.loads(paths.metrics.read_text())
     name = next(iter(metrics["test"]))
@@ -212,7 +213,7 @@ def _row(paths: Paths) -> list[str]:
         f"{metrics['test'][name]:.4g}",
         f"{metrics['low'][name]:.4g}–{metrics['high'][name]:.4g}",
         str(_selection(paths)["version"]),
-        *_search(paths.candidates / "trials.csv"),
+        *_search(trials),
     ]
 
 

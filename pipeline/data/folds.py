@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.errors import UserError
-from contracts.schema import CategoricalFeature, ClassTarget, Schema, load_schema
+from contracts.schema import CategoricalFeature, ClassTarget, Feature, Schema, load_schema
 from contracts.settings.source import Source
 from models.training.data import Data
 from pipeline.data.partition import TEST, TRAIN, VALIDATION, times_of, units_of
@@ -98,10 +98,18 @@ def _refit(schema: Schema, rows: pa.Table, source: Source, bins: int) -> Schema:
     classes = schema.classes if schema.picks_one else source.classes
     columns = {f.name: source.columns.get(f.name, "category") for f in schema.features}
     columns |= {column.name: "drop" for column in schema.dropped if column.role != "weight"}
+    # A column without any value in these rows keeps what is known of it: all of its values are missing here.
+    empty = {f.name for f in schema.features if schema.image is None and rows[f.name].null_count == len(rows)}
+    columns |= dict.fromkeys(empty, "drop")
     source = source.model_copy(update={"task": schema.task, "classes": classes, "columns": columns})
     other = infer_schema(schema.dataset, source, rows, schema.raw_md5, bins)
-    features = [
-        old.model_copy(update={"rank": new.rank}) if isinstance(old, CategoricalFeature) else new  # type: ignore[union-attr]
-        for old, new in zip(schema.features, other.features, strict=True)
-    ]
+    refitted = {feature.name: feature for feature in other.features}
+    features = [_refitted(old, refitted.get(old.name)) for old in schema.features]
     return other.model_copy(update={"features": tuple(features), "split": schema.split})
+
+
+def _refitted(old: Feature, new: Feature | None) -> Feature:
+    """A feature with the statistics of other rows; `new` is None if these have no value."""
+    if new is None:
+        return old
+    return old.model_copy(update={"rank": new.rank}) if isinstance(old, CategoricalFeature) else new  # type: ignore[union-attr]

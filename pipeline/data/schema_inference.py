@@ -170,7 +170,7 @@ def _plain(feature: Feature, value: Any) -> Any:
     if pd.isna(value):
         return None
     if isinstance(feature, DateFeature):
-        return value.isoformat() if ":%M" in feature.format else value.date().isoformat()
+        return value.isoformat() if ":%M" in feature.format or len(feature.parts) > 3 else value.date().isoformat()
     return getattr(value, "item", lambda: value)()
 
 

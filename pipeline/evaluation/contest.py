@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from contracts.errors import UserError
 from contracts.metrics import BY_NAME, Metric
@@ -23,13 +24,15 @@ MOST_TRAIN_ROWS = 1_000_000  # train rows of reference models
 class Contest:
     """The inputs of every step of the choice; `scratch` is a folder for bundles until the choice is made.
 
-    `is_sample` is whether there are more validation rows than `validation` has.
+    `table` has the same rows as `validation`, whose numbers are those of `schema`. `is_sample` is whether there are
+    more validation rows.
     """
 
     params: Params
     paths: Paths
     schema: Schema
     metric: Metric
+    table: pa.Table
     validation: Validation
     scratch: Path
     is_sample: bool = False
@@ -45,18 +48,20 @@ def open_contest(params: Params, paths: Paths, scratch: Path) -> Contest:
     rows, y = encode_rows(table, schema)
     frame = table.drop_columns([TARGET, *([schema.image.name] if schema.image else [])]).to_pandas()
     metric = BY_NAME[params.metric_for(schema.task)]
-    return Contest(params, paths, schema, metric, Validation(frame, rows, y), scratch, len(y) < count_rows(file))
+    return Contest(params, paths, schema, metric, table, Validation(frame, rows, y), scratch, len(y) < count_rows(file))
 
 
-def score_bundle(contest: Contest, name: str, bundle: Path) -> Scored:
+def score_bundle(contest: Contest, name: str, bundle: Path, schema: Schema) -> Scored:
+    """Score a bundle on the validation rows, in the codes of its own schema: those of an earlier version may differ."""
     validation, threshold = contest.validation, contest.params.select.threshold
-    return score(name, bundle, contest.metric, threshold, validation.rows, validation.y, contest.scratch)
+    rows = validation.rows if schema.features == contest.schema.features else encode_rows(contest.table, schema)[0]
+    return score(name, bundle, contest.metric, threshold, rows, validation.y, contest.scratch)
 
 
 def score_candidates(contest: Contest) -> list[Scored]:
     """Every candidate in the order of the ranking, with the verdicts of the gates that are set."""
     folders = sorted((path for path in contest.paths.candidates.iterdir() if path.is_dir()), key=lambda p: int(p.name))
-    scored = [score_bundle(contest, f"candidate {folder.name}", folder) for folder in folders]
+    scored = [score_bundle(contest, f"candidate {folder.name}", folder, contest.schema) for folder in folders]
     gates = contest.params.select.gates
     if not gates.model_fields_set:
         return scored

@@ -15,7 +15,7 @@ class Exclusion(Enum):
     """Reasons why no fair comparison with a champion is possible."""
 
     FEATURES = "its features are not those of the data"
-    CLASSES = "its classes are not those of the data"
+    CLASSES = "its classes or targets are not those of the data"
     QUANTILES = "its quantiles are not those of the data"
     TRAINED_ON = "it was trained on rows that are validation rows now"
     UNKNOWN_ROWS = "its version does not say which rows it was trained on, and they were other rows"

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from contracts.bundle import BundleDamaged, open_bundle
+from contracts.bundle import MANIFEST, BundleDamaged, open_bundle
 from contracts.errors import UserError, nearest
-from contracts.files import md5
+from contracts.files import md5, sha256
 from contracts.metrics import BY_NAME, Metric
 from contracts.schema import Schema, load_schema
 from contracts.settings.load import FineTune, Params, task_misfits
@@ -87,6 +87,9 @@ def study_name(
         comparable["validation_rows"] = params.search.validation_rows
     if n_train > (params.search.rows or n_train):
         comparable["rows"] = params.search.rows
+    if params.train.fine_tune is not None:  # another network under the same name begins another study
+        manifest = Path(params.train.fine_tune.bundle) / MANIFEST
+        comparable["fine_tuned_from"] = sha256(manifest) if manifest.exists() else None
     digest = hashlib.sha256(json.dumps(comparable, sort_keys=True).encode()).hexdigest()
     return f"{params.dataset}-{digest[:10]}"
 

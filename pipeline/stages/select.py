@@ -121,8 +121,13 @@ def _champion(contest: Contest, client: registry.MlflowClient, candidates: Manif
         if exclusion is not None:
             contender = Contender(name, bundle, nan, manifest.n_parameters, manifest.trial, exclusion)
             return Champion(version, contender, None, bundle)
-        scored = score_bundle(contest, name, bundle)
+        scored = score_bundle(contest, name, bundle, schema)
     except (BundleDamaged, OSError, registry.MlflowException) as error:
+        if not isinstance(error, BundleDamaged) and registry.is_remote(client, dataset, version):
+            raise UserError(
+                f"{name} of {dataset}, the champion, cannot be downloaded, so nothing is compared and nothing changes: "
+                f"{' '.join(str(error).split())[:300]}"
+            ) from None
         return Champion(version, Contender(name, Path(), nan, 0, 0, Exclusion.UNREADABLE, str(error)), None, Path())
     return Champion(version, scored.contender, scored, bundle)
 
@@ -147,7 +152,7 @@ def _exclusion(contest: Contest, manifest: Manifest, known: Schema, bundle: Path
     schema = contest.schema
     if [(f.name, f.kind) for f in known.features] != [(f.name, f.kind) for f in schema.features]:
         return Exclusion.FEATURES
-    if known.classes != schema.classes:
+    if (known.task, known.outputs) != (schema.task, schema.outputs) or known.classes != schema.classes:
         return Exclusion.CLASSES
     if known.levels != schema.levels:
         return Exclusion.QUANTILES
@@ -156,7 +161,9 @@ def _exclusion(contest: Contest, manifest: Manifest, known: Schema, bundle: Path
     trained_on = registry.trained_on(bundle)
     if trained_on is None:
         return Exclusion.UNKNOWN_ROWS
-    now = read_row_ids(contest.paths.prepared / "validation.parquet")
+    gaps = {feature.name for feature in known.features if getattr(feature, "missing", False)}
+    features = {feature.name for feature in known.features}
+    now = read_row_ids(contest.paths.prepared / "validation.parquet", gaps, features)
     return Exclusion.TRAINED_ON if np.isin(now, trained_on).any() else None
 
 
@@ -170,7 +177,7 @@ def _registered(
     with databases.failures_explained():
         challenger = _register(client, params, contest.paths, decision.winner.bundle)
         if params.select.approval == "automatic":
-            approval.make_champion(client, params.dataset, challenger, approval.AUTOMATIC, decision.reason)
+            approval.replace_champion(client, params.dataset, challenger, version, approval.AUTOMATIC, decision.reason)
             return challenger, None
         client.set_registered_model_alias(params.dataset, registry.CHALLENGER, challenger)
     return version, challenger

@@ -17,8 +17,28 @@ TEST_READS = "test_reads."  # prefix of a registered model's tags, one for each 
 LONGEST_NOTE = 1000
 
 
-def make_champion(client: MlflowClient, dataset: str, version: str, who: str, why: str) -> None:
-    """Record an approval as a tag of the version, and move the alias `champion` to it."""
+def replace_champion(client: MlflowClient, dataset: str, version: str, present: str | None, who: str, why: str) -> None:
+    """Record an approval as a tag of the version, and move the alias `champion` to it.
+
+    Args:
+        present: the champion that the version was compared with.
+
+    Raises:
+        UserError: if another version has become the champion meanwhile; then nothing has changed.
+    """
+    with file_lock(f"champion-{dataset}", f"the champion of {dataset} is being changed"):
+        champion = registry.champion(client, dataset)
+        if champion != present:
+            last = approvals(client, dataset, champion)[-1:] if champion else []
+            by = f" ({' '.join(last[0])})" if last else ""
+            raise UserError(
+                f"the champion of {dataset} has changed from version {present} to version {champion}{by} meanwhile: "
+                "nothing was changed now; look at it, and run the same command again"
+            )
+        _make_champion(client, dataset, version, who, why)
+
+
+def _make_champion(client: MlflowClient, dataset: str, version: str, who: str, why: str) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     client.set_model_version_tag(dataset, version, f"{APPROVED}{now}", f"{who}: {why}"[:4000])
     client.set_registered_model_alias(dataset, CHAMPION, version)
@@ -47,17 +67,9 @@ def approve(client: MlflowClient, dataset: str, version: str, present: str | Non
         )
     if failed and not note.strip():
         raise UserError('NOTE: FORCE=1 expects a note that says why, received none: NOTE="…"')
-    with file_lock(f"champion-{dataset}", f"the champion of {dataset} is being changed"):
-        now = registry.champion(client, dataset)
-        if now != present:
-            last = approvals(client, dataset, now)[-1:] if now else []
-            by = f" ({' '.join(last[0])})" if last else ""
-            raise UserError(
-                f"the champion of {dataset} has changed from version {present} to version {now}{by} meanwhile: "
-                "nothing was changed now; look at it, and approve again"
-            )
-        why = note.strip() or f"in the place of version {present}"
-        make_champion(client, dataset, version, whoever_runs_this(), f"{why} (FORCE: {gates})" if failed else why)
+    why = note.strip() or f"in the place of version {present}"
+    why = f"{why} (FORCE: {gates})" if failed else why
+    replace_champion(client, dataset, version, present, whoever_runs_this(), why)
 
 
 def verdict(client: MlflowClient, dataset: str, version: str) -> str:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
 import mlflow
 import numpy as np
@@ -18,6 +19,7 @@ from mlflow.types import Schema as MlflowSchema
 
 from contracts.bundle import MANIFEST, BundleDamaged, open_bundle
 from contracts.encoding import answer_names
+from contracts.errors import UserError
 from contracts.files import copy_modules, sha256
 from contracts.schema import NumericFeature, Schema
 from pipeline.tracking import provenance, runs
@@ -35,6 +37,7 @@ CODE = (
     "serving/__init__.py",
     "serving/predictor.py",
 )
+NO_SUCH_ALIAS = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's, for no model and for no alias
 REQUIREMENTS = ("numpy", "onnxruntime", "pandas", "pydantic")
 
 
@@ -47,8 +50,16 @@ def with_alias(client: MlflowClient, dataset: str, alias: str) -> str | None:
     """The version with an alias, if there is one."""
     try:
         return str(client.get_model_version_by_alias(dataset, alias).version)
-    except MlflowException:
-        return None
+    except MlflowException as error:
+        if error.error_code in NO_SUCH_ALIAS:
+            return None
+        said = " ".join(str(error).split())[:300]
+        raise UserError(f"MLflow does not say which version of {dataset} is the {alias}: {said}") from None
+
+
+def is_remote(client: MlflowClient, dataset: str, version: str) -> bool:
+    """Whether the files of a version are not on this machine, so that they may be unreachable for a while."""
+    return urlparse(client.get_model_version_download_uri(dataset, version)).scheme not in ("", "file")
 
 
 def version_of(client: MlflowClient, dataset: str, bundle: Path) -> str | None:

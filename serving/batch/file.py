@@ -20,17 +20,16 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from contracts.ahead import ahead
-from contracts.arrow import repeated, wall_clock
 from contracts.encoding import answer, answer_names, decide
 from contracts.files import LONGEST_FIELD, unfinished_path, write_atomically
-from contracts.schema import CategoricalFeature, DateFeature, Feature, NumericFeature, Schema
+from contracts.schema import NumericFeature, Schema, TextForm
+from serving.batch.parquet_rows import parquet_chunks
 from serving.errors import Problem
 from serving.predictor import Predictor
-from serving.validation.csv_rows import form_of, validate_lines
+from serving.validation.csv_rows import form_of, read_number, validate_lines
 from serving.validation.validator import EncodedRows, InputValidator
 
 CHUNK_ROWS = 10_000  # rows of text in memory
-BATCH_ROWS = 65_536  # rows of Parquet in memory
 PREDICTED_ROWS = 8192  # rows of one call: with more, the activations of a network do not fit into the processor's cache
 JSON_LINES = (".jsonl", ".ndjson")
 TEXTS = (".csv", ".tsv", ".txt", *JSON_LINES)
@@ -105,7 +104,7 @@ def predict_rows(predictor: Predictor, source: Path, target: Path, notes: dict[s
     """
     validator = InputValidator(predictor.schema, CHUNK_ROWS)
     is_json = source.name.removesuffix(".gz").endswith(JSON_LINES)
-    chunks = _parquet_chunks if source.suffix == ".parquet" else _json_chunks if is_json else _csv_chunks
+    chunks = parquet_chunks if source.suffix == ".parquet" else _json_chunks if is_json else _csv_chunks
     columns = _columns(predictor.schema)
     n_rows, n_warnings, first = 0, 0, ""
     with WRITERS[target.suffix](target, columns.with_metadata(notes) if notes else columns) as writer:
@@ -171,6 +170,7 @@ def _without_blank_end(validator: InputValidator, lines: Iterator[list[str]]) ->
 def _json_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
     number = lines_before = 0
     gaps = {feature.name: None for feature in validator.features if getattr(feature, "missing", False)}
+    numbers = {feature.name for feature in validator.features if isinstance(feature, NumericFeature)}
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         try:
             while lines := list(islice(file, CHUNK_ROWS)):
@@ -178,7 +178,7 @@ def _json_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]
                 for number, line in enumerate(lines, lines_before + 1):
                     if line.strip():
                         row = orjson.loads(line)
-                        rows[number] = {**gaps, **row} if isinstance(row, dict) else row  # as `fetch` reads it
+                        rows[number] = _as_fetched(row, gaps, numbers)
                 lines_before += len(lines)
                 places = [f"line {number}" for number in rows]
                 yield validator.validate_rows(list(rows.values()), places.__getitem__)
@@ -186,50 +186,25 @@ def _json_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]
             raise Problem(400, f"{path}: line {number}: {error}") from None
 
 
+def _as_fetched(row: Any, gaps: dict[str, None], numbers: set[str]) -> Any:
+    """A row as `fetch` reads it: a name that is not there has no value, and the text of a number is a number."""
+    if not isinstance(row, dict):
+        return row
+    texts = {name: value for name, value in row.items() if type(value) is str and name in numbers}
+    return {**gaps, **row, **{name: read_number(text, TextForm(), "") for name, text in texts.items()}}
+
+
 def _encoding(schema: Schema, path: Path) -> str:
-    """UTF-8, or the encoding of the data's files if the beginning of the file is not UTF-8."""
+    """UTF-8, or the encoding of the data's files if the file is not UTF-8."""
+    if schema.text is None or schema.text.encoding in ("utf-8", "utf-8-sig"):
+        return "utf-8-sig"
+    decoder = codecs.getincrementaldecoder("utf-8")()
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-        begin = file.read(2**20)
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(begin)
-    except UnicodeDecodeError:
-        return "utf-8-sig" if schema.text is None else schema.text.encoding
+        try:
+            while block := file.read(2**20):
+                decoder.decode(block)
+        except UnicodeDecodeError:
+            return schema.text.encoding
+        except (OSError, EOFError, zlib.error):  # the reader of the rows names the damage
+            pass
     return "utf-8-sig"
-
-
-def _parquet_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
-    file = pa.parquet.ParquetFile(path, pre_buffer=False)
-    missing = [name for name in validator.names if name not in file.schema_arrow.names]
-    if missing:
-        raise ValueError(f"{path}: expected columns {', '.join(validator.names)}; {', '.join(missing)} missing")
-    rows_before = 0
-    for batch in file.iter_batches(BATCH_ROWS, columns=list(validator.names)):
-        columns = {feature.name: _values(feature, batch.column(feature.name)) for feature in validator.features}
-        yield validator.validate_columns(columns, partial(_row_path, rows_before), [])
-        rows_before += batch.num_rows
-
-
-def _values(feature: Feature, column: pa.Array) -> Any:
-    """The values of a column: an array or `Repeated` if the feature can have all of them, else a list, so that each
-    error is named.
-    """
-    kind = column.type
-    if column.null_count and not getattr(feature, "missing", True):
-        return column.to_pylist()
-    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-    if isinstance(feature, NumericFeature) and is_number:
-        return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    if isinstance(feature, CategoricalFeature | DateFeature) and _is_text(kind):
-        return repeated(column)
-    if isinstance(feature, DateFeature) and (pa.types.is_date(kind) or pa.types.is_timestamp(kind)):
-        return wall_clock(column).to_numpy(zero_copy_only=False)
-    return column.to_pylist()
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
-
-
-def _row_path(rows_before: int, row: int, name: str) -> str:
-    return f"row {rows_before + row}, column {name!r}"

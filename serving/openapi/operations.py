@@ -1,5 +1,7 @@
 """The request and response bodies of each route that predicts."""
 
+import csv
+import io
 from typing import Any
 
 from contracts.conformal import group_columns
@@ -152,9 +154,9 @@ def _open_inference(model: ServedModel) -> Json:
 
 
 def _csv(model: ServedModel) -> Json:
-    header = ",".join(f'"{name}"' if "," in name else name for name in model.validator.names)
-    row = ",".join("" if value is None else str(value) for value in model.schema.sample.values())
-    return {"schema": TEXT, "example": f"{header}\n{row}\n"}
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([model.validator.names, model.schema.sample.values()])
+    return {"schema": TEXT, "example": text.getvalue()}
 
 
 def _operation(summary: str, content: Json, response: Json, other_responses: Json | None = None) -> Json:

@@ -54,7 +54,7 @@ def decode_image(content: bytes, image: ImageFeature) -> np.ndarray:
             warnings.simplefilter("ignore")
             if max(picture.size) > MAX_SIDE:
                 raise too_large
-            n_scans = content.count(START_OF_SCAN) if picture.format == "JPEG" else 1
+            n_scans = 1 if picture.format == "PNG" else content.count(START_OF_SCAN)  # a JPEG may call itself MPO
             if n_scans > MAX_SCANS:
                 raise ImageError(f"a JPEG of at most {MAX_SCANS} scans", "more scans")
             _count_pixels(max(MIN_COST, picture.width * picture.height * n_scans))

@@ -30,7 +30,7 @@ def infer(model: ServedModel, body: bytes, media_type: MediaType, json_length: s
     """
     length = len(body)
     if json_length is not None:
-        if not json_length.isdecimal() or not 0 < int(json_length[:20]) <= len(body):
+        if not json_length.isdecimal() or len(json_length) > 20 or not 0 < int(json_length) <= len(body):
             raise Problem(400, "Inference-Header-Content-Length: expected a length within the body, received another")
         length = int(json_length)
     document = model.validator.parse_json(body[:length])
@@ -92,7 +92,7 @@ def _rows(model: ServedModel, tensors: dict[str, tuple[list[int], Any]], value_e
     if errors:
         raise invalid_request(*value_errors, *errors)
     if one_tensor:
-        values = tensors[ROWS][1]
+        values = _decode_texts(tensors[ROWS][1])
         columns = {name: values[position::width] for position, name in enumerate(validator.names)}
         return validator.validate_columns(columns, lambda row, name: f"inputs['{ROWS}'][{row}][{name!r}]", value_errors)
     columns = {name: _decode_texts(values) for name, (_, values) in tensors.items()}
@@ -114,6 +114,8 @@ def _images(image: ImageFeature, shape: list[int], values: Any) -> np.ndarray:
     """Encoded rows of pixels of shape (n, height, width), or of image files of shape (n, 1)."""
     try:
         if isinstance(values, list):
+            if shape[1:] not in ([], [1]):
+                raise ImageError(f"picture files of shape [{shape[0]}, 1]", f"shape {shape}")
             rows = [decode_image(v if isinstance(v, bytes) else decode_base64(v or ""), image) for v in values]
             return np.stack(rows) if rows else np.empty((0, image.height * image.width), np.float32)
         if shape[1:] not in ([image.height, image.width], [image.height * image.width]) or values.dtype.kind == "b":
@@ -176,7 +178,7 @@ def _response(
         if name == "label":
             values = [model.schema.labels[code] for code in model.decide(predictions).tolist()]
             if label_type(model) != "BYTES":
-                values = np.array(values)
+                values = np.array(values, np.array(model.schema.labels).dtype)  # also of no rows
         elif model.schema.levels:
             values = np.ascontiguousarray(predictions[:, :1] if name == "value" else predictions[:, 1:])
         shape = [len(predictions), width(model, name)]

@@ -119,6 +119,8 @@ def _from_json(data: Any, depth: int, datatype: str, path: str, value_errors: li
         return [value if type(value) in allowed else REPORTED for value in data]
     if datatype == "BYTES":
         return data
+    if datatype == "BOOL":
+        return np.array(data, dtype=bool)
     values = np.array(data, dtype=np.float64)
     dtype = np.dtype(DTYPES[datatype])
     if dtype.kind in "iu":

@@ -1,7 +1,7 @@
 """The values of one feature, checked against the schema."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -57,17 +57,26 @@ def _text_types(feature: CategoricalFeature) -> set[type]:
 
 
 def _as_category(feature: CategoricalFeature, value: Any) -> Any:
-    """A truth value or a whole number as the category that is written in the same way, if there is one."""
+    """A truth value or a number as the category that is written in the same way, if there is one."""
     value = value.item() if isinstance(value, np.generic) else value
     if type(value) is float and value != value:
         return None
     if type(value) is bool:
         texts = [str(value), str(value).lower(), str(value).upper()]
-    elif type(value) is int or (type(value) is float and abs(value) < 2**53 and value == int(value)):
-        texts = [str(int(value))]
+    elif type(value) is int:
+        texts = [str(value)]
+    elif type(value) is float:
+        texts = spellings(value)
     else:
         return value
     return next((text for text in texts if text in feature.categories), value)
+
+
+def spellings(number: float) -> list[str]:
+    """The texts that a number may have in files: 12 for 12.0; 1.5; 0.00001 and 1.2e+10, as Arrow writes them."""
+    whole = [str(int(number))] if abs(number) < 2**53 and number == int(number) else []
+    plain, scientific = np.format_float_positional(number, trim="-"), np.format_float_scientific(number, trim="-")
+    return [*whole, repr(number), plain, scientific]
 
 
 def fits_float32(matrix: np.ndarray) -> bool:
@@ -136,7 +145,7 @@ def _mismatch(feature: Feature, value: Any) -> tuple[str, str] | None:
 
 
 def _date_mismatch(feature: DateFeature, value: Any, expected: str) -> tuple[str, str] | None:
-    if isinstance(value, datetime):  # a value of a Parquet file
+    if isinstance(value, date):  # a value of a Parquet file
         return None
     if not isinstance(value, str):
         return expected, json_type(value)

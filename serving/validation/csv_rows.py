@@ -16,6 +16,7 @@ from serving.validation.validator import EncodedRows, InputValidator
 PLAIN = TextForm()
 LINES_PER_ROW = 20  # line ends for each row that a request may have, because texts in quotes may have some too
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
+POINTS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?([eE][+-]?\d+)?")
 GROUPING = re.compile(rf"(?<=\d)[{TextForm.GROUPING}](?=\d{{3}}(?!\d))")
 
 
@@ -92,7 +93,7 @@ def validate_lines(
         if not isinstance(feature, NumericFeature):
             return text
         unit = form.units.get(feature.name, "")
-        return lambda field: None if field in missing else _number(field, form, unit)
+        return lambda field: None if field in missing else read_number(field, form, unit)
 
     readers = [reader(feature) for feature in validator.schema.features]
     table = [[read(line[p]) for p, read in zip(positions, readers, strict=True)] for _, line in numbered]
@@ -115,7 +116,7 @@ def header_errors(
     return missing + repeated + unknown
 
 
-def _number(text: str, form: TextForm, unit: str) -> float | str | None:
+def read_number(text: str, form: TextForm, unit: str) -> float | str | None:
     """The number in a field, None for a missing one, or its text, for which the validator then names the error.
 
     Args:
@@ -129,6 +130,8 @@ def _number(text: str, form: TextForm, unit: str) -> float | str | None:
         plain = sign + plain.removeprefix(sign).removeprefix(unit).removesuffix(unit).strip()
     plain = GROUPING.sub("", plain)
     if form.decimal == ",":
+        if "." in plain and not POINTS.fullmatch(plain):  # 36.6 is no number there, as in training
+            return text
         plain = plain.replace(".", "").replace(",", ".")
     elif THOUSANDS.fullmatch(plain):
         plain = plain.replace(",", "")

@@ -1,11 +1,14 @@
 """Folds of the train rows, and trials that train one network on each."""
 
 import json
+import shutil
 import statistics
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from contracts.schema import load_schema
@@ -15,6 +18,7 @@ from models.search.workers.events import Done, Progress
 from models.search.workers.pool import Pool
 from models.training.data import Data
 from pipeline.data.folds import write_folds
+from pipeline.data.schema_inference import infer_schema
 from pipeline.data.training_data import write_training_data
 from pipeline.paths import Paths
 from tests.models.instant import plan_of
@@ -51,6 +55,26 @@ def test_each_train_row_is_held_out_once_and_constants_are_those_of_the_others(f
         first = load_schema(part.schema).features[0]
         assert first.mean == pytest.approx(train.features[:, 0].mean(), rel=1e-5)
         assert first.mean != load_schema(data.schema).features[0].mean
+
+
+def test_a_column_without_values_in_a_fold_keeps_what_is_known_of_it(folder: Path, load, tmp_path: Path) -> None:
+    paths = Paths("wine", tmp_path / "sparse")
+    shutil.copytree(Paths("wine", folder).prepared, paths.prepared)
+    train = pq.read_table(paths.prepared / "train.parquet")
+    name = train.column_names[0]
+    sparse = pa.array([1.5, 2.5] + [None] * (len(train) - 2))
+    train = train.set_column(0, name, sparse)
+    pq.write_table(train, paths.prepared / "train.parquet")
+    schema = infer_schema("wine", load().source.model_copy(update={"task": "multiclass"}), train, "md5")
+    schema.save(paths.prepared / "schema.json")
+    (tmp_path / "data").mkdir()
+    data = write_training_data(paths, tmp_path / "data")
+    for seed in range(20):
+        write_folds(data, paths.prepared / "train.parquet", load().source, 0, 2, seed)
+        medians = [load_schema(data.fold(number).schema).features[0].median for number in range(2)]
+        if 2.0 in medians and len(set(medians)) == 1:  # one fold has both values, the other keeps those of all rows
+            return
+    raise AssertionError("no seed put both values into one fold")
 
 
 @pytest.mark.parametrize("reports_mean", [True, False])

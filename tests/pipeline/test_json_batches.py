@@ -98,9 +98,7 @@ def test_a_compressed_file_of_blank_lines_without_end_is_refused(folder: Path, m
     monkeypatch.setattr("pipeline.sources.decompression.ANY_RATIO", 2**20)
     for name in ("rows.jsonl.gz", "rows.csv.gz"):
         (folder / name).write_bytes(gzip.compress(b"a,y\n" * name.count("csv") + b"\n" * 2**22))
-        with pytest.raises(
-            UserError, match=f"{name} cannot be decompressed: expected at most 1 MiB after"
-        ):
+        with pytest.raises(UserError, match=f"{name} cannot be decompressed: expected at most 1 MiB after"):
             fetch.run(settings(STREAMED, source=name), Paths("mine"))
 
 

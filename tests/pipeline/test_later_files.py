@@ -54,6 +54,37 @@ def learned_and_predicted(path: Path, **settings) -> tuple[np.ndarray, np.ndarra
     return encoded, pq.read_table("out.parquet")["y"].to_numpy() - expected
 
 
+TENTHS = [i % 3 + 0.5 for i in range(ROWS)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "role"),
+    [
+        ("rows.parquet", pa.array(TENTHS), "category"),
+        ("rows.parquet", pa.array([None if i % 4 else 12345678901.0 + i % 3 for i in range(ROWS)]), "category"),
+        ("rows.parquet", pa.array([10.0 ** -(5 + i % 3) for i in range(ROWS)]), "category"),
+        ("rows.parquet", pa.array([Decimal(str(value)) for value in TENTHS]), "category"),
+        ("rows.parquet", pa.array([HOURS[i % 5] for i in range(ROWS)], pa.timestamp("us", "UTC")), "category"),
+        ("rows.parquet", pa.array([str(value) for value in TENTHS]), "number"),
+        ("rows.jsonl", TENTHS, "category"),
+        ("rows.jsonl", [str(value) for value in TENTHS], "number"),
+    ],
+    ids=["float", "large", "small", "decimal", "moment", "text", "JSON float", "JSON text"],
+)
+def test_a_column_whose_role_is_set_is_predicted_as_it_was_learned(folder: Path, name: str, values, role: str) -> None:
+    encoded, difference = learned_and_predicted(write(name, values), columns={"a": role})
+    assert set(encoded[:, 0]) >= ({1, 2, 3} if role == "category" and name.endswith("parquet") else {*encoded[:3, 0]})
+    assert not np.isnan(encoded[:, 0]).any()
+    np.testing.assert_array_equal(difference, 0)
+
+
+def test_the_sample_of_moments_has_their_hour(folder: Path) -> None:
+    path = write("rows.parquet", pa.array(HOURS, pa.timestamp("us", "UTC")))
+    source = Source(source=path.name, target="y", task="regression")
+    schema = infer_schema("mine", source, read_source(source).table, "md5")
+    assert schema.sample["a"] == "2024-03-30T00:00:00"
+
+
 @pytest.mark.parametrize(
     ("name", "values", "first"),
     [

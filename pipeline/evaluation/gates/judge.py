@@ -132,7 +132,7 @@ def _worst(
         n, mean, spread = int(rows.sum()), values[rows].mean(), values[rows].std(ddof=1)
         reach = stdtrit(n - 1, 1 - (1 - confidence) / len(groups)) * spread / np.sqrt(n)
         better_end = metric.of_mean(max(0.0, mean + towards_better * reach))
-        if metric.better(rule.limit, better_end):
+        if np.isnan(mean) or metric.better(rule.limit, better_end):
             failed.append((towards_better * mean, f"{name}: {rule.metric} {metric.of_mean(mean):.4g} on {n} rows"))
     listed = "; ".join(text for _, text in sorted(failed)[:NAMED])
     looked_at = f"of {len(groups)} groups of at least {rule.rows} rows"

@@ -121,7 +121,7 @@ function rowForm(features) {
       input = make("input", { id, name: feature.name, type: "number", step: "any", required: !feature.missing, inputMode: "decimal" });
       hint = `${short(feature.minimum)} to ${short(feature.maximum)} in training` + (feature.missing ? "; may be empty" : "");
     } else if (feature.kind === "date") {
-      input = make("input", { id, name: feature.name, type: feature.format.includes(":%M") ? "datetime-local" : "date", required: !feature.missing });
+      input = make("input", { id, name: feature.name, type: feature.format.includes(":%M") || feature.parts.length > 3 ? "datetime-local" : "date", required: !feature.missing });
       hint = feature.missing ? "may be empty" : "";
     } else {
       input = make("select", { id, name: feature.name }, ...(feature.missing ? [make("option", { value: "", textContent: "(missing)" })] : []),

@@ -1,0 +1,75 @@
+"""The rows of a Parquet file, a batch at a time, as training reads them."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from contracts.arrow import repeated, wall_clock
+from contracts.encoding import Repeated
+from contracts.schema import CategoricalFeature, DateFeature, Feature, NumericFeature, TextForm
+from serving.validation.columns import spellings
+from serving.validation.csv_rows import read_number
+from serving.validation.validator import EncodedRows, InputValidator
+
+BATCH_ROWS = 65_536  # rows in memory
+
+
+def parquet_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
+    """The encoded rows of each batch; raises `Problem` as the validator does, and ValueError for a missing column."""
+    file = pa.parquet.ParquetFile(path, pre_buffer=False)
+    missing = [name for name in validator.names if name not in file.schema_arrow.names]
+    if missing:
+        raise ValueError(f"{path}: expected columns {', '.join(validator.names)}; {', '.join(missing)} missing")
+    rows_before = 0
+    for batch in file.iter_batches(BATCH_ROWS, columns=list(validator.names)):
+        columns = {feature.name: _values(feature, batch.column(feature.name)) for feature in validator.features}
+        yield validator.validate_columns(columns, partial(_row_path, rows_before), [])
+        rows_before += batch.num_rows
+
+
+def _values(feature: Feature, column: pa.Array) -> Any:
+    """The values of a column: an array or `Repeated` if the feature can have all of them, else a list, so that each
+    error is named.
+    """
+    kind = column.type
+    if column.null_count and not getattr(feature, "missing", True):
+        return column.to_pylist()
+    is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+    if isinstance(feature, NumericFeature) and is_number:
+        return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    if isinstance(feature, NumericFeature) and _is_text(kind):
+        return [value if value is None else read_number(value, TextForm(), "") for value in column.to_pylist()]
+    if isinstance(feature, CategoricalFeature) and not pa.types.is_integer(kind) and (is_number or _is_moment(kind)):
+        return _as_texts(feature, column)
+    if isinstance(feature, CategoricalFeature | DateFeature) and _is_text(kind):
+        return repeated(column)
+    if isinstance(feature, DateFeature) and _is_moment(kind):
+        return wall_clock(column).to_numpy(zero_copy_only=False)
+    return column.to_pylist()
+
+
+def _as_texts(feature: CategoricalFeature, column: pa.Array) -> Repeated:
+    """Numbers with fractions or moments as the categories that training made of them."""
+    if _is_moment(column.type):
+        return repeated(wall_clock(column).cast(pa.string()))
+    found = repeated(column.cast(pa.float64()))
+    texts = [None if v is None or v != v else spellings(v) for v in found.values]
+    known = [t and next((text for text in t if text in feature.categories), t[0]) for t in texts]
+    return Repeated(known, found.positions)
+
+
+def _is_moment(kind: pa.DataType) -> bool:
+    return pa.types.is_date(kind) or pa.types.is_timestamp(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _row_path(rows_before: int, row: int, name: str) -> str:
+    return f"row {rows_before + row}, column {name!r}"
