@@ -105,6 +105,11 @@ class Spec(BaseModel):
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
 
     @property
+    def dealt_to(self) -> int | None:
+        """To how many of its members an ensemble gives each row; None for all."""
+        return None if self.members_per_row == self.members else self.members_per_row
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """The units of each hidden layer."""
         return (self.width,) * self.depth if isinstance(self.width, int) else self.width

@@ -30,7 +30,7 @@ def build(spec: Spec, schema: Schema) -> keras.Model:
             case "wide_deep":
                 return _wide_deep(spec, schema, rows)
             case "ensemble":
-                members = layers.MemberScale(spec.members, spec.members_per_row)(encode(spec, schema, rows))
+                members = layers.MemberScale(spec.members, spec.dealt_to)(encode(spec, schema, rows))
                 trunk = keras.Model(rows, hidden_layers(spec, members), name="trunk")
                 raw = keras.Input((spec.members, n_outputs(schema)))
                 end = keras.Model(raw, activate(spec, schema, MAIN, raw), name="activation")

@@ -49,10 +49,9 @@ def _image(spec: Spec, schema: Schema, rows: keras.KerasTensor) -> keras.KerasTe
         scaled = keras.layers.Rescaling(1 / image.std, -image.mean / image.std)
     else:
         scaled = keras.layers.Rescaling(1 / image.maximum)
-    pixels = scaled(rows)
-    if spec.shift or spec.flip:
-        pixels = layers.ShiftAndFlip(image.height, image.width, spec.shift, spec.flip)(pixels)
-    return pixels
+    if spec.shift or spec.flip:  # before the scale, so that the pixels that move in are black
+        rows = layers.ShiftAndFlip(image.height, image.width, spec.shift, spec.flip)(rows)
+    return scaled(rows)
 
 
 def _numeric(

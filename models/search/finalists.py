@@ -36,7 +36,8 @@ def train_with_more_seeds(
     todo = [
         (trial, number)
         for trial in finalists
-        for number in range(len(_values(study, trial)) + 1, plan.search.finalist_seeds + 1)
+        for number in range(1, plan.search.finalist_seeds + 1)
+        if number not in _of_seeds(study, trial)
     ]
 
     def task_of(job: tuple[FrozenTrial, int]) -> tuple[TrialTask, Path]:
@@ -45,8 +46,8 @@ def train_with_more_seeds(
         return task, files.network(trial.number, number)
 
     for end in train_each(todo, task_of, trainer, plan.limit(plan.n_rows)):
-        trial, _ = end.job
-        _keep(study, trial, end.result.value if isinstance(end, Done) else None)
+        trial, number = end.job
+        _keep(study, trial, number, end.result.value if isinstance(end, Done) else None)
 
 
 def train_each(
@@ -103,8 +104,15 @@ def describe_finalist(study: optuna.Study, trial: FrozenTrial, metric: str) -> s
 
 
 def _values(study: optuna.Study, trial: FrozenTrial) -> list[float | None]:
-    return list(study.user_attrs.get(f"finalist {trial.number}", []))
+    """The values of the further seeds, in the order of their numbers; None for one that failed."""
+    return [value for _, value in sorted(_of_seeds(study, trial).items())]
 
 
-def _keep(study: optuna.Study, trial: FrozenTrial, value: float | None) -> None:
-    study.set_user_attr(f"finalist {trial.number}", [*_values(study, trial), value])
+def _of_seeds(study: optuna.Study, trial: FrozenTrial) -> dict[int, float | None]:
+    """The values by the number of the seed, from 1. Earlier versions kept a list."""
+    kept = study.user_attrs.get(f"finalist {trial.number}", {})
+    return dict(enumerate(kept, 1)) if isinstance(kept, list) else {int(number): v for number, v in kept.items()}
+
+
+def _keep(study: optuna.Study, trial: FrozenTrial, number: int, value: float | None) -> None:
+    study.set_user_attr(f"finalist {trial.number}", {**_of_seeds(study, trial), number: value})

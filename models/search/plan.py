@@ -50,6 +50,11 @@ class Plan:
     n_rows: int = 0
 
     @property
+    def report_every(self) -> int:
+        """Epochs from one report of a trial to the next."""
+        return max(1, self.epochs // REPORTS)
+
+    @property
     def objectives(self) -> tuple[str, ...]:
         """The names of what is optimised, the metric first."""
         return (self.metric.name, *([] if self.search.second_objective == "none" else [self.search.second_objective]))
@@ -99,7 +104,7 @@ class Plan:
             monitor=self.metric.name,
             higher_is_better=self.metric.higher_is_better,
             train=self.train,
-            report_every=max(1, self.epochs // REPORTS),
+            report_every=self.report_every,
             threads=threads or self.threads,
             checkpoint=checkpoint,
             folds=self.search.folds,

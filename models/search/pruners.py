@@ -24,7 +24,9 @@ def make_pruner(plan: Plan) -> BasePruner:
                 return optuna.pruners.HyperbandPruner(min(first, steps), steps, factor)
             case Patient(patience=patience, startup_trials=trials):
                 median = optuna.pruners.MedianPruner(trials, warmup)
-                return optuna.pruners.PatientPruner(median, patience)
+                # Optuna counts reports.
+                every = plan.report_every if plan.search.folds == 1 else 1
+                return optuna.pruners.PatientPruner(median, max(1, round(patience / every)))
             case Threshold(lower=lower, upper=upper):
                 return optuna.pruners.ThresholdPruner(lower, upper, warmup)
             case Wilcoxon(p=p, startup_folds=folds):

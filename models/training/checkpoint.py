@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,19 @@ MIN_SECONDS = 10.0  # seconds between two checkpoints, so that short trainings w
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Writes the state of a training: weights, optimizer, random generators, early stopping and history.
+    """Writes the state of a training: weights, optimizer, random generators, other callbacks and history.
 
     A resumed training ends with the same weights as an uninterrupted one. With `keras.callbacks.BackupAndRestore` it
     does not, because that stores neither the best weights nor the patience of early stopping.
     """
 
-    def __init__(self, path: Path, stopping: keras.callbacks.EarlyStopping) -> None:
+    def __init__(
+        self, path: Path, stopping: keras.callbacks.EarlyStopping, others: Sequence[keras.callbacks.Callback] = ()
+    ) -> None:
         super().__init__()
         self.path, self.stopping = path, stopping
+        self.plateaus = [other for other in others if isinstance(other, keras.callbacks.ReduceLROnPlateau)]
+        self.averages = [other for other in others if isinstance(other, keras.callbacks.SwapEMAWeights)]
         self.history: dict[str, list[float]] = {}
         self.last = time.monotonic()
         self._resumed: dict[str, Any] | None = None
@@ -43,9 +48,15 @@ class Checkpoint(keras.callbacks.Callback):
         return first_epoch
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        if self._resumed is not None:  # EarlyStopping has just reset itself
-            for name, value in self._resumed.items():
-                setattr(self.stopping, name, value)
+        if self._resumed is None:
+            return
+        # The other callbacks have just reset themselves.
+        for plateau, state in zip(self.plateaus, self._resumed.pop("plateaus", []), strict=False):
+            plateau.wait, plateau.best = state
+        for average in self.averages:  # at the end of an epoch the network has the averaged weights
+            average._ema_weights_in_model = True
+        for name, value in self._resumed.items():
+            setattr(self.stopping, name, value)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         for name, value in logs.items():
@@ -56,6 +67,7 @@ class Checkpoint(keras.callbacks.Callback):
         state = {
             "epoch": epoch, "history": self.history, "n_best": len(best), "wait": self.stopping.wait,
             "best": float(self.stopping.best), "best_epoch": self.stopping.best_epoch,
+            "plateaus": [(plateau.wait, float(plateau.best)) for plateau in self.plateaus],
         }  # fmt: skip
         arrays: dict[str, Any] = {"state": np.array(json.dumps(state))}
         arrays |= {f"variable_{number}": np.asarray(v) for number, v in enumerate(state_of(self.model))}

@@ -43,7 +43,7 @@ class EpochTrainer(keras.Model):
         self.loss_of_rows = heads.loss(spec, schema)
         self.loss_scale = heads.loss_scale(spec, schema)
         self.auxiliary_weight = spec.auxiliary_weight
-        self.members, self.members_per_row = spec.members, spec.members_per_row
+        self.members, self.members_per_row = spec.members, spec.dealt_to
         self.batch_size = spec.batch_size
         self.validation_rows = VALIDATION_ROWS // (spec.members if spec.family == "ensemble" else 1)
         self.data = tuple(_to_tensor(part) for part in labelled(schema, train))
@@ -82,7 +82,7 @@ class EpochTrainer(keras.Model):
                 weight = None if weight is None else tf.expand_dims(weight, 1)
             loss = self.loss_of_rows(self.loss_scale(target), self.loss_scale(output), weight)
             if self.output_losses:
-                self.output_losses[name].update_state(loss)
+                self.output_losses[name].update_state(loss, sample_weight=tf.shape(y)[0])
             total += shares[name] * loss
         return total
 

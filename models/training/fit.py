@@ -56,7 +56,8 @@ def fit(
 
     Args:
         monitor: the name of the validation metric that decides, from `contracts.metrics`.
-        on_epoch: called with the epoch, from 0, and its validation metric; it may raise to stop the training.
+        on_epoch: called with the epoch, from 0, and its validation metric, also for the epochs before a checkpoint; it
+            may raise to stop the training.
         prepare: called with the new network before the training, for example to reuse layers.
         checkpoint: file for the state of the training. Where it exists, the training resumes from it; a training that
             ends removes it.
@@ -73,8 +74,10 @@ def fit(
     callbacks = [*optimizers.callbacks(spec, name, mode), _EpochReporter(name, on_epoch), stopping]
     first_epoch = 0
     if checkpoint is not None:
-        saver = Checkpoint(checkpoint, stopping)
+        saver = Checkpoint(checkpoint, stopping, callbacks)
         first_epoch = saver.restore(trainer)
+        for epoch, value in enumerate(saver.history.get(name, [])):
+            on_epoch(epoch, value)
         callbacks.append(saver)
     if isinstance(train, Stream):
         epochs_of_rows = epoch_numbers(first_epoch)
@@ -147,6 +150,11 @@ class _EpochReporter(keras.callbacks.Callback):
         self.name, self.on_epoch = name, on_epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
-        if not np.isfinite(logs["loss"]) or not np.isfinite(logs[self.name]):
+        if not np.isfinite(logs["loss"]):
             raise TrialDiverged(f"the loss is {logs['loss']} after epoch {epoch + 1}: try a lower learning rate")
+        if not np.isfinite(logs[self.name]):
+            raise TrialDiverged(
+                f"{self.name} is {logs[self.name]} after epoch {epoch + 1}, though the loss is {logs['loss']:.4g}: the "
+                "validation rows, or those of a fold, do not define it, or the predictions are too large"
+            )
         self.on_epoch(epoch, logs[self.name])

@@ -90,13 +90,13 @@ def _serve(dataset: str, version: str | None, note: str, force: bool, example: s
 
 
 def _check_fits(dataset: str, version: str, known: Schema, paths: Paths) -> None:
-    """Refuse a version that cannot be evaluated on the present test rows, before anything changes."""
-    schema, test = paths.prepared / "schema.json", paths.prepared / "test.parquet"
-    if not schema.exists() or not test.exists():
+    """Refuse a version that cannot be evaluated on the present data, before anything changes."""
+    schema, rows = paths.prepared / "schema.json", paths.prepared / "validation.parquet"
+    if not schema.exists() or not rows.exists():
         return
     import pyarrow.parquet as pq
 
-    present, columns = load_schema(schema), pq.read_schema(test).names
+    present, columns = load_schema(schema), pq.read_schema(rows).names
     kinds = {feature.name: feature.kind for feature in present.features}
     problems = [f"the column {feature.name} is gone" for feature in known.features if feature.name not in columns]
     problems += [

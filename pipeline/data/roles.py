@@ -11,7 +11,11 @@ from contracts.settings.source import Source
 from pipeline.data.texts import Texts, is_text, texts_of
 from pipeline.tables import TARGET
 
-ID_NAME = re.compile(r"(^|[^a-z])(id|uuid|guid|key|index|row|unnamed)$|[a-z]I[dD]$|^PID$|^order$", re.IGNORECASE)
+ID_NAME = re.compile(
+    r"(^|[^a-z])(id|uuid|guid|key|index|row|unnamed)$|(?-i:[a-z]I[dD]$)|^PID$|^order$"
+    r"|^unnamed: \d+(\.\d+)?$|^__index_level_\d+__$",  # as pandas exports an index
+    re.IGNORECASE,
+)
 GROUP_NAME = re.compile(
     r"customer|client|patient|subject|person|user|account|household|session|device|participant", re.IGNORECASE
 )
@@ -34,8 +38,9 @@ def _role_of_numbers(column: pd.Series) -> DroppedColumn | None:
         return _constant(name, present.iloc[:1].tolist())
     if pd.api.types.is_datetime64_any_dtype(column):
         return None
-    counts = FEW < len(present) == len(column) and (ID_NAME.search(name) or present.is_monotonic_increasing)
-    if counts and (present == present.round()).all() and present.nunique() == len(column):
+    is_whole = FEW < len(present) == len(column) and (present == present.round()).all()
+    counts_up = is_whole and present.is_monotonic_increasing and present.max() - present.min() < 2 * len(present)
+    if (counts_up or (is_whole and ID_NAME.search(name))) and present.nunique() == len(column):
         return DroppedColumn(name=name, role="identifier", reason="every row has another whole number")
     if np.float32(present.min()) == np.float32(present.max()):
         reason = f"to 32-bit floating point its numbers are one; if they are names, set columns: {{{name}: category}}"

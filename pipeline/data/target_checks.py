@@ -30,7 +30,10 @@ def check_target(table: pa.Table, source: Source, task: Task) -> None:
     if task not in ("binary", "multiclass"):
         found = role_of(column.to_pandas().rename(name)) if source.task is None else None
         if found is not None:
-            raise UserError(f"target {name!r}: expected a column to predict, received an identifier: {found.reason}")
+            raise UserError(
+                f"target {name!r}: expected a column to predict, received an identifier: {found.reason}; if it is a "
+                "number to predict, set data.task: regression"
+            )
         if (largest := max(low, high, key=abs)) and abs(largest) > LARGEST:
             raise UserError(
                 f"target {name!r}: expected numbers of at most {LARGEST:.1e}, received {largest:g}: correct it, or "

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from contracts.errors import Problem, nearest, show
 from pipeline.data_contract.contract import ColumnRule, Contract, NumberColumn, TextColumn
+from pipeline.sources.conversion.dates import moments_of, nearly_dates
 from pipeline.sources.conversion.values import is_number
 from pipeline.tables import as_numbers
 
@@ -116,6 +117,8 @@ def _seconds(column: pa.ChunkedArray) -> np.ndarray:
         return as_numbers(column)
     if not pa.types.is_string(column.type):
         return np.full(len(column), np.nan)
+    if (nearly := nearly_dates(column.combine_chunks())) is not None:  # some other text has made the column text
+        return as_numbers(pa.chunked_array([moments_of(column.combine_chunks(), nearly[0])]))
     moments = pd.to_datetime(pd.Series(column.to_pylist(), dtype=object), errors="coerce", format="ISO8601", utc=True)
     moments = moments.dt.tz_localize(None)
     return np.where(moments.isna(), np.nan, moments.to_numpy("datetime64[s]").astype(float))

@@ -10,6 +10,7 @@ from contracts.schema import ClassTarget, LabelsTarget, Schema
 FOLDS = 5
 PRIOR_ROWS = 1.0  # the weight of the overall distribution in the prediction for a group
 MOST_CLASSES = 50
+SAME_ORDER = 0.99  # squared rank correlation from which on a column is in the order of the target
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,17 @@ def outcomes_of(schema: Schema, target: list) -> list[Outcome]:
             for name, values in zip(schema.outputs, columns, strict=True)
         ]
     return [Outcome(name, _ranks(v)[:, None], False) for name, v in zip(schema.outputs, columns, strict=True)]
+
+
+def in_the_same_order(values: np.ndarray, outcome: Outcome) -> float:
+    """The squared rank correlation (Spearman) of a column of numbers with a number, if it is nearly 1; else 0.
+
+    The groups of `explained` have too few rows in a small table for a copy of the target to explain all of it.
+    """
+    if outcome.is_class or not np.isfinite(values).all() or np.ptp(values) == 0 or np.ptp(outcome.values) == 0:
+        return 0.0
+    share = float(np.corrcoef(_ranks(values), outcome.values[:, 0])[0, 1] ** 2)
+    return share if share > SAME_ORDER else 0.0
 
 
 def explained(codes: np.ndarray, outcome: Outcome, seed: int) -> float:

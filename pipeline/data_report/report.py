@@ -20,7 +20,7 @@ from pipeline.data_report.findings.every import find
 from pipeline.data_report.findings.finding import Finding
 from pipeline.data_report.groups import by_rank
 from pipeline.data_report.images import examples
-from pipeline.data_report.relation import FOLDS, explained, outcomes_of
+from pipeline.data_report.relation import FOLDS, explained, in_the_same_order, outcomes_of
 from pipeline.tables import TARGET
 
 MOST_ROWS = 20_000  # train rows for relations and correlations; more rows cost time and show no more
@@ -96,7 +96,10 @@ def _strengths(
     for column in columns:
         if column.is_feature:
             codes = by_rank(column, most).codes(column.train[sample])
-            found[column.name] = max(explained(codes, outcome, seed) for outcome in outcomes)
+            shares = [explained(codes, outcome, seed) for outcome in outcomes]
+            if column.kind == "number":
+                shares += [in_the_same_order(column.train[sample], outcome) for outcome in outcomes]
+            found[column.name] = max(shares)
     return found
 
 

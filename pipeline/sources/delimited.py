@@ -19,10 +19,11 @@ from contracts.schema import TextForm
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLE_ROWS = 200  # rows that decide on the delimiter
 SHOWN = 5  # problems of one kind in a message
+GUESSED = 500_000  # bytes by which an encoding is guessed
 # What Western text in Windows' encoding (cp1252) hardly has: three signs in a row that are none of ASCII, letters of
 # other languages, quotation marks inside a word.
 NOT_WESTERN = re.compile(rb"[\x80-\xff]{3}|[\x81-\x84\x86-\x90\x98\x9a-\x9f]|[A-Za-z][\x91\x93-\x95\x99][A-Za-z]")
-# What few words are taken for, and what they are where they have Windows' capitals rather than Macintosh's.
+# What few words are taken for, and what they are with Windows' capitals rather than Macintosh's.
 WINDOWS = {"mac_cyrillic": "cp1251", "mac_greek": "cp1253"}
 OF_WINDOWS, OF_MACINTOSH = re.compile(rb"[\xc0-\xde]"), re.compile(rb"[\x80-\x9f]")
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -87,15 +88,21 @@ def _decode(name: str, content: bytes, encoding: str | None) -> tuple[str, str]:
     try:
         return content.decode(encoding), encoding
     except (UnicodeDecodeError, LookupError) as error:
-        if encoding != "utf-8":
+        if encoding != "utf-8" or not isinstance(error, UnicodeDecodeError):
             raise UserError(f"{name} is not {encoding}: {error}") from None
+        first = error.start
     _refuse_mixture(name, content)
-    encoding = guess_encoding(name, content[:500_000])
+    encoding = guess_encoding(name, beginning(content, first))
     try:
         return content.decode(encoding), encoding
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{name}: line {line} is not {encoding}, as the rest seems to be: set data.encoding") from None
+
+
+def beginning(content: bytes, first: int) -> bytes:
+    """Lines that tell the encoding of a text that is not UTF-8: those from the first byte on that is not."""
+    return content[(start := content.rfind(b"\n", 0, first) + 1) : start + GUESSED]
 
 
 def no_text(name: str, content: bytes) -> UserError:

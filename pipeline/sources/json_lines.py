@@ -112,7 +112,8 @@ def find_schema(path: str, source: Source, most_rows: float, see: Callable[[int]
             break
         with _errors_of(name, first, block):
             table = pyarrow.json.read_json(io.BytesIO(block), _AT_ONCE)
-        for field in _schema(table, source):
+            schema = _schema(table, source)  # a name may not be UTF-8
+        for field in schema:
             before = known.get(field.name, field.type)
             known[field.name] = _both(before, field, name, first)
         n_rows, n_bytes = n_rows + len(table), n_bytes + len(block)

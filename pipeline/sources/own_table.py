@@ -16,7 +16,7 @@ from contracts.settings.source import Image, Source
 from pipeline.sources.column_checks import check_columns, describe_rows
 from pipeline.sources.conversion.dates import parse_dates
 from pipeline.sources.conversion.matching import MOSTLY
-from pipeline.sources.conversion.types import with_text_for_null
+from pipeline.sources.conversion.types import with_text_for_null, without_markers
 from pipeline.sources.conversion.values import Conversion, convert, markers_of
 from pipeline.sources.delimited import Dialect
 from pipeline.sources.files import Part, absolute, part_names, read_parts, sources_of
@@ -124,7 +124,12 @@ def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
             missing=missing, units=found.units,
         )  # fmt: skip
         return note_text_form(restore_classes(table, texts, source, found), form), _notes(dialects, found, table)
-    typed = [table if part.dialect is None else convert(table)[0] for part, table in zip(parts, tables, strict=True)]
+    typed = [
+        without_markers(table, source.missing)
+        if part.dialect is None
+        else convert(table, markers_of(source.missing), source.decimal)[0]
+        for part, table in zip(parts, tables, strict=True)
+    ]
     try:
         table = pa.concat_tables(typed, promote_options="permissive")
         return _with_roles(table.cast(with_text_for_null(table.schema)), source), []

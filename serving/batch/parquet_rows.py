@@ -57,7 +57,8 @@ def _as_texts(feature: CategoricalFeature, column: pa.Array) -> Repeated:
     if _is_moment(column.type):
         return repeated(wall_clock(column).cast(pa.string()))
     found = repeated(column.cast(pa.float64()))
-    texts = [None if v is None or v != v else spellings(v) for v in found.values]
+    as_arrow = pa.array(found.values, pa.float64()).cast(pa.string()).to_pylist()
+    texts = [None if v is None or v != v else [*spellings(v), t] for v, t in zip(found.values, as_arrow, strict=True)]
     known = [t and next((text for text in t if text in feature.categories), t[0]) for t in texts]
     return Repeated(known, found.positions)
 

@@ -75,8 +75,8 @@ def _as_category(feature: CategoricalFeature, value: Any) -> Any:
 def spellings(number: float) -> list[str]:
     """The texts that a number may have in files: 12 for 12.0; 1.5; 0.00001 and 1.2e+10, as Arrow writes them."""
     whole = [str(int(number))] if abs(number) < 2**53 and number == int(number) else []
-    plain, scientific = np.format_float_positional(number, trim="-"), np.format_float_scientific(number, trim="-")
-    return [*whole, repr(number), plain, scientific]
+    plain = np.format_float_positional(number, trim="-")
+    return [*whole, repr(number), plain, np.format_float_scientific(number, trim="-", exp_digits=1)]
 
 
 def fits_float32(matrix: np.ndarray) -> bool:

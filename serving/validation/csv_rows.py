@@ -15,8 +15,8 @@ from serving.validation.validator import EncodedRows, InputValidator
 
 PLAIN = TextForm()
 LINES_PER_ROW = 20  # line ends for each row that a request may have, because texts in quotes may have some too
-THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
-POINTS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+(,\d*)?([eE][+-]?\d+)?")
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?([eE][+-]?\d+)?")
 GROUPING = re.compile(rf"(?<=\d)[{TextForm.GROUPING}](?=\d{{3}}(?!\d))")
 
 

@@ -78,7 +78,14 @@ class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize("change", [{"dropout": 0.2}, {"optimizer": "sgd", "schedule": "cosine", "warmup": 1.0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dropout": 0.2}, {"optimizer": "sgd", "schedule": "cosine", "warmup": 1.0}, {"ema": 0.9},
+        {"learning_rate": 1e-9, "schedule": "plateau", "decay": 0.1, "plateau_patience": 3},
+    ],
+    ids=["dropout", "cosine", "averages", "plateau"],
+)  # fmt: skip
 def test_a_killed_training_resumes_and_ends_with_the_weights_of_an_uninterrupted_one(
     change, spec_of, flowers, tmp_path, monkeypatch
 ):
@@ -97,7 +104,7 @@ def test_a_killed_training_resumes_and_ends_with_the_weights_of_an_uninterrupted
     seen = []
     resumed = fit(spec_of(**change), schema, split, split, **settings, checkpoint=file,
                   on_epoch=lambda epoch, value: seen.append(epoch))  # fmt: skip
-    assert seen == [3, 4, 5]
+    assert seen == [0, 1, 2, 3, 4, 5]  # a pruner sees the epochs before the checkpoint, too
     assert resumed.best_epoch == whole.best_epoch
     np.testing.assert_allclose(resumed.history["val_loss"], whole.history["val_loss"], atol=1e-6)
     for mine, other in zip(resumed.network.get_weights(), whole.network.get_weights(), strict=True):

@@ -66,7 +66,7 @@ ADVICE = "the data has values that cannot be learned from: correct them, or list
         (csv(range(9), "aaabbbcdd"), {}, "target 'y': expected 3 rows or more of every class, received "
          "1 of 'c', 2 of 'd': add rows, or leave these out"),
         (csv([1, 2] * 15, range(30)), {}, "target 'y': expected a column to predict, received an identifier: "
-         "every row has another whole number"),
+         "every row has another whole number; if it is a number to predict, set data.task: regression"),
         (csv([1, 2] * 15, [f"name {i}" for i in range(30)]), {},
          "target 'y': expected classes, or numbers, received 30 different texts in 30 rows, such as 'name 0'"),
         (csv(range(9), [*"12345678", "-1e30"]), {}, "target 'y': expected numbers of at most 1.8e+19, received -1e+30: "
@@ -84,7 +84,8 @@ ADVICE = "the data has values that cannot be learned from: correct them, or list
         (pa.table({"__is_test__": [1], "y": [1]}), {},
          "expected a column of another name than __target__ or __is_test__, received __is_test__: rename it"),
         (pa.table({"a": [b"x"], "y": [1]}), {},
-         "rows.parquet: expected one value in each cell, received lists, structures or bytes in a"),
+         'rows.parquet: expected one value in each cell, received lists, structures or bytes in a; data.columns: {"a": '
+         "drop} leaves them out"),
     ],
 )  # fmt: skip
 def test_a_table_that_cannot_be_learned_from_is_refused(folder: Path, content, data: dict, message: str) -> None:
@@ -154,7 +155,7 @@ def test_add_data_names_the_texts_among_the_numbers_of_a_target(folder: Path) ->
         (["My Data", "rows.csv", "y"], "NAME: expected 1 to 64 of a-z, 0-9 and _, received 'My Data'"),
         (["mine", "rows.csv", "z"], "data.target: expected a column of rows.csv, received 'z'; there are a, y"),
         (["mine", "rows.csv", "a"], "target 'a': expected a column to predict, received an identifier: every row has "
-         "another whole number"),
+         "another whole number; if it is a number to predict, set data.task: regression"),
         (["mine", "rows.csv", "a,z"], "data.target: expected a column of rows.csv, received 'z'; there are a, y"),
         (["mine", "rows.csv", "p,q"], "data.target: expected a column of rows.csv, received 'p,q'; there are a, y"),
         (["mine", "rows.csv", "a,,y"], "TARGET: expected each column once, as a,b, received 'a,,y'"),

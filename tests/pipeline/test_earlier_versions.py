@@ -123,7 +123,7 @@ def test_a_version_that_does_not_fit_the_present_data_is_refused_before_it_is_se
     present = with_ports("Cork", "Deal")
     present.save(paths.prepared / "schema.json")
     pq.write_table(pa.table({"age": [1.0], "fare paid": [2.0], "port": ["Cork"], TARGET: ["first"]}),
-                   paths.prepared / "test.parquet")  # fmt: skip
+                   paths.prepared / "validation.parquet")  # fmt: skip
     commands._check_fits("tickets", "1", present, paths)
     few = ClassTarget(name="class", classes=("first", "second"), frequencies=(0.5, 0.5))
     number = NumericFeature(name="port", minimum=0, maximum=1, mean=0, std=1, median=0, missing=False)

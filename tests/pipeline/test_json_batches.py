@@ -72,7 +72,7 @@ def test_compressed_parts_and_test_rows_are_streamed_too(folder: Path) -> None:
         (0, '{"size": 1, "group": {"a": 1}}', r"rows.jsonl cannot .*/group\) changed from object to number in "),
         (1, '{"tags": [1]}', "rows.jsonl: expected one value in each cell, received lists, structures or bytes in "),
         (1500, '{"text": "' + "x" * 60_000 + '"}', "rows.jsonl: expected lines of at most 0 MiB, line 1,"),
-        (1, '{"\\xff": 1}', "rows.jsonl cannot be read: .*, after line 0$"),
+        (1, '{"\u00ff": 1}', "rows.jsonl cannot be read: .*, after line 0$"),
     ],
     ids=["cut off", "null", "text", "structure", "list", "long", "no UTF-8"],
 )  # fmt: skip
@@ -139,8 +139,8 @@ def test_lines_that_change_while_they_are_read_are_refused(folder: Path, monkeyp
     (folder / "rows.jsonl").write_text("\n".join(lines()))
     find = local_files.find_schema
 
-    def find_and_change(path: str, source: Source, most_rows: float):
-        schema = find(path, source, most_rows)
+    def find_and_change(path: str, source: Source, *how):
+        schema = find(path, source, *how)
         with Path(path).open("a") as file:
             file.write("\n" + lines()[-1])
         return schema

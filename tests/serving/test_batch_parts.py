@@ -116,7 +116,7 @@ def test_an_invalid_part_is_named_and_the_parts_before_it_stay(
         (lambda parts: (parts / "part-0.parquet").write_bytes(b"PAR1 torn"), "part-0.parquet cannot be read: "),
         (
             lambda parts: (parts / "notes.md").touch(),
-            "expected only parts in .csv, .tsv, .txt, .jsonl or .parquet, received notes.md",
+            "expected only parts in .csv, .tsv, .txt, .jsonl, .ndjson or .parquet, received notes.md",
         ),
         (lambda parts: pq.write_table(pa.table({"age": [1.0]}), parts / "part-0.parquet"), "part-0.parquet cannot be"),
         (lambda parts: [path.unlink() for path in parts.iterdir()], "received a folder without any"),

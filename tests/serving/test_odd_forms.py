@@ -111,7 +111,7 @@ def test_a_length_with_too_many_digits_is_refused(tiles: httpx.Client, length: s
 
 def test_no_rows_have_the_datatype_of_some(tmp_path: Path) -> None:
     target = ClassTarget(name="y", classes=("0", "1"), frequencies=(0.5, 0.5), kind="integer")
-    schema = PRICES.model_copy(update={"dataset": "none", "task": "binary", "target": target})
+    schema = PRICES.model_copy(update={"dataset": "none", "task": "multiclass", "target": target})
     with client_of(make_test_app(make_model(schema, tmp_path / "none"))) as client:
         inputs = [{"name": name, "shape": [0, 1], "datatype": "FP32", "data": []} for name in "abc"]
         (label,) = infer(client, "none", inputs, outputs=[{"name": "label"}]).json()["outputs"]

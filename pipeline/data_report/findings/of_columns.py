@@ -50,7 +50,7 @@ def outliers(columns: Iterable[Column]) -> list[Finding]:
     for column in columns:
         if column.kind != "number" or not column.is_feature or len(column.counts) < 20:
             continue
-        low, high = np.nanquantile(column.train, (0.01, 0.99))
+        low, high = np.nanquantile(_without_marker(column.train), (0.01, 0.99))
         values, width = np.concatenate(list(column.parts.values())), high - low
         beyond = values[(values < low - FAR * width) | (values > high + FAR * width)]
         if not width or not len(beyond):
@@ -68,6 +68,16 @@ def outliers(columns: Iterable[Column]) -> list[Finding]:
         "correct mistakes in the source; name a number that means a missing value: data: {missing: ['-999']}; for a "
         "true long tail search with search.space.numeric: quantile or piecewise, which bound its effect.",
     )  # fmt: skip
+
+
+def _without_marker(values: np.ndarray) -> np.ndarray:
+    """The values without the lowest and the highest one, if many rows have it: it may stand for a missing value."""
+    kept = values
+    for end in (np.nanmin(values), np.nanmax(values)):
+        marked = kept == end
+        if MARKER_ROWS <= marked.sum() < np.isfinite(kept).sum() / 2:
+            kept = kept[~marked]
+    return kept
 
 
 def _said(number: float) -> str:

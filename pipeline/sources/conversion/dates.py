@@ -54,7 +54,7 @@ def nearly_dates(column: pa.Array) -> tuple[str, np.ndarray] | None:
         if not pc.any(pc.match_substring_regex(first, pattern)).as_py():
             continue
         dates = pc.if_else(pc.match_substring_regex(column, pattern), column, pa.scalar(None, pa.string()))
-        wrong = pc.and_(pc.is_valid(column), pc.is_null(_moments(dates, form)))
+        wrong = pc.and_(pc.is_valid(column), pc.is_null(moments_of(dates, form)))
         if pc.sum(wrong).as_py() <= (1 - MOSTLY) * (len(column) - column.null_count):
             return form, wrong.to_numpy(zero_copy_only=False)
     return None
@@ -64,11 +64,11 @@ def parse_date_form(column: pa.Array, form: str) -> pa.Array | None:
     """The column as timestamps, if the format fits every text."""
     if not matches(column, dict(DATES)[form]):
         return None
-    parsed = _moments(column, form)
+    parsed = moments_of(column, form)
     return parsed if parsed.null_count == column.null_count else None
 
 
-def _moments(column: pa.Array, form: str) -> pa.Array:
+def moments_of(column: pa.Array, form: str) -> pa.Array:
     """Texts as timestamps, null where the format does not fit or the day does not exist."""
     if form.endswith("%S"):
         column = pc.replace_substring_regex(column, AFTER_SECONDS, "")

@@ -18,6 +18,7 @@ MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none",
 CONVENTIONS = {"point": (".", ","), "comma": (",", ".")}
 MARKERS, MANY = 2, 20  # so few texts among more different numbers than these are markers of missing ones
 UNITS = "$€£¥%"  # one of them may be before or after every number of a column
+LEADING_ZERO = r"^0\d+$"
 INTEGER = r"^[+-]?(0|[1-9]\d*)$"  # a leading zero belongs to a code, such as a postcode
 
 
@@ -151,7 +152,7 @@ def number_pattern(convention: str) -> str:
     """The pattern that texts of numbers match."""
     mark, separator = (rf"\{sign}" for sign in CONVENTIONS[convention])
     spaced = "|".join(rf"[1-9]\d{{0,2}}({sign}\d{{3}})+" for sign in TextForm.GROUPING)
-    whole = rf"\d{{1,3}}({separator}\d{{3}})+|{spaced}|\d+"
+    whole = rf"[1-9]\d{{0,2}}({separator}\d{{3}})+|{spaced}|\d+"  # 0,125 has a decimal comma
     return rf"^[+-]?((?i:inf(inity)?)|({whole})({mark}\d*)?|{mark}\d+)([eE][+-]?\d+)?$"
 
 
@@ -178,9 +179,17 @@ def _unit_pattern(unit: str) -> str:
 def _numbers(column: pa.Array, convention: str, codes: bool) -> pa.Array | None:
     if matches(column, INTEGER) and ((exact := is_exact(column)) or not codes):
         return to_integers(column) if exact else None
-    if (matches(column, r"^0\d+$") and not codes) or not matches(column, number_pattern(convention)):
+    if (_are_codes(column) and not codes) or not matches(column, number_pattern(convention)):
         return None
     return to_floats(column, convention)
+
+
+def _are_codes(column: pa.Array) -> bool:
+    """Whether texts are codes of digits: all have a leading zero, or one has and all are as long, as postcodes are."""
+    if matches(column, LEADING_ZERO):
+        return True
+    has_zero = pc.any(pc.match_substring_regex(column, LEADING_ZERO)).as_py()
+    return bool(has_zero) and matches(column, r"^\d+$") and len(pc.unique(pc.utf8_length(column.drop_null()))) == 1
 
 
 def is_exact(column: pa.Array) -> bool:

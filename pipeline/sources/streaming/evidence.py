@@ -8,7 +8,15 @@ import pyarrow.compute as pc
 
 from pipeline.sources.conversion.dates import DATES, parse_date_form
 from pipeline.sources.conversion.matching import MOSTLY, matches
-from pipeline.sources.conversion.values import CONVENTIONS, INTEGER, is_exact, number_pattern, unit_of, without_unit
+from pipeline.sources.conversion.values import (
+    CONVENTIONS,
+    INTEGER,
+    LEADING_ZERO,
+    is_exact,
+    number_pattern,
+    unit_of,
+    without_unit,
+)
 
 UNLIKE = 100_000  # texts other than numbers after which they are no longer counted
 SHOWN = 10  # of these texts are remembered
@@ -40,6 +48,7 @@ class Evidence:
         self.rows = self.present = 0
         self.units: set[str | None] = set()
         self.is_integer = self.is_exact = self.is_code = self.is_plain = numbers
+        self.has_zero, self.lengths = False, set[int]()  # whether a text of digits begins with 0; the lengths of all
         self.fits = dict.fromkeys(CONVENTIONS if numbers else (), True)  # whether all texts are such numbers
         self.dates = [form for form, _ in DATES]
         self.mistakes = {name: Mistakes() for name in CONVENTIONS}
@@ -67,7 +76,11 @@ class Evidence:
             self.is_integer = is_whole or matches(present, INTEGER)
             self.is_exact &= is_whole or not self.is_integer or is_exact(present)
         if self.is_code:
-            self.is_code = not is_whole and matches(present, r"^0\d+$")
+            self.is_code = not is_whole and matches(present, LEADING_ZERO)
+        if len(self.lengths) < 2:
+            self.has_zero |= not is_whole and bool(pc.any(pc.match_substring_regex(present, LEADING_ZERO)).as_py())
+            are_digits = is_whole or matches(present, r"^\d+$")
+            self.lengths |= set(pc.unique(pc.utf8_length(present)).to_pylist()) if are_digits else {-1, -2}
         if self.dates:
             self.dates = [] if is_plain else [form for form in self.dates if parse_date_form(present, form) is not None]
         for convention in self.fits:
@@ -78,7 +91,12 @@ class Evidence:
     @property
     def is_open(self) -> bool:
         """Whether further texts may change the result."""
-        return self.is_integer or self.is_code or bool(self.dates) or not all(map(self._gave_up, self.fits))
+        return self.is_integer or self.are_codes or bool(self.dates) or not all(map(self._gave_up, self.fits))
+
+    @property
+    def are_codes(self) -> bool:
+        """Whether all texts so far are codes of digits, as `convert` finds them."""
+        return self.is_code or (self.has_zero and len(self.lengths) == 1)
 
     def _gave_up(self, convention: str) -> bool:
         return self.mistakes[convention].count > UNLIKE
@@ -111,7 +129,7 @@ class Evidence:
             return "text"
         if self.is_integer and (self.is_exact or not is_number):
             return "integer" if self.is_exact else "text"
-        if self.fits.get(convention) and (is_number or not self.is_code):
+        if self.fits.get(convention) and (is_number or not self.are_codes):
             return "number"
         return self.dates[0] if self.dates else "text"
 

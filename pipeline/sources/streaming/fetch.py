@@ -13,6 +13,7 @@ from contracts.schema import TextForm
 from contracts.settings.source import Source
 from pipeline.resources import cores
 from pipeline.sources.column_checks import check_columns
+from pipeline.sources.conversion.types import without_markers
 from pipeline.sources.conversion.values import MISSING, markers_of
 from pipeline.sources.files import absolute, part_names, sources_of
 from pipeline.sources.own_table import hash_of
@@ -48,7 +49,7 @@ class Part(NamedTuple):
         if self.text is not None:
             return self.text.batches(self.missing, types)
         schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
-        return parquet_batches(self.path, schema)
+        return (without_markers(table, self.missing) for table in parquet_batches(self.path, schema))
 
 
 def fetch_stream(source: Source, path: Path, see: Callable[[pa.Table], None] | None = None) -> Fetched:
@@ -86,7 +87,9 @@ def _open_parts(
     paths = [path for path, _ in files]
     if all(map(is_parquet, paths)):
         schema = common_schema(paths, source.dropped)
-        parts = [Part(path, is_test, None, schema, ()) for path, is_test in files]
+        as_text = {name for name, role in source.columns.items() if role not in ("number", "drop")}
+        schema = pa.schema([f.with_type(pa.string()) if f.name in as_text else f for f in schema])
+        parts = [Part(path, is_test, None, schema, source.missing or ()) for path, is_test in files]
         return parts, schema, None
     texts = [TextFile(path, source.encoding, source.delimiter) for path in paths]
     for path, text in zip(paths, texts, strict=True):

@@ -16,6 +16,7 @@ from pipeline.sources.decompression import opened
 from pipeline.sources.delimited import (
     BOMS,
     Dialect,
+    beginning,
     check_header,
     find_delimiter,
     guess_encoding,
@@ -154,6 +155,6 @@ def _encoding(name: str, sample: bytes) -> str:
         raise no_text(name, sample)
     try:
         codecs.getincrementaldecoder(encoding)().decode(sample)
-    except UnicodeDecodeError:
-        return guess_encoding(name, sample[:500_000])
+    except UnicodeDecodeError as error:
+        return guess_encoding(name, beginning(sample, error.start))
     return encoding
