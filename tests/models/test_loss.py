@@ -34,7 +34,9 @@ def test_balanced_class_weights_sum_to_the_same_for_each_class(flowers):
     assert apply_class_weights(split, schema, "none").weight is None
 
 
-def test_the_loss_of_an_auxiliary_output_counts_with_its_weight(spec_of, flowers):
+@pytest.mark.parametrize("rows_at_once", [8192, 70])  # 96 rows in one batch, or in two of 70 and 26
+def test_the_loss_of_an_auxiliary_output_counts_with_its_weight(spec_of, flowers, monkeypatch, rows_at_once):
+    monkeypatch.setattr("models.training.epoch.VALIDATION_ROWS", rows_at_once)
     schema, split = flowers
     spec = spec_of(family="wide_deep", auxiliary_weight=0.1)
     history = fit(spec, schema, split, split, epochs=1, patience=1, seed=0, **LOSS).history
@@ -53,6 +55,16 @@ def test_each_member_of_an_ensemble_has_its_own_loss(spec_of, flowers):
     loss = trainer.compute_loss(None, tf.constant(split.target), members)
     assert float(loss) == pytest.approx(np.mean(each), rel=1e-5)
     np.testing.assert_allclose(network(split.features), np.mean(members, axis=1), atol=1e-6)
+
+
+def test_rows_that_are_dealt_to_all_members_are_dealt_to_none(spec_of, flowers):
+    schema, split = flowers
+    histories = [
+        fit(spec_of(family="ensemble", members=4, members_per_row=per_row), schema, split, split, epochs=2, patience=2,
+            seed=0, **LOSS).history
+        for per_row in (None, 4)
+    ]  # fmt: skip
+    assert histories[0] == histories[1]
 
 
 def test_a_row_and_its_label_are_dealt_to_some_members_of_an_ensemble(spec_of, flowers):
