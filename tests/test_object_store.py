@@ -90,6 +90,10 @@ def test_a_folder_of_a_store_is_read_as_its_parts(tmp_path: Path, monkeypatch: p
         client.put_object(Bucket="data", Key=f"exports/{name}", Body=b"hours,wage\n" + rows)
     client.put_object(Bucket="data", Key="exports/", Body=b"")  # as consoles mark a folder
     fetch = Fetch(timeout=5.0, attempts=1)
+    for key, body in {"marked/": b"", "marked/a.csv": b"hours,wage\n1,2\n"}.items():
+        client.put_object(Bucket="data", Key=key, Body=body)
+    with local_files(Source(source="s3://data/marked", target="wage"), "wages", fetch) as files:
+        assert read_source(files.source).table.num_rows == 1
     source = Source(source="s3://data/exports/", target="wage")
     with local_files(source, "wages", fetch) as files:
         table = read_source(files.source).table

@@ -21,7 +21,7 @@ def test_only_the_missing_seeds_are_trained_whichever_ended_first(monkeypatch: p
     def train_each(todo, *_):
         asked.append([number for _, number in todo])
         for job in todo[1:2]:  # the second one ends, then the search is interrupted
-            yield SimpleNamespace(job=job, result=Done(SimpleNamespace(value=job[1] / 10)))
+            yield Done(job, SimpleNamespace(value=job[1] / 10))
 
     monkeypatch.setattr(finalists, "train_each", train_each)
     for _ in range(2):

@@ -107,6 +107,8 @@ def test_a_killed_training_resumes_and_ends_with_the_weights_of_an_uninterrupted
     assert seen == [0, 1, 2, 3, 4, 5]  # a pruner sees the epochs before the checkpoint, too
     assert resumed.best_epoch == whole.best_epoch
     np.testing.assert_allclose(resumed.history["val_loss"], whole.history["val_loss"], atol=1e-6)
+    rates = [fitted.history.get("learning_rate", []) for fitted in (resumed, whole)]  # where a callback changes it
+    np.testing.assert_allclose(*rates, rtol=1e-5)
     for mine, other in zip(resumed.network.get_weights(), whole.network.get_weights(), strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-6)
     assert not file.exists()

@@ -73,8 +73,9 @@ def test_compressed_parts_and_test_rows_are_streamed_too(folder: Path) -> None:
         (1, '{"tags": [1]}', "rows.jsonl: expected one value in each cell, received lists, structures or bytes in "),
         (1500, '{"text": "' + "x" * 60_000 + '"}', "rows.jsonl: expected lines of at most 0 MiB, line 1,"),
         (1, '{"\u00ff": 1}', "rows.jsonl cannot be read: .*, after line 0$"),
+        (1, '{"city": "\u00ff"}', "rows.jsonl cannot be read: .*, after line 0$"),
     ],
-    ids=["cut off", "null", "text", "structure", "list", "long", "no UTF-8"],
+    ids=["cut off", "null", "text", "structure", "list", "long", "no UTF-8", "text not in UTF-8"],
 )  # fmt: skip
 def test_what_cannot_be_read_is_one_message_and_nothing_is_left(
     folder: Path, number: int, line: str, message: str

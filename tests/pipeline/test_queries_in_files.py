@@ -114,6 +114,7 @@ def test_a_whole_number_that_has_more_than_64_bits_is_one_message(rows: pd.DataF
 @pytest.mark.usefixtures("small_batches", "no_report")
 def test_a_part_without_any_value_of_a_column_has_the_type_of_the_others(folder: Path) -> None:
     frame = mixed()
+    frame["nothing"] = None
     write_parquet(frame)
     part = pq.read_table("rows/part00.parquet")
     for name in ("size", "rooms", "city"):
@@ -122,7 +123,8 @@ def test_a_part_without_any_value_of_a_column_has_the_type_of_the_others(folder:
     whole, streamed = run_both()
     assert_same(whole, streamed)
     kinds = pq.read_schema(streamed.raw / "data.parquet")
-    assert [kinds.field(name).type for name in ("size", "rooms", "city")] == [pa.float64(), pa.int64(), pa.string()]
+    found = [kinds.field(name).type for name in ("size", "rooms", "city", "nothing")]
+    assert found == [pa.float64(), pa.int64(), pa.string(), pa.string()]
 
 
 @pytest.mark.parametrize("memory", [WHOLE, STREAMED])
