@@ -38,14 +38,18 @@ def _role_of_numbers(column: pd.Series) -> DroppedColumn | None:
         return _constant(name, present.iloc[:1].tolist())
     if pd.api.types.is_datetime64_any_dtype(column):
         return None
-    is_whole = FEW < len(present) == len(column) and (present == present.round()).all()
-    counts_up = is_whole and present.is_monotonic_increasing and present.max() - present.min() < 2 * len(present)
-    if (counts_up or (is_whole and ID_NAME.search(name))) and present.nunique() == len(column):
+    counts = FEW < len(present) == len(column) and (ID_NAME.search(name) or _counts_up(present))
+    if counts and (present == present.round()).all() and present.nunique() == len(column):
         return DroppedColumn(name=name, role="identifier", reason="every row has another whole number")
     if np.float32(present.min()) == np.float32(present.max()):
         reason = f"to 32-bit floating point its numbers are one; if they are names, set columns: {{{name}: category}}"
         return DroppedColumn(name=name, role="constant", reason=reason)
     return None
+
+
+def _counts_up(present: pd.Series) -> bool:
+    """Whether the values rise by about one a row. In a table sorted by them, others rise too, but by more."""
+    return bool(present.is_monotonic_increasing and present.max() - present.min() < 2 * len(present))
 
 
 def _role_of_texts(texts: Texts) -> DroppedColumn | None:

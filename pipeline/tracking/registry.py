@@ -59,7 +59,11 @@ def with_alias(client: MlflowClient, dataset: str, alias: str) -> str | None:
 
 def is_remote(client: MlflowClient, dataset: str, version: str) -> bool:
     """Whether the files of a version are not on this machine, so that they may be unreachable for a while."""
-    return urlparse(client.get_model_version_download_uri(dataset, version)).scheme not in ("", "file")
+    try:
+        address = client.get_model_version_download_uri(dataset, version)
+    except MlflowException:  # the server does not answer
+        return True
+    return urlparse(address).scheme not in ("", "file")
 
 
 def version_of(client: MlflowClient, dataset: str, bundle: Path) -> str | None:
