@@ -102,7 +102,7 @@ def _add(
     first = "" if read is read_parts and local.is_all else "the first "
     if target is None and image is None:
         frame = read_columns(unread, read).to_pandas()
-        console.print(_columns(f"{source}: {first}{len(frame):,} rows", frame))
+        console.print(_columns(f"{source}: {first}{len(frame):,} rows", frame.drop(columns=list(unread.columns))))
         more = f" DATABASE={database}" if database else ""
         console.print("Nothing is written yet, because no column is named as the target. The most likely one is:")
         likely = likely_target(frame)
@@ -135,7 +135,7 @@ def _add(
         notes.append(f"in the first rows alone: {error}")
     title = f"{name}: {task} of {' and '.join(wanted.targets) or 'pictures'}, {first}{table.num_rows:,} rows"
     features = table.drop_columns([TARGET]).to_pandas() if image is None else None
-    console.print(title if features is None else _columns(title, features))
+    console.print(title if features is None else _columns(title, features.drop(columns=list(wanted.columns))))
     if task == "multilabel":
         console.print(printable(label_shares(table[TARGET])))
     if labels:

@@ -1,12 +1,14 @@
 """The user's own table: files or pictures, with types from the settings or from the values."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from ruamel.yaml import YAML
 
 from contracts.errors import UserError
@@ -17,12 +19,14 @@ from pipeline.sources.column_checks import check_columns, describe_rows
 from pipeline.sources.conversion.dates import parse_dates
 from pipeline.sources.conversion.matching import MOSTLY
 from pipeline.sources.conversion.types import with_text_for_null, without_markers
-from pipeline.sources.conversion.values import Conversion, convert, markers_of
+from pipeline.sources.conversion.values import MANY, Conversion, convert, is_number, markers_of
 from pipeline.sources.delimited import Dialect
 from pipeline.sources.files import Part, absolute, part_names, read_parts, sources_of
 from pipeline.sources.image_folders import folder_md5, read_images
 from pipeline.sources.target_column import restore_classes, with_target
 from pipeline.tables import IS_TEST, note_date_format, note_text_form
+
+LOOKED_AT = 1000  # first rows of a column of text in which numbers are looked for
 
 
 class Reading(NamedTuple):
@@ -132,9 +136,23 @@ def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
     ]
     try:
         table = pa.concat_tables(typed, promote_options="permissive")
-        return _with_roles(table.cast(with_text_for_null(table.schema)), source), []
+        return _with_roles(table.cast(with_text_for_null(table.schema)), source), _numbers_in_text(table, source)
     except pa.ArrowException as error:
         raise UserError(f"{source.source}: expected columns of one type in all parts: {error}") from None
+
+
+def _numbers_in_text(table: pa.Table, source: Source) -> list[str]:
+    """A note for each column of text with a type of its own whose first values are all numbers."""
+    notes = []
+    for field in table.schema:
+        if pa.types.is_string(field.type) and field.name not in (*source.columns, *source.targets):
+            first = pc.unique(table[field.name].slice(0, LOOKED_AT)).drop_null()
+            if len(first) > MANY and is_number(convert(pa.table({"": first}))[0].field(0).type):
+                notes.append(
+                    f"{field.name}: text, though its values are numbers, such as {first[0].as_py()!r}; data.columns: "
+                    f"{{{json.dumps(field.name)}: number}} learns them as numbers"
+                )
+    return notes
 
 
 def _with_roles(table: pa.Table, source: Source) -> pa.Table:

@@ -61,3 +61,13 @@ def test_a_column_that_is_not_left_out_and_a_nested_target_are_told_what_to_do(f
         fetch.run(load_params(Path("params.yaml"), "mine"), Paths("mine"))
     with pytest.raises(UserError, match="received lists, structures or bytes in made"):
         add("other", "rows.parquet", "made")
+
+
+def test_numbers_in_text_of_a_file_with_types_are_told(folder: Path) -> None:
+    weights = [f"{n},25" for n in range(300)]
+    codes = [f"{n % 40:03}" for n in range(300)]
+    table = pa.table({"weight": weights, "code": codes, "x": range(300), "y": [n % 2 for n in range(300)]})
+    pq.write_table(table, "rows.parquet")
+    shown = " ".join(add("mine", "rows.parquet", "y").split())
+    assert "weight: text, though its values are numbers, such as '0,25'; data.columns: {\"weight\": number}" in shown
+    assert "code: text" not in shown
