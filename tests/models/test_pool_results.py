@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from models.search.workers.pool import JobFailed, Pool
@@ -74,3 +75,18 @@ with Pool({JOBS!r}) as pool:
 def test_an_interrupt_while_a_job_is_forked_waits_until_it_is() -> None:
     done = subprocess.run([sys.executable, "-c", INTERRUPTED], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.stdout.split(), done.stderr) == (["interrupted", "1"], "")
+
+
+def test_a_process_that_ends_before_its_pool_is_closed_ends_its_jobs() -> None:
+    script = f"""
+import signal, sys
+from models.search.workers import process
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as the process ignores it that runs the stages of `make repro`
+process.start_fork_server({JOBS!r})
+connection, job = process.fork()
+print(job.pid, flush=True)
+sys.exit(3)
+"""
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stderr) == (3, "")
+    assert not psutil.pid_exists(int(ended.stdout))

@@ -1,5 +1,6 @@
 """One process of a pool: how it is forked, what runs in it, and why it ended."""
 
+import atexit
 import contextlib
 import errno
 import gc
@@ -22,6 +23,17 @@ ROOT = Path(__file__).parents[3]
 
 _context = multiprocessing.get_context("forkserver")
 _environment = threading.Lock()  # a worker of a cluster starts several pools at once
+
+
+@atexit.register
+def _kill_jobs() -> None:
+    """End the jobs of a process that a second signal ends before its pool is closed.
+
+    Python would ask them to end by SIGTERM, which they ignore as the process does that has started their fork server,
+    and wait for ever.
+    """
+    for job in multiprocessing.active_children():
+        job.kill()
 
 
 class _Stop(Exception):
