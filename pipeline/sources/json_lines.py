@@ -12,6 +12,7 @@ import pyarrow.json
 
 from contracts.errors import UserError
 from contracts.settings.source import Source
+from pipeline.sources.conversion.types import common_type
 from pipeline.sources.decompression import decompress, limited_memory, memory_of, opened, too_large
 
 JSON = (".jsonl", ".ndjson", ".json")
@@ -132,8 +133,7 @@ def _both(before: pa.DataType, field: pa.Field, name: str, first: int) -> pa.Dat
     if pa.types.is_timestamp(before) and pa.types.is_string(field.type):
         return field.type
     try:
-        both = [pa.schema([("", kind)]) for kind in (before, field.type)]
-        return pa.unify_schemas(both, promote_options="permissive").field(0).type
+        return common_type(before, field.type)
     except pa.ArrowException:
         raise UserError(
             f"{name}: expected values of one type in {field.name}, received {before}, and {field.type} after line "

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from contracts.errors import UserError
+from pipeline.sources.conversion.types import common_type
 
 # Texts, quoted names and comments; their words are not part of the statement.
 QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$", re.DOTALL)
@@ -109,8 +110,7 @@ class _Column:
             column = pa.array(plain)
             if pa.types.is_timestamp(self.kind) and pa.types.is_timestamp(column.type):
                 column = column.cast(self.kind)  # with the time zone of the first value, as within a batch
-            both = [pa.schema([("", kind)]) for kind in (self.kind, column.type)]
-            self.kind = pa.unify_schemas(both, promote_options="permissive").field(0).type
+            self.kind = common_type(self.kind, column.type)
             return column.cast(self.kind)
         except pa.ArrowException:
             received = sorted((kind.__name__, row) for kind, row in self.first.items())

@@ -29,6 +29,12 @@ def plain(table: pa.Table) -> pa.Table:
     return pa.table({field.name: _plain(table[field.name], field.type) for field in table.schema})
 
 
+def common_type(first: pa.DataType, second: pa.DataType) -> pa.DataType:
+    """The type that holds the values of both; raises `pa.ArrowException` if there is none."""
+    fields = [pa.schema([("", kind)]) for kind in (first, second)]
+    return pa.unify_schemas(fields, promote_options="permissive").field(0).type
+
+
 def with_text_for_null(schema: pa.Schema) -> pa.Schema:
     """A schema whose columns without any value are text, once all parts of a table are known."""
     return pa.schema([field.with_type(pa.string()) if kinds.is_null(field.type) else field for field in schema])

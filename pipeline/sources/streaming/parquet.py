@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.errors import UserError
-from pipeline.sources.conversion.types import plain, plain_schema, with_text_for_null
+from pipeline.sources.conversion.types import common_type, plain, plain_schema, with_text_for_null
 from pipeline.tables import BATCH
 
 
@@ -35,12 +35,12 @@ def common_schema(paths: list[str], dropped: Set[str]) -> pa.Schema:
         for position, field in enumerate(common):
             other = schema.field(field.name)
             try:
-                both = pa.unify_schemas([pa.schema([field]), pa.schema([other])], promote_options="permissive")
+                both = common_type(field.type, other.type)
             except pa.ArrowException:
                 raise UserError(
                     f"{path}: expected {field.type} in {field.name!r} as in {paths[0]}, received {other.type}"
                 ) from None
-            common = common.set(position, both.field(0))
+            common = common.set(position, field.with_type(both))
     return with_text_for_null(common)
 
 
