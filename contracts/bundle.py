@@ -55,7 +55,8 @@ class Manifest(BaseModel):
     """The provenance of a bundle. `files` maps each file name to the sha256 of its content.
 
     `calibration` is None where the probabilities are those of the trained network. A bundle with `members` is their
-    mean; `hyperparameters`, `seed`, `threads` and `trial` are those of the member with the largest share.
+    mean; `hyperparameters`, `seed`, `threads` and `trial` are those of the member with the largest share. A bundle with
+    `teachers` is one network that imitates their mean; it has the same values as the teacher with the largest share.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,15 +79,18 @@ class Manifest(BaseModel):
     versions: dict[str, str]
     calibration: Calibration | None = None
     members: tuple[Member, ...] = ()
+    teachers: tuple[Member, ...] = ()
     threshold: float | None = None  # probability from which on the second of two classes is predicted; None for 0.5
     files: dict[str, str] = {}
 
     @property
     def made_of(self) -> str:
-        """The trial, or the trials of an ensemble with their shares, in words."""
-        if not self.members:
+        """The trial, or the trials of an ensemble or of teachers with their shares, in words."""
+        parts = self.members or self.teachers
+        if not parts:
             return f"trial {self.trial}"
-        return "the mean of " + ", ".join(f"trial {member.trial} ({member.share:.0%})" for member in self.members)
+        mean = "the mean of " + ", ".join(f"trial {member.trial} ({member.share:.0%})" for member in parts)
+        return mean if self.members else f"a network like that of trial {self.trial} that imitates {mean}"
 
 
 class BundleDamaged(Exception):

@@ -123,6 +123,7 @@ class Search(Section):
     folds: Annotated[int, Field(ge=1, le=20)]
     finalist_seeds: Annotated[int, Field(ge=0, le=100)]
     ensemble: Annotated[int, Field(ge=1, le=32)] = 1
+    distil: bool = False
     validation_rows: Annotated[int, Field(ge=1, le=1_000_000_000)] = 200_000
     rows: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)]
@@ -132,6 +133,12 @@ class Search(Section):
     def ends(self) -> "Search":
         if self.n_trials is None and self.timeout is None:
             raise ValueError("a number for n_trials or timeout or both, received null for both")
+        return self
+
+    @model_validator(mode="after")
+    def has_teacher(self) -> "Search":
+        if self.distil and self.ensemble == 1:
+            raise ValueError("an ensemble of at least 2 with distil, received ensemble: 1")
         return self
 
     @model_validator(mode="after")

@@ -56,10 +56,14 @@ def _activate(spec: Spec, schema: Schema, name: str, raw: keras.KerasTensor) -> 
     return keras.layers.Rescaling(scale, offset, name=name)(activated)
 
 
-def labels(schema: Schema, target: np.ndarray) -> np.ndarray:
-    """Targets in the shape and type that the loss takes."""
+def labels(schema: Schema, target: np.ndarray, as_shares: bool = False) -> np.ndarray:
+    """Targets in the shape and type that the loss takes.
+
+    Args:
+        as_shares: whether a target of several classes becomes a share for each of them, instead of a code.
+    """
     if schema.task == "multiclass":
-        return target
+        return np.eye(len(schema.classes), dtype=np.float32)[target] if as_shares and target.ndim == 1 else target
     return target.astype(np.float32).reshape(len(target), -1)
 
 
@@ -87,13 +91,19 @@ class Pinball(keras.losses.Loss):
         return ops.mean(ops.maximum(self.levels * above, (self.levels - 1) * above), axis=-1)
 
 
-def loss(spec: Spec, schema: Schema) -> keras.losses.Loss:
-    """The loss of a spec, for a regression on the scale of `loss_scale`."""
+def loss(spec: Spec, schema: Schema, of_shares: bool = False) -> keras.losses.Loss:
+    """The loss of a spec, for a regression on the scale of `loss_scale`.
+
+    Args:
+        of_shares: whether a target of several classes is a share for each of them, instead of a code.
+    """
     if schema.levels:
         return Pinball(schema.levels)
     kind = LOSSES[schema.task][0] if spec.loss == "auto" else spec.loss
     match schema.task, kind:
         case "multiclass", _:
+            if of_shares:
+                return keras.losses.CategoricalCrossentropy(label_smoothing=spec.label_smoothing)
             if spec.label_smoothing:
                 return SmoothedCrossentropy(spec.label_smoothing)
             return keras.losses.SparseCategoricalCrossentropy()

@@ -29,7 +29,8 @@ from models.training.calibration import (
     predict,
 )
 from models.training.class_weights import apply_class_weights
-from models.training.data import Data
+from models.training.data import Data, Split
+from models.training.distillation import with_predictions
 from models.training.export import ExportFailed, export, inference_model
 from models.training.fine_tuning import reuse_layers
 from models.training.fit import Fitted, fit
@@ -185,12 +186,17 @@ def _fit(task: TrialTask, initialisation: int, on_epoch: OnEpoch) -> Fitted:
             on_epoch(epoch, value)
 
     rows = task.data.split("train")
+    train: Split | Stream
+    if task.data.streams:
+        train = Stream(rows, schema, settings.class_weights)
+    else:
+        train = apply_class_weights(rows, schema, settings.class_weights)
+        if task.teacher is not None:
+            train = with_predictions(train, task.teacher)
     return fit(
         Spec(**task.hyperparameters),
         schema,
-        Stream(rows, schema, settings.class_weights)
-        if task.data.streams
-        else apply_class_weights(rows, schema, settings.class_weights),
+        train,
         task.data.split("validation"),
         monitor=task.monitor,
         higher_is_better=task.higher_is_better,

@@ -14,7 +14,10 @@ from models.training.data import Data
 
 @dataclass(frozen=True)
 class TrialTask:
-    """Everything that decides what a trial trains, so that it can be trained again."""
+    """Everything that decides what a trial trains, so that it can be trained again.
+
+    `teacher` is a saved network whose predictions take the place of the train targets.
+    """
 
     data: Data
     hyperparameters: dict[str, Any]
@@ -28,6 +31,7 @@ class TrialTask:
     folds: int = 1
     reports_mean: bool = True  # whether a report has the mean of the folds so far; else it has the fold's own value
     measures_latency: bool = False
+    teacher: Path | None = None
 
     @property
     def function(self) -> str:

@@ -40,14 +40,15 @@ class EpochTrainer(keras.Model):
         super().__init__()
         self.uses_xla = uses_xla
         self.network = network
-        self.loss_of_rows = heads.loss(spec, schema)
+        self.has_shares = schema.task == "multiclass" and train.target.ndim == 2  # of classes, in the train targets
+        self.loss_of_rows = heads.loss(spec, schema, self.has_shares)
         self.loss_scale = heads.loss_scale(spec, schema)
         self.auxiliary_weight = spec.auxiliary_weight
         self.members, self.members_per_row = spec.members, spec.dealt_to
         self.batch_size = spec.batch_size
         self.validation_rows = VALIDATION_ROWS // (spec.members if spec.family == "ensemble" else 1)
         self.data = tuple(_to_tensor(part) for part in labelled(schema, train))
-        self.validation = tuple(_to_tensor(part) for part in labelled(schema, validation))
+        self.validation = tuple(_to_tensor(part) for part in labelled(schema, validation, self.has_shares))
         names = (MAIN, AUXILIARY) if spec.auxiliary_weight else ()
         self.median = schema.levels.index(0.5) if schema.levels else 0
         self.schema, self.validation_target, self.validation_metric = schema, validation.target, validation_metric
@@ -91,8 +92,11 @@ class EpochTrainer(keras.Model):
             members = _each(y_pred)
             y, y_pred = tf.reshape(self._deal(y), (-1, *y.shape[1:])), tf.reshape(members, (-1, members.shape[2]))
         predictions = _main(y_pred)
+        if self.has_shares:  # the metrics take codes
+            y = tf.argmax(y, axis=1)
         if self.schema.levels:
-            predictions = predictions[:, self.median : self.median + 1]
+            median = slice(self.median, self.median + 1)
+            y, predictions = y if y.shape[1] == 1 else y[:, median], predictions[:, median]
         return super().compute_metrics(x, y, predictions)
 
     def _is_dealt(self, y: tf.Tensor, output: tf.Tensor) -> bool:
@@ -185,9 +189,9 @@ def _main(outputs: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(main, axis=1) if len(main.shape) == 3 else main
 
 
-def labelled(schema: Schema, split: Split) -> tuple[np.ndarray, ...]:
+def labelled(schema: Schema, split: Split, as_shares: bool = False) -> tuple[np.ndarray, ...]:
     """Features, labels, and row weights if there are any."""
-    parts = (split.features, heads.labels(schema, np.asarray(split.target)))
+    parts = (split.features, heads.labels(schema, np.asarray(split.target), as_shares))
     return parts if split.weight is None else (*parts, split.weight)
 
 

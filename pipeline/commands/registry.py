@@ -187,14 +187,18 @@ def retrain(
             data = write_training_data(paths, Path(scratch), search.validation_rows, search.seed, bool(plan.streams))
             print(f"Training {manifest.made_of} of {manifest.study} again …", flush=True)
             networks: list[Path] = []
-            for one in manifest.members or (manifest,):
+            for one in manifest.members or manifest.teachers or (manifest,):
                 task = plan.trial_task(data, one.hyperparameters, one.seed, one.threads)
                 networks.append(Path(scratch) / f"{len(networks)}.keras")
                 pool.start(None, "train", task, networks[-1])
                 again = pool.result().value
-            if manifest.members:
-                shares = [member.share for member in manifest.members]
-                pool.start(None, "average", networks, shares, task, Path(scratch) / "model.keras")
+            if parts := manifest.members or manifest.teachers:
+                mean, shares = Path(scratch) / "model.keras", [member.share for member in parts]
+                pool.start(None, "average", networks, shares, task, mean)
+                again = pool.result().value
+            if manifest.teachers:
+                task = plan.trial_task(data, manifest.hyperparameters, manifest.seed, manifest.threads)
+                pool.start(None, "train", replace(task, teacher=mean), Path(scratch) / "distilled.keras")
                 again = pool.result().value
     before = manifest.validation[metric.name]
     same = again == before

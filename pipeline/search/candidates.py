@@ -157,6 +157,7 @@ def _manifest(plan: Plan, trial: FrozenTrial, history: Path) -> Manifest:
         validation_md5=plan.data_md5["validation"],
         git_revision=provenance.git_revision(),
         members=members,
+        teachers=trial.user_attrs.get("teachers", ()),
         mlflow_run_id=trial.user_attrs.get("mlflow_run_id", ""),
         versions=provenance.versions("tensorflow", "keras", "numpy", "onnx", "tf2onnx", "onnxruntime"),
     )

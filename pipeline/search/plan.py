@@ -47,6 +47,8 @@ def make_plan(params: Params, paths: Paths) -> Plan:
     streams = f"{n_rows:,} encoded train rows are {choice.reason}" if choice.streams else ""
     if streams and params.search.folds > 1:
         raise UserError(f"search.folds: expected 1 for {schema.dataset}, received {params.search.folds}: {streams}")
+    if streams and params.search.distil:
+        raise UserError(f"search.distil: expected false for {schema.dataset}, received true: {streams}")
     _check_rows(params.search, n_rows, schema.dataset)
     folds = params.search.folds
     if folds > 1:

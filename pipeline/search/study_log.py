@@ -22,6 +22,8 @@ from pipeline.search import study_plots
 from pipeline.tracking import databases, runs
 from pipeline.tracking.failures import optional
 
+KINDS = {"members": "ensemble", "teachers": "distilled"}  # of a network made of others, by what they are to it
+
 
 class StudyLog:
     """Logs a study to MLflow while it runs. It opens the parent run; `finish` closes it.
@@ -162,7 +164,7 @@ class StudyLog:
             self.parent,
             {f"best.val_{self.metric.name}": best[0].values[0], **counts},
             {
-                "best.trial": str(best[0].number) if "members" not in best[0].user_attrs else "ensemble",
+                "best.trial": next((KINDS[role] for role in KINDS if role in best[0].user_attrs), str(best[0].number)),
                 "best.run": run_of(best[0]),
                 "front": ", ".join(str(trial.number) for trial in pareto_front(self.study)),
             },
@@ -170,17 +172,21 @@ class StudyLog:
         self._end("FINISHED")
 
     def ensemble(self, trial: FrozenTrial) -> str:
-        """The run of an ensemble of trials; empty if MLflow refuses it. The same ensemble has one run."""
-        members, known = trial.user_attrs["members"], self.study.user_attrs.get("ensemble", {})
+        """The run of an ensemble of trials, or of a network that imitates it; empty if MLflow refuses it. The same
+        ensemble has one run.
+        """
+        role = next(role for role in KINDS if role in trial.user_attrs)
+        kind, members = KINDS[role], trial.user_attrs[role]
+        known = self.study.user_attrs.get(kind, {})
         if known.get("members") == members and runs.run_exists(self.client, known["run"]):
             return str(known["run"])
-        with self._optional_entry("the ensemble"):
+        with self._optional_entry(f"the run {kind}"):
             assert trial.datetime_start is not None
             run = runs.log_trial(
                 self.client,
                 self.experiment,
                 self.parent,
-                name=f"ensemble of {len(members)}",
+                name=f"{kind} of {len(members)}" if kind == "ensemble" else f"{kind} from {len(members)}",
                 state="complete",
                 started=int(trial.datetime_start.timestamp() * 1000),
                 params={f"trial {m['trial']} seed {m['seed']}": f"{m['share']:.3g}" for m in members},
@@ -189,9 +195,9 @@ class StudyLog:
                     f"best.val_{self.metric.name}": trial.values[0],
                     "n_parameters": float(trial.user_attrs["n_parameters"]),
                 },
-                tags={"study": self.study.study_name, "ensemble": ", ".join(str(m["trial"]) for m in members)},
+                tags={"study": self.study.study_name, kind: ", ".join(str(m["trial"]) for m in members)},
             )
-            self.study.set_user_attr("ensemble", {"members": members, "run": run})
+            self.study.set_user_attr(kind, {"members": members, "run": run})
             return run
         return ""
 

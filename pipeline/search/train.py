@@ -59,8 +59,7 @@ def search_and_export(plan: Plan, paths: Paths, pool: Pool, cluster: "Cluster | 
             bundles, reasons = export_candidates(plan, ranked, files, paths, pool, data)
             best = list(bundles.values())
             if plan.search.ensemble > 1:
-                bundles, outcome = add_ensemble(plan, bundles, ranked, files, paths, pool, data, log.ensemble)
-                progress.say(outcome)
+                bundles = add_ensemble(plan, bundles, ranked, files, paths, pool, data, log.ensemble, progress.say)
             write_trials(plan, study, paths.candidates / "trials.csv")
             log.finish(bundles)
             for reason in reasons:

@@ -36,6 +36,8 @@ from tests.models.wine import ROOT, SPACE
 from tests.settings_files import copy_settings, override
 
 RMSE = BY_NAME["rmse"]
+SEARCH = {"n_trials": 2, "keep": 2, "workers": 1, "space": SPACE, "ensemble": 2}
+TRAIN = {"epochs": 4, "patience": 4}
 
 
 def noisy(n_models: int, n_rows: int = 60, shared: float = 0.0) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -102,11 +104,13 @@ def tried(tmp_path):
             trials[-1].number = number
         plan = plan_of(iris(ensemble=3, **search), RMSE)
         bundles = {tmp_path / "1": trials[0]}
-        found, said = ensembles.add_ensemble(
-            plan, bundles, trials, files, Paths("iris", tmp_path), Predictions(predictions), data, lambda _: ""
+        said: list[str] = []
+        pool, log = Predictions(predictions), lambda _: ""
+        found = ensembles.add_ensemble(
+            plan, bundles, trials, files, Paths("iris", tmp_path), pool, data, log, said.append
         )
         assert found == bundles
-        return said
+        return said[0]
 
     return outcome
 
@@ -157,8 +161,7 @@ def test_a_mean_of_different_networks_is_saved_calibrated_and_exported_as_one(ta
 def wine(tmp_path, monkeypatch) -> Path:
     """A folder with wine, prepared, and settings for a short search with ensembles."""
     settings = copy_settings(tmp_path)
-    search = {"n_trials": 2, "keep": 2, "workers": 1, "space": SPACE, "ensemble": 2}
-    override(settings, "wine", search=search, train={"epochs": 4, "patience": 4})
+    override(settings, "wine", search=SEARCH, train=TRAIN)
     for name in ("contracts", "serving", "pipeline"):  # a registered model has the code that reads it
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
@@ -215,6 +218,32 @@ def test_an_ensemble_is_a_candidate_where_it_is_better_and_goes_the_way_of_every
     assert ended.value.exit_code == 0, printed.out
     assert "without" not in printed.err, "MLflow and the report take an ensemble"
 
-    override(wine, "wine", train={"fine_tune": {"bundle": str(paths.bundle), "layers": 1, "frozen": True}})
+    anyway = {"confidence": 0.01, "tolerance": 0.9}  # few rows tell no candidate from the champion
+    override(wine, "wine", search={**SEARCH, "distil": True}, train=TRAIN, select=anyway)
+    search(wine)
+    assert "the ensemble stays the first candidate: no network imitates it well enough" in capsys.readouterr().out
+    assert open_bundle(paths.candidates / "1")[0].members == manifest.members
+
+    monkeypatch.setattr(ensembles, "gain_of", lambda *_: 1.0)
+    search(wine)
+    assert "one network that imitates it is the first candidate" in capsys.readouterr().out
+    assert sorted(path.name for path in paths.candidates.iterdir() if path.is_dir()) == ["1", "2", "3", "4"]
+    assert open_bundle(paths.candidates / "2")[0].members == manifest.members
+    distilled, _ = open_bundle(paths.candidates / "1")
+    assert (distilled.members, distilled.teachers) == ((), manifest.members)
+    assert (distilled.trial, distilled.n_parameters) == (first.trial, first.n_parameters)
+    run = mlflow.MlflowClient().get_run(distilled.mlflow_run_id)
+    assert run.data.metrics["best.val_log_loss"] == distilled.validation["log_loss"]
+    select.run(load_params(wine, "wine"), paths)
+    evaluate.run(load_params(wine, "wine"), paths)
+    assert distilled.made_of in paths.report.read_text()
+    with pytest.raises(typer.Exit) as ended:
+        registry.retrain("wine", None)
+    printed = capsys.readouterr()
+    assert ended.value.exit_code == 0, printed.out
+    assert "without" not in printed.err
+
+    ensemble = paths.candidates / "2"
+    override(wine, "wine", train={"fine_tune": {"bundle": str(ensemble), "layers": 1, "frozen": True}})
     with pytest.raises(UserError, match="expected a bundle of one network, received an ensemble of 2"):
         make_plan(load_params(wine, "wine"), paths)

@@ -132,6 +132,10 @@ def test_where_the_rows_are_does_not_begin_a_new_study_and_other_validation_rows
     assert make_plan(params, paths).streams == ""
     with pytest.raises(UserError, match=r"search\.folds: expected 1 for wine, received 3: 113 encoded train rows"):
         make_plan(with_memory(load(folds=3), 1e-6), paths)
+    with pytest.raises(UserError, match=r"search\.distil: expected false for wine, received true: 113 encoded train r"):
+        make_plan(with_memory(load(ensemble=2, distil=True), 1e-6), paths)
+    with pytest.raises(UserError, match=r"an ensemble of at least 2 with distil, received ensemble: 1"):
+        load(distil=True)
 
 
 def test_finalists_are_ordered_by_their_mean_and_those_that_failed_come_last() -> None:
