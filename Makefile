@@ -91,8 +91,8 @@ audit: $(READY)  ## run Bandit over the code and pip-audit over requirements.loc
 	uv tool run pip-audit -r requirements.lock --require-hashes --disable-pip --strict
 
 .PHONY: repro
-repro: $(READY)  ## fetch, preprocess, train, select, evaluate and package, where something has changed [DATASETS="mnist california_housing"]
-	$(RUN) repro $(foreach name,$(value DATASETS),$(call quoted,,$(name)))
+repro: $(READY)  ## fetch, preprocess, train, select, evaluate and package, where something has changed [DATASETS="mnist california_housing" FETCH=again]
+	$(RUN) repro $(if $(call given,FETCH),--fetch-again) $(foreach name,$(value DATASETS),$(call quoted,,$(name)))
 
 .PHONY: add-data
 add-data: $(READY)  ## describe your own data in catalog/: NAME=churn SOURCE=../churn.csv [TARGET=Churn] [SEPARATOR=";"] [DATABASE=variable, for a query]
@@ -156,9 +156,7 @@ attack: $(READY)  ## send hostile input to the service, the settings and the par
 
 .PHONY: containerize
 containerize: $(READY)  ## make an image of the packaged Bento of DATASET; needs a container engine
-	@command -v docker podman nerdctl >/dev/null || { echo "expected docker, podman or nerdctl, found none" >&2; exit 1; }
-	@[ -f artifacts/$(call quoted,DATASET)/$(call quoted,DATASET).bento ] || { echo "containerize: expected a packaged model of "$(call quoted,DATASET)", found none: make repro DATASETS=…" >&2; exit 1; }
-	BENTOML_HOME=$${BENTOML_HOME:-$(CURDIR)/var/bentoml} PYTHONWARNINGS=ignore bentoml containerize $(call quoted,DATASET):latest -t $(call quoted,DATASET):latest
+	$(RUN) containerize $(call quoted,DATASET)
 
 .PHONY: bench-serve
 bench-serve: $(READY) var/bench-serve/peers/.ready  ## compare the service with a bare handler and with mlflow models serve; needs wrk and DATA_MIRROR

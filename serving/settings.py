@@ -85,7 +85,7 @@ def read_packaged(path: Path) -> Packaged:
 
 
 def _read_keys(environ: Mapping[str, str]) -> tuple[bytes, ...]:
-    """The keys of both variables. A variable that is set has a key: an empty secret must not open the service.
+    """The keys of both variables. An empty variable counts as not set; any other one must have a key.
 
     Raises:
         ValueError: a variable has no key.

@@ -119,6 +119,22 @@ def test_serve_without_a_bento_says_what_makes_one(project) -> None:
     assert "make repro DATASETS=linnerud" in done.stderr
 
 
+def test_an_image_is_made_of_the_packaged_bento_by_the_engine_that_exists(project, tmp_path) -> None:
+    """Also where BentoML's store lacks it: DVC brings only the file to another machine."""
+    for program in ("podman", "bentoml"):
+        (tmp_path / program).write_text('#!/bin/sh\necho "$0 $@"\n')
+        (tmp_path / program).chmod(0o755)
+    empty = tmp_path / "store"
+    command = ("env", f"PATH={tmp_path}", f"BENTOML_HOME={empty}", *COMMANDS, "containerize", "iris")
+    said = project.run(*command).stdout.splitlines()[-1].removeprefix(f"{tmp_path}/")
+    (bento,) = (entry for entry in (empty / "bentos/iris").iterdir() if entry.is_dir())
+    assert said == f"bentoml containerize iris:{bento.name} -t iris:latest --backend podman"
+    assert project.run(*command).stdout.splitlines()[-1].endswith(said), "the store has it now"
+    assert (bento / "src/bundle/manifest.json").read_bytes() == (
+        project.folder / "artifacts/iris/bundle/manifest.json"
+    ).read_bytes()
+
+
 def test_the_service_answers_on_every_route(address) -> None:
     for route in ("livez", "readyz", "metrics", "docs", "openapi.json", "info", "report", "report.css"):
         assert requests.get(f"{address}/{route}", timeout=10).status_code == 200, route

@@ -13,7 +13,18 @@ from contracts.bundle import BundleDamaged
 from contracts.errors import UserError
 from pipeline.environment import prepare_environment
 
-SUBJECTS = ("repro", "data", "contracts", "servers", "studies", "registry", "lineage", "diagnostics", "worker")
+SUBJECTS = (
+    "repro",
+    "data",
+    "contracts",
+    "servers",
+    "containers",
+    "studies",
+    "registry",
+    "lineage",
+    "diagnostics",
+    "worker",
+)
 
 app = typer.Typer(
     help="What a person does around the pipeline.", add_completion=False, pretty_exceptions_enable=False,

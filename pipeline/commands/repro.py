@@ -30,13 +30,14 @@ def repro(
     datasets: Annotated[
         list[str] | None, typer.Argument(help="names from catalog/; by default the list in params.yaml")
     ] = None,
+    fetch_again: Annotated[bool, typer.Option(help="also where no change of the source is seen")] = False,
 ) -> None:
     """Run the stages that are out of date: fetch, preprocess, train, select, evaluate, package."""
     names = list(dict.fromkeys(datasets or []))
     listed = load_datasets(PARAMS, names or None)
     names = names or listed
     with working_copy():
-        code = _run(names)
+        code = _run(names, fetch_again)
     _end(names, code)
 
 
@@ -68,13 +69,15 @@ def summary() -> None:
     _show(load_datasets(PARAMS))
 
 
-def _run(datasets: list[str]) -> int:
+def _run(datasets: list[str], fetch_again: bool = False) -> int:
     """Run what is out of date, also after a stage of another dataset has failed; 0, or the exit code of a failure."""
     targets, codes = [], []
     for dataset in datasets:
         code = 0
-        if changed := _what_changed(dataset):
+        changed = _what_changed(dataset)
+        if changed:
             print(f"{dataset}: its {changed} has changed since it was fetched.", flush=True)
+        if changed or fetch_again:
             code = _dvc([dataset], "--single-item", "--force", f"fetch@{dataset}")
         codes.append(code)
         targets += [f"{stage}@{dataset}" for stage in ("evaluate", "package") if not code]

@@ -122,9 +122,7 @@ def scheduler(port: Port = 8786, host: str = "127.0.0.1") -> None:
 def serve(dataset: str, port: Port = 3000, host: str = "127.0.0.1") -> None:
     """Serve the packaged Bento with BentoML."""
     load_params(PARAMS, dataset)
-    bento = Paths(dataset).bento
-    if not bento.exists():
-        raise UserError(f"{bento} is missing: run `make repro DATASETS={dataset}` first")
+    bento = packaged_bento(Paths(dataset))
     port = _free(port, f"make serve DATASET={dataset} PORT=3001", host)
     folder = var() / "serving" / str(port)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -133,14 +131,25 @@ def serve(dataset: str, port: Port = 3000, host: str = "127.0.0.1") -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise UserError(f"port {port}: another `make serve` has it; choose another one: PORT=3001") from None
-    _unpack(bento, dataset, folder)
+    unpack(bento, dataset, folder)
     os.set_inheritable(lock, True)  # the server keeps it
     print(f"{dataset}: http://{host}:{port} (Ctrl-C ends it), description at /docs", flush=True)
     # This process becomes the server, so that signals reach it.
     os.execvp("bentoml", ["bentoml", "serve", str(folder), "--host", host, "--port", str(port)])
 
 
-def _unpack(bento: Path, dataset: str, folder: Path) -> None:
+def packaged_bento(paths: Paths) -> Path:
+    """The Bento of a dataset.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not paths.bento.exists():
+        raise UserError(f"{paths.bento} is missing: run `make repro DATASETS={paths.dataset}` first")
+    return paths.bento
+
+
+def unpack(bento: Path, dataset: str, folder: Path) -> None:
     """Unpack a Bento into a new folder; refused if it is damaged, or holds the model of another dataset."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()

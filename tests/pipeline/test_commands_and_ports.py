@@ -95,6 +95,16 @@ def test_a_dataset_whose_source_is_refused_leaves_the_others_to_run(root: Path, 
     assert said.endswith("The same command goes on with what is not done.\n")
 
 
+def test_a_source_is_fetched_again_where_a_person_wants_it(root: Path, run, monkeypatch) -> None:
+    calls = []
+    monkeypatch.setattr(repro, "run_dvc", lambda datasets, *words: calls.append(words) or 1)
+    monkeypatch.setattr(repro, "_what_changed", lambda dataset: None)
+    for options in ([], ["--fetch-again"]):
+        run("repro", *options, "iris")
+    assert [words[-1] for words in calls] == ["package@iris", "fetch@iris"]
+    assert "--force" in calls[1]
+
+
 @pytest.fixture
 def port() -> Iterator[int]:
     with socket.socket() as listening:
