@@ -12,6 +12,9 @@ SHARE = 0.5  # share of the memory for one table
 CGROUP = Path("/sys/fs/cgroup")
 
 
+Memory = Literal["auto"] | float  # GiB
+
+
 class Choice(NamedTuple):
     """Whether a table is streamed, and why; `limit` is the memory that it may take, in bytes. `is_clear` is whether the
     reason is not printed, because the table is small and no setting names a limit.
@@ -23,7 +26,7 @@ class Choice(NamedTuple):
     is_clear: bool
 
 
-def choose(memory: Literal["auto"] | float, needed: int, setting: str, is_lasting: bool = False) -> Choice:
+def choose(memory: Memory, needed: int, setting: str, is_lasting: bool = False) -> Choice:
     """Stream a table that would take more memory than it may.
 
     Args:

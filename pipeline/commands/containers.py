@@ -10,9 +10,10 @@ from ruamel.yaml import YAML
 
 from contracts.errors import UserError
 from contracts.settings.load import load_params
-from pipeline.commands.servers import PARAMS, packaged_bento, unpack
+from pipeline.packaged_bento import packaged_bento, unpack
 from pipeline.paths import Paths
 
+PARAMS = Path("params.yaml")
 ENGINES = ("docker", "podman", "nerdctl")
 app = typer.Typer()
 

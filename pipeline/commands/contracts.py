@@ -38,16 +38,15 @@ def check_data(
         raise UserError(f"{dataset} has no contract: images have none")
     if not path.exists():
         raise UserError(f"{dataset} has no contract {path}: make contract DATASET={dataset} writes one")
-    from pipeline.data_contract.breaks import find_breaks
     from pipeline.data_contract.contract import read_contract
-    from pipeline.data_contract.enforcement import raw_columns
+    from pipeline.data_contract.enforcement import check_source
 
-    table = raw_columns(params, data)
-    breaks = find_breaks(table, read_contract(path))
+    checked = check_source(params, read_contract(path), data)
+    breaks, rows = checked.found(), count(checked.rows, "row")
     name = data or params.source.source
     for line in breaks:
         print(f"  {line}")
     if breaks:
-        print(f"{name}: {count(len(breaks), 'break')} of {path} in {count(table.num_rows, 'row')}")
+        print(f"{name}: {count(len(breaks), 'break')} of {path} in {rows}")
         raise typer.Exit(1)
-    print(f"{name}: {count(table.num_rows, 'row')}, no break of {path}")
+    print(f"{name}: {rows}, no break of {path}")

@@ -165,12 +165,11 @@ def _add(
 
 def _how_to_read(source: Source, memory: Literal["auto"] | float) -> "Callable[[Source], list[Part]]":
     """All rows, or the first ones of a table that `fetch` streams."""
-    from pipeline.resources import choose
     from pipeline.sources.files import read_parts
     from pipeline.sources.streaming.first_rows import first_parts
-    from pipeline.sources.streaming.size import can_stream, needs_as_whole
+    from pipeline.sources.streaming.size import choose_for
 
-    streams = can_stream(source) and choose(memory, needs_as_whole(source), "fetch.memory").streams
+    streams = choose_for(source, memory).streams
     return first_parts if streams else read_parts
 
 

@@ -30,10 +30,12 @@ class Breaks:
         self.contract = contract
         self.columns = {name: _ColumnBreaks(rule) for name, rule in contract.columns.items()}
         self.names: list[str] = []
+        self.rows = 0
 
     def add(self, table: pa.Table) -> None:
         """Look at further rows."""
         self.names = table.column_names
+        self.rows += table.num_rows
         for name, breaks in self.columns.items():
             if name in self.names:
                 breaks.add(table[name])

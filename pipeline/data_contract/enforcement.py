@@ -1,6 +1,8 @@
 """Check the data of a dataset against its contract, if it has one."""
 
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -8,11 +10,13 @@ from contracts.errors import UserError, count
 from contracts.settings.load import Params
 from contracts.settings.source import Source
 from pipeline.data_contract.breaks import Breaks
-from pipeline.data_contract.contract import read_contract
+from pipeline.data_contract.contract import Contract, read_contract
 from pipeline.paths import Paths, var
 from pipeline.sources.own_table import read_columns
 from pipeline.sources.readers import load_raw
+from pipeline.sources.streaming.fetch import fetch_stream
 from pipeline.sources.streaming.local_files import local_files
+from pipeline.sources.streaming.size import choose_for
 from pipeline.tables import IS_TEST, TARGET
 
 
@@ -44,21 +48,42 @@ def refuse(breaks: Breaks, paths: Paths) -> None:
         raise UserError("\n  ".join([breaks_of, *map(str, found)]))
 
 
-def raw_columns(params: Params, source: str | None = None) -> pa.Table:
-    """The columns of a dataset under the names of its source, or those of a file that is read in the same way.
+def check_source(params: Params, contract: Contract, source: str | None = None) -> Breaks:
+    """The breaks in the data of a dataset, or in a file that is read in the same way; a large one in batches.
 
     Raises:
         UserError: if the data cannot be read, or is images.
     """
-    own = params.source
+    own, breaks = params.source, Breaks(contract)
     _refuse_images(params)
     if source is not None:
         settings = {**own.model_dump(), "source": source, "test_source": None, "database": None}
         own = Source.model_validate({**settings, "target": own.target or "target"})
-    if not own.is_file:
-        return own_names(load_raw(params.dataset, own, params.fetch, var() / "downloads"), own)
     with local_files(own, params.dataset, params.fetch) as files:
-        return read_columns(files.source)
+        if choose_for(files.source, params.fetch.memory).streams:
+            var().mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=var()) as folder:
+                fetch_stream(files.source, Path(folder) / "rows.parquet", breaks.add)
+        else:
+            breaks.add(_read(files.source, params))
+    return breaks
+
+
+def raw_columns(params: Params) -> pa.Table:
+    """The columns of a dataset under the names of its source.
+
+    Raises:
+        UserError: if the data cannot be read, or is images.
+    """
+    _refuse_images(params)
+    with local_files(params.source, params.dataset, params.fetch) as files:
+        return _read(files.source, params)
+
+
+def _read(source: Source, params: Params) -> pa.Table:
+    if source.is_file:
+        return read_columns(source)
+    return own_names(load_raw(params.dataset, source, params.fetch, var() / "downloads"), source)
 
 
 def own_names(table: pa.Table, source: Source) -> pa.Table:

@@ -9,12 +9,11 @@ from pipeline.data_contract.breaks import Breaks
 from pipeline.data_contract.contract import read_contract
 from pipeline.data_contract.enforcement import contract_check, own_names, refuse
 from pipeline.paths import Paths, var
-from pipeline.resources import choose
 from pipeline.sources.own_table import lineage, read_source
 from pipeline.sources.readers import load_raw
 from pipeline.sources.streaming.fetch import Fetched, fetch_stream
 from pipeline.sources.streaming.local_files import local_files
-from pipeline.sources.streaming.size import can_stream, needs_as_whole
+from pipeline.sources.streaming.size import choose_for
 from pipeline.tables import write_rows
 
 
@@ -32,9 +31,7 @@ def run(params: Params, paths: Paths) -> None:
 
 def _streams(source: Source, params: Params) -> bool:
     """Whether the rows are read in batches; prints the reason."""
-    if not source.is_file or not can_stream(source):
-        return False
-    choice = choose(params.fetch.memory, needs_as_whole(source), "fetch.memory")
+    choice = choose_for(source, params.fetch.memory)
     if not choice.is_clear:
         print(f"  {params.dataset}: {choice.reason}")
     return choice.streams

@@ -17,6 +17,7 @@ from pipeline.data_contract.breaks import find_breaks
 from pipeline.data_contract.contract import Contract, infer_contract, read_contract, write_contract
 from pipeline.paths import Paths
 from pipeline.stages import fetch
+from tests.settings_files import change_yaml
 
 ROOT = Path(__file__).parents[2]
 HEADER = "id,age,town,since,bought\n"
@@ -86,6 +87,9 @@ def test_a_folder_of_parts_is_checked_as_one_table(shop_folder: Path) -> None:
     frame = pd.read_csv(shop_folder / "rows.csv")[30:]
     frame[frame.columns[::-1]].to_csv(shop_folder / "parts/b.csv", index=False)
     assert run("check-data", "shop", "parts").output == "parts: 60 rows, no break of catalog/contracts/shop.yaml\n"
+    change_yaml(shop_folder / "params.yaml", lambda params: params["fetch"].update(memory=1e-6))  # GiB
+    assert run("check-data", "shop", "parts").output == "parts: 60 rows, no break of catalog/contracts/shop.yaml\n"
+    assert not list((shop_folder / "var").rglob("rows.parquet")), "nothing is left of the check"
     frame.drop(columns="age").to_csv(shop_folder / "parts/b.csv", index=False)
     with pytest.raises(UserError, match=r"b\.csv: expected the columns of .*a\.csv, different are age"):
         run("check-data", "shop", "parts", catch_exceptions=False)

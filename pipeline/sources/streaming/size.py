@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from contracts.errors import UserError
 from contracts.settings.source import Source
+from pipeline.resources import Choice, Memory, choose
 from pipeline.sources.conversion.types import plain_schema
 from pipeline.sources.decompression import ENDINGS, kind_of
 from pipeline.sources.files import PARQUET, absolute, part_names, sources_of
@@ -19,10 +20,16 @@ OF_TEXT_BYTE, COMPRESSED = 14, 5  # bytes for each byte of a text, and bytes of 
 OF_NUMBER, OF_TEXT = 30, 120  # bytes a value of a Parquet file
 
 
-def can_stream(source: Source) -> bool:
-    """Whether the rows are in files of this machine that are read in batches: delimited text or Parquet."""
-    files = [] if source.image is not None else _files(source)
-    return bool(files) and (all(map(is_parquet, files)) or not any(map(_has_types, files)))
+def choose_for(source: Source, memory: Memory) -> Choice:
+    """Whether the rows of a source are streamed, and why: those in files of this machine, as delimited text or Parquet.
+
+    Args:
+        memory: the value of `fetch.memory`.
+    """
+    files = [] if source.image is not None or not source.is_file else _files(source)
+    if not files or not (all(map(is_parquet, files)) or not any(map(_has_types, files))):
+        return Choice(streams=False, limit=0, reason="no files that are read in batches", is_clear=True)
+    return choose(memory, needs_as_whole(source), "fetch.memory")
 
 
 def is_json_lines(source: Source) -> bool:
