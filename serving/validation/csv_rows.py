@@ -17,6 +17,7 @@ PLAIN = TextForm()
 LINES_PER_ROW = 20  # line ends for each row that a request may have, because texts in quotes may have some too
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
 POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d*)?([eE][+-]?\d+)?")
+MARKS = frozenset(TextForm.GROUPING)
 GROUPING = re.compile(rf"(?<=\d)[{TextForm.GROUPING}](?=\d{{3}}(?!\d))")
 
 
@@ -128,7 +129,8 @@ def read_number(text: str, form: TextForm, unit: str) -> float | str | None:
     if unit and unit in plain:
         sign = plain[0] if plain[0] in "+-" else ""
         plain = sign + plain.removeprefix(sign).removeprefix(unit).removesuffix(unit).strip()
-    plain = GROUPING.sub("", plain)
+    if not MARKS.isdisjoint(plain):  # few numbers have one, and the search for one takes longer
+        plain = GROUPING.sub("", plain)
     if form.decimal == ",":
         if "." in plain and not POINTS.fullmatch(plain):  # 36.6 is no number there, as in training
             return text

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.settings.load import load_params
 from models.network.build import build
-from models.network.heads import labels
+from models.network.heads import labels, loss
 from models.search.train_trial import train
 from models.search.trial import TrialTask
 from models.training.calibration import predict
@@ -60,3 +60,12 @@ def test_a_network_learns_what_its_teacher_predicts_and_not_the_targets(
     targets = labels(schema, np.asarray(split.target), as_shares=True)
     assert distance(predict(taught, split.features)) < 0.3 * distance(targets)
     assert result.history["val_" + trial.monitor][result.best_epoch] == result.value, "judged by the targets"
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_loss_of_shares_is_that_of_codes_where_one_class_has_all(smoothing, spec_of, data_of) -> None:
+    schema, split = data_of("multiclass")
+    probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], len(split.target)).astype(np.float32)
+    spec, codes = spec_of(label_smoothing=smoothing), np.asarray(split.target)
+    of_shares = loss(spec, schema, of_shares=True)(labels(schema, codes, as_shares=True), probabilities)
+    np.testing.assert_allclose(of_shares, loss(spec, schema)(codes, probabilities), rtol=1e-5)
