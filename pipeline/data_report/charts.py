@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -37,19 +37,21 @@ def draw(column: Column, lines: Lines | None = None) -> Markup:
     return _histogram(column, groups, shares, means) if column.is_number else _rows(groups, shares, means)
 
 
-def number_label(value: float, column: Column) -> str:
-    """A number, or the date of a number of days."""
+def number_label(value: float, column: Column, digits: int = 4) -> str:
+    """A number, or the date of a number of days, with its time if there are more than four digits."""
     if column.kind == "date":
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=value)).date().isoformat()
-    return f"{value:,.4g}" if abs(value) < 1e4 or not column.whole else f"{value:,.0f}"
+        moment = datetime(1970, 1, 1) + timedelta(days=value)
+        return moment.isoformat(" ", "seconds") if digits > 4 else moment.date().isoformat()
+    return f"{value:,.{digits}g}" if abs(value) < 1e4 or not column.whole else f"{value:,.0f}"
 
 
 def short(value: float) -> str:
-    """A number in few characters: 211k."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(value) >= size:
-            return f"{value / (1e3 if unit == 'k' else size):.3g}{unit}"
-    return f"{value:.3g}"
+    """A number in few characters: 211k. A year keeps all of its digits."""
+    # From what would be rounded to 1000 of the smaller unit.
+    for least, size, unit in ((9.995e8, 1e9, "G"), (9.995e5, 1e6, "M"), (1e4, 1e3, "k")):
+        if abs(value) >= least:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.0f}" if abs(value) >= 1e3 else f"{value:.3g}"
 
 
 def _histogram(column: Column, groups: Groups, shares: Mapping[str, np.ndarray], means: np.ndarray | None) -> Markup:

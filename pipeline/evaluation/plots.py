@@ -12,6 +12,9 @@ from matplotlib.figure import Figure
 from contracts.schema import Schema
 from pipeline.evaluation.calibration import reliability
 
+MOST_NAMED = 25  # classes or labels whose names and counts fit into a picture
+plt.rcParams["text.parse_math"] = False  # a name may hold two dollar signs
+
 
 def read_history(path: Path) -> dict[str, list[float]]:
     """Losses and metrics of all epochs, by name, from the `history.csv` of a bundle."""
@@ -42,27 +45,31 @@ def confusion(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
     n_classes = len(schema.classes)
     counts = np.zeros((n_classes, n_classes), dtype=int)
     np.add.at(counts, (y, predictions.argmax(axis=1)), 1)
-    size = max(4.0, 0.6 * n_classes + 1.5)
+    size = max(4.0, 0.6 * min(n_classes, MOST_NAMED) + 1.5)
     figure, axis = plt.subplots(figsize=(size, size), layout="constrained")
     axis.imshow(counts, cmap="Blues")
-    for (row, column), count in np.ndenumerate(counts):
-        axis.text(
-            column, row, str(count), ha="center", va="center", color="white" if 2 * count > counts.max() else "C0"
-        )
-    axis.set_xticks(range(n_classes), schema.classes, rotation=45)
-    axis.set_yticks(range(n_classes), schema.classes)
+    if n_classes <= MOST_NAMED:  # more names and counts are not readable, and take minutes
+        for (row, column), count in np.ndenumerate(counts):
+            axis.text(
+                column, row, str(count), ha="center", va="center", color="white" if 2 * count > counts.max() else "C0"
+            )
+        axis.set_xticks(range(n_classes), schema.classes, rotation=45)
+        axis.set_yticks(range(n_classes), schema.classes)
     axis.set(xlabel="predicted", ylabel="actual", title=f"{schema.dataset}, test: {len(y)} rows")
     return figure
 
 
 def label_errors(schema: Schema, y: np.ndarray, predictions: np.ndarray) -> Figure:
-    """False negatives and false positives of each label."""
+    """False negatives and false positives of each label, or of those with the most errors."""
     positive = predictions >= 0.5
-    figure, axis = plt.subplots(figsize=(7, 0.6 * len(schema.classes) + 1.5), layout="constrained")
     negatives, positives = ((y == 1) & ~positive).sum(axis=0), ((y == 0) & positive).sum(axis=0)
-    axis.barh(schema.classes, negatives, label="false negatives")
-    axis.barh(schema.classes, positives, left=negatives, label="false positives")
-    axis.set(xlabel="rows", title=f"{schema.dataset}, test: {len(y)} rows")
+    shown = np.sort(np.argsort(-(negatives + positives), kind="stable")[:MOST_NAMED])
+    names = [schema.classes[label] for label in shown]
+    figure, axis = plt.subplots(figsize=(7, 0.6 * len(names) + 1.5), layout="constrained")
+    axis.barh(names, negatives[shown], label="false negatives")
+    axis.barh(names, positives[shown], left=negatives[shown], label="false positives")
+    part = f", {len(names)} of {len(schema.classes)} labels" if len(names) < len(schema.classes) else ""
+    axis.set(xlabel="rows", title=f"{schema.dataset}, test: {len(y)} rows{part}")
     axis.legend()
     return figure
 

@@ -13,7 +13,7 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Perceptron, Ridge
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
@@ -59,7 +59,36 @@ def references(schema: Schema) -> dict[str, Any]:
         models = {name: MultiOutputClassifier(model) for name, model in models.items()}
         boosted = MultiOutputClassifier(HistGradientBoostingClassifier(**BOOSTING))
     models = {name: _with_preprocessing(schema, model) for name, model in models.items()}
-    return {**models, "forest": RandomForestClassifier(**FOREST), "boosting": boosted, **trees}
+    models |= {"forest": RandomForestClassifier(**FOREST), "boosting": boosted, **trees}
+    return {name: Labels(model) for name, model in models.items()} if schema.task == "multilabel" else models
+
+
+class Labels:
+    """A model of several labels; a label with one value in all train rows, which scikit-learn refuses, keeps it."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def fit(self, x: np.ndarray, y: np.ndarray) -> None:
+        self.first, self.varied = y[0].astype(float), (y != y[0]).any(axis=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataConversionWarning)  # of a forest, if one label is left
+            if self.varied.any():
+                self.model.fit(x, y[:, self.varied])
+
+    def predict_proba(self, rows: np.ndarray) -> np.ndarray:
+        """Shape (n_rows, n_labels); a model without probabilities counts as certain."""
+        found = np.tile(self.first, (len(rows), 1))
+        if self.varied.any():
+            found[:, self.varied] = self._of_varied(rows)
+        return found
+
+    def _of_varied(self, rows: np.ndarray) -> np.ndarray:
+        if not hasattr(self.model, "predict_proba"):
+            return np.asarray(self.model.predict(rows)).reshape(len(rows), -1)
+        probabilities = self.model.predict_proba(rows)  # of one label no list
+        labels = probabilities if isinstance(probabilities, list) else [probabilities]
+        return np.stack([label[:, 1] for label in labels], axis=1)
 
 
 class Trees:
@@ -67,14 +96,18 @@ class Trees:
 
     def __init__(self, library: str, schema: Schema) -> None:
         inputs = () if schema.image else schema.inputs
-        self.library, self.width = library, schema.input_width
+        self.library, self.width, self.picks_one = library, schema.input_width, schema.picks_one
         self.codes = [i for i, feature in enumerate(inputs) if isinstance(feature, CategoricalFeature)]
 
     def fit(self, x: np.ndarray, y: np.ndarray) -> None:
         held_out = np.zeros(len(y), dtype=bool)
         held_out[np.argsort(y, kind="stable")[5::10]] = True  # with every class in proportion
+        if self.picks_one:
+            self.classes_, first, y = np.unique(y, return_index=True, return_inverse=True)
+            held_out[first] = False  # a class has a row to train on
         categorical = np.isin(np.arange(self.width), self.codes)
-        rows = Rows((x[~held_out], y[~held_out]), (x[held_out], y[held_out]), categorical)
+        kept_back = (x[held_out], y[held_out]) if held_out.any() else (x, y)
+        rows = Rows((x[~held_out], y[~held_out]), kept_back, categorical)
         self.predict = self.predict_proba = LIBRARIES[self.library](rows, 0)
 
 
@@ -120,13 +153,13 @@ def fit_and_score(
 def predictions_of(schema: Schema, model: Any, rows: np.ndarray) -> np.ndarray:
     if schema.task == "regression":
         return np.asarray(model.predict(rows))
+    if schema.task == "multilabel":
+        return np.asarray(model.predict_proba(rows))
     if not hasattr(model, "predict_proba"):
-        codes = np.asarray(model.predict(rows)).astype(int)
-        return codes.astype(float) if schema.task == "multilabel" else np.eye(len(schema.classes))[codes]
-    probabilities = model.predict_proba(rows)
-    if isinstance(probabilities, list):
-        return np.stack([label[:, 1] for label in probabilities], axis=1)
-    return np.asarray(probabilities)
+        return np.eye(len(schema.classes))[np.asarray(model.predict(rows)).astype(int)]
+    probabilities = np.zeros((len(rows), len(schema.classes)))
+    probabilities[:, np.asarray(model.classes_).astype(int)] = model.predict_proba(rows)  # a sample may lack a class
+    return probabilities
 
 
 def _with_preprocessing(schema: Schema, model: Any) -> Any:

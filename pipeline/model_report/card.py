@@ -33,7 +33,7 @@ def front_matter(facts: Mapping[str, Any]) -> str:
     results = {
         "task": {"type": task},
         "dataset": {"name": schema.dataset, "type": schema.dataset, "split": "test"},
-        "metrics": [{"type": row["name"], "value": round(row["test"], 6)} for row in facts["figures"]],
+        "metrics": [{"type": row["name"], "value": float(f"{row['test']:.6g}")} for row in facts["figures"]],
     }
     content = {
         "library_name": "keras",

@@ -85,7 +85,7 @@ def partial_dependence(schema: Schema, predict: Predict, rows: np.ndarray, name:
     """The mean prediction for each value of a feature (Friedman, 2001); None for a date."""
     feature = next(f for f in schema.features if f.name == name)
     column = int(np.flatnonzero(features_of_columns(schema) == schema.features.index(feature))[0])
-    rows = rows[:: max(1, len(rows) // ROWS_OF_CURVE)][:ROWS_OF_CURVE]
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), ROWS_OF_CURVE)).astype(int)]
     x: tuple[float, ...] | tuple[str, ...]
     if isinstance(feature, NumericFeature):
         present = rows[:, column][~np.isnan(rows[:, column])]

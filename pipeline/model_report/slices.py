@@ -15,6 +15,7 @@ from pipeline.data_report.groups import Groups, by_rank
 FEWEST, SHOWN, GROUPS, DRAWS = 20, 8, 5, 300
 ALPHA = 0.05  # chance of one false alarm over all groups
 NORMAL = NormalDist()
+DIGITS = (4, 6, 9, 17)  # of an edge between two groups, the first that tell all edges apart
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def groups_of(columns: Sequence[Column], classes: Mapping[str, np.ndarray]) -> d
         if column.is_feature:
             groups = by_rank(column, GROUPS)
             codes = groups.codes(column.train)
-            masks |= {f"{column.name}: {_label(groups, code, column)}": codes == code for code in range(groups.size)}
+            masks |= {f"{column.name}: {text}": codes == code for code, text in enumerate(_labels(groups, column))}
     return masks
 
 
@@ -69,16 +70,28 @@ def worst(metric: Metric, y: np.ndarray, predictions: np.ndarray, masks: Mapping
     return [entry(name, is_worse) for _, name, is_worse in sorted(found, key=lambda one: -one[0])[:SHOWN]]
 
 
-def _label(groups: Groups, code: int, column: Column) -> str:
-    if code == 0:
-        return "missing"
+def _labels(groups: Groups, column: Column) -> list[str]:
+    """A text for each code, all different: a category called missing is not the missing values."""
     if groups.edges is None:
-        return groups.values[code - 1] if code <= len(groups.values) else "others"
-    first = number_label(float(groups.edges[code - 1]), column)
-    if column.whole and (code == len(groups.edges) or groups.edges[code] == groups.edges[code - 1] + 1):
-        last = float(np.nanmax(column.train)) if code == len(groups.edges) else float(groups.edges[code - 1])
-        if last == groups.edges[code - 1]:
+        own = [f"“{value}”" if value in ("missing", "others") else value for value in groups.values]
+        return ["missing", *own, "others"]
+    return ["missing", *(_range(groups.edges, code, column) for code in range(1, len(groups.edges) + 1))]
+
+
+def _range(edges: np.ndarray, code: int, column: Column) -> str:
+    texts = _texts(edges, column)
+    first = texts[code - 1]
+    if column.whole and (code == len(edges) or edges[code] == edges[code - 1] + 1):
+        last = float(np.nanmax(column.train)) if code == len(edges) else float(edges[code - 1])
+        if last == edges[code - 1]:
             return first
-    if code == len(groups.edges):
-        return f"from {first}"
-    return f"{first} to {number_label(float(groups.edges[code]), column)}"
+    return f"from {first}" if code == len(edges) else f"{first} to {texts[code]}"
+
+
+def _texts(edges: np.ndarray, column: Column) -> list[str]:
+    """The edges in as many digits as tell them apart."""
+    for digits in DIGITS:
+        texts = [number_label(float(edge), column, digits) for edge in edges]
+        if len(set(texts)) == len(texts):
+            break
+    return texts

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import psutil
@@ -14,6 +15,7 @@ import pytest
 
 from contracts.errors import UserError
 from contracts.files import sha256
+from models.search.workers import cluster_task
 from models.search.workers.cluster import Cluster
 from models.search.workers.events import Done, Progress
 from models.training.data import Data
@@ -145,3 +147,32 @@ def test_a_shared_folder_is_a_store_too(data: Data, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     with pytest.raises(UserError, match=r"search\.storage: expected a in .+/shared\n  .+: not found"):
         write(tmp_path / "other", tmp_path / "nothing")
+
+
+def test_the_rows_of_an_earlier_search_leave_the_disk_of_a_worker_unless_a_trial_uses_them(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = SimpleNamespace(local_directory=str(tmp_path / "worker"), address="here")
+    (tmp_path / "worker").mkdir()
+    monkeypatch.setattr(cluster_task, "get_worker", lambda: worker)
+    shared, own = "a" * 64, {"first": "b" * 64, "second": "c" * 64, "third": "d" * 64}
+
+    def unpacked(name: str):
+        def write(folder: Path, contents: Path) -> None:
+            for digest in (shared, own[name]):
+                (contents / digest).touch()
+                os.link(contents / digest, folder / digest)
+
+        return cluster_task._unpacked(write, name, data)
+
+    def present() -> set[str]:
+        return {path.name for path in (tmp_path / "worker").iterdir()}
+
+    with unpacked("first"):
+        with unpacked("second") as rows:
+            assert (rows.folder / shared).exists()
+        assert present() == {"first", "second", shared, own["first"], own["second"]}
+        with unpacked("third"):
+            assert present() == {"first", "third", shared, own["first"], own["third"]}
+    with unpacked("first"):
+        assert present() == {"first", "third", shared, own["first"], own["third"]}, "nothing was written anew"

@@ -6,8 +6,10 @@ as bytes.
 
 import contextlib
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -61,12 +63,13 @@ def run(
         Client(worker.scheduler.address, security=worker.security, set_as_default=False) as client,
         contextlib.closing(Queue(client=client)) as answers,
         tempfile.TemporaryDirectory(dir=worker.local_directory) as folder,
+        _unpacked(rows, rows_name, task.data) as data,
         Pool() as pool,
     ):
         # On a shared file system the checkpoint's folder is here, too.
         checkpoint = task.checkpoint if task.checkpoint and task.checkpoint.parent.is_dir() else None
         threads = max(1, cores // worker.state.nthreads)
-        here = replace(task, data=_unpack(rows, rows_name, task.data), checkpoint=checkpoint, threads=threads)
+        here = replace(task, data=data, checkpoint=checkpoint, threads=threads)
         network = Path(folder) / "model.keras"
         pool.start(label, function, here, network, limit=limit)
         while True:
@@ -79,10 +82,14 @@ def run(
 
 
 _unpacking = Lock()  # trials of this worker that start together have their rows written once
+_users: Counter[Path] = Counter()  # trials that use a folder of rows
 
 
-def _unpack(rows: dict[str, bytes] | WriteRows, name: str, data: Data) -> Data:
-    """Write files of this worker once; all of its trials map them into memory."""
+@contextlib.contextmanager
+def _unpacked(rows: dict[str, bytes] | WriteRows, name: str, data: Data) -> Iterator[Data]:
+    """Files of this worker that are written once; all of its trials map them into memory. Those of an earlier search,
+    or of its earlier round, are removed when others have been written.
+    """
     worker = get_worker()
     folder = Path(worker.local_directory) / name
     with _unpacking:
@@ -99,7 +106,21 @@ def _unpack(rows: dict[str, bytes] | WriteRows, name: str, data: Data) -> Data:
                 except (UserError, OSError) as error:  # a failure of this worker, not of the trial
                     raise UserError(f"no rows for a trial at the worker {worker.address}: {error}") from None
                 unfinished.rename(folder)
-    return replace(data, folder=folder, schema=folder / "schema.json")
+            _remove_unused(folder)
+        _users[folder] += 1
+    try:
+        yield replace(data, folder=folder, schema=folder / "schema.json")
+    finally:
+        _users[folder] -= 1
+
+
+def _remove_unused(newest: Path) -> None:
+    for folder in [folder for folder, users in _users.items() if not users and folder != newest]:
+        shutil.rmtree(folder, ignore_errors=True)
+        del _users[folder]
+    for content in newest.parent.glob("[0-9a-f]" * 64):  # of rows from a store; each folder has a further link to it
+        if content.is_file() and content.stat().st_nlink == 1:
+            content.unlink()
 
 
 def _answer(answers: Queue) -> bool:
