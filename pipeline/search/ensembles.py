@@ -16,7 +16,7 @@ from models.search.finalists import further_seed
 from models.search.greedy import cross_fitted, select_greedily
 from models.search.plan import Plan
 from models.search.trial import TrialFiles, TrialResult
-from models.search.workers.pool import Pool
+from models.search.workers.pool import JobFailed, Pool
 from models.training.data import Data
 from pipeline.evaluation.comparison import Comparison, compare
 from pipeline.paths import Paths
@@ -96,17 +96,22 @@ def _with_distilled(
     say(f"training a network like that of trial {lead.trial} to imitate the ensemble …")
     network = data.folder / "distilled.keras"
     task = plan.trial_task(data, lead.hyperparameters, lead.seed, lead.threads)
-    pool.start(None, "train", replace(task, teacher=teacher), network)
-    result = pool.result()
+    pool.start(None, "train", replace(task, teacher=teacher), network, limit=plan.limit(plan.n_rows))
+    try:
+        result = pool.result()
+    except JobFailed as error:  # the finished search has its candidates
+        say(f"the ensemble stays the first candidate: {error}")
+        return bundles
     figures = f"its {plan.metric.name} of {result.value:.4g} against {best:.4g} of the best network"
     if not gain_of(plan, result.value, best) > least:
         say(f"the ensemble stays the first candidate: no network imitates it well enough, {figures}")
         return bundles
     trial = _as_trial(plan, result, members, "teachers")
     bundles, reason = _with_candidate(plan, trial, network, result.history, bundles, paths, pool, data, log)
-    say(
-        f"the ensemble stays: {reason}" if reason else f"one network that imitates it is the first candidate: {figures}"
-    )
+    if reason:
+        say(f"the ensemble stays the first candidate: {reason}")
+    else:
+        say(f"one network that imitates it is the first candidate: {figures}")
     return bundles
 
 

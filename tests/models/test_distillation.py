@@ -2,16 +2,23 @@
 
 import keras
 import numpy as np
+import optuna
 import pytest
 
+from contracts.bundle import Member
+from contracts.metrics import BY_NAME
 from contracts.settings.load import load_params
 from models.network.build import build
 from models.network.heads import labels, loss
 from models.search.train_trial import train
 from models.search.trial import TrialTask
+from models.search.workers.pool import JobFailed
 from models.training.calibration import predict
 from models.training.data import Data
 from models.training.export import inference_model
+from pipeline.paths import Paths
+from pipeline.search.ensembles import _with_distilled
+from tests.models.instant import iris, plan_of
 from tests.models.wine import ROOT
 
 DEALT = {"family": "ensemble", "members": 4, "members_per_row": 2}
@@ -69,3 +76,21 @@ def test_the_loss_of_shares_is_that_of_codes_where_one_class_has_all(smoothing, 
     spec, codes = spec_of(label_smoothing=smoothing), np.asarray(split.target)
     of_shares = loss(spec, schema, of_shares=True)(labels(schema, codes, as_shares=True), probabilities)
     np.testing.assert_allclose(of_shares, loss(spec, schema)(codes, probabilities), rtol=1e-5)
+
+
+def test_a_training_that_fails_leaves_the_ensemble(tmp_path) -> None:
+    class Fails:
+        def start(self, *_, **__) -> None: ...
+
+        def result(self) -> None:
+            raise JobFailed("TrialDiverged: the loss is nan")
+
+    member = Member(trial=3, seed=4, threads=1, hyperparameters={}, share=1.0).model_dump()
+    ensemble = optuna.trial.create_trial(value=0.5, user_attrs={"members": [member]})
+    data, bundles, said = Data(tmp_path, tmp_path / "schema.json"), {tmp_path / "1": ensemble}, []
+    plan = plan_of(iris(), BY_NAME["log_loss"])
+    left = _with_distilled(
+        plan, ensemble, tmp_path, 0.4, 0.0, bundles, Paths("iris", tmp_path), Fails(), data, lambda _: "", said.append
+    )
+    assert left == bundles
+    assert said[-1] == "the ensemble stays the first candidate: TrialDiverged: the loss is nan"
