@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from contracts.settings.source import Source
 from pipeline.sources.streaming.fetch import fetch_stream
 from pipeline.sources.streaming.first_rows import first_parts
-from pipeline.sources.streaming.size import OF_TEXT, can_stream, needs_as_whole
+from pipeline.sources.streaming.size import OF_TEXT, choose_for, needs_as_whole
 
 
 def test_text_of_every_parquet_type_is_estimated_as_text(tmp_path: Path) -> None:
@@ -21,11 +21,11 @@ def test_text_of_every_parquet_type_is_estimated_as_text(tmp_path: Path) -> None
 def test_parquet_is_known_by_an_ending_in_capitals(tmp_path: Path) -> None:
     source = Source(source=str(tmp_path / "ROWS.PARQUET"), target="town")
     pq.write_table(pa.table({"town": ["a", "b"] * 50, "n": range(100)}), source.source)
-    assert can_stream(source)
+    assert choose_for(source, memory=1e-9).streams
     assert fetch_stream(source, tmp_path / "raw.parquet").rows == 100
     assert sum(part.table.num_rows for part in first_parts(source)) > 0
 
 
 def test_compressed_parquet_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "rows.parquet.gz").touch()
-    assert not can_stream(Source(source=str(tmp_path / "rows.parquet.gz"), target="town"))
+    assert not choose_for(Source(source=str(tmp_path / "rows.parquet.gz"), target="town"), memory=1e-9).streams
