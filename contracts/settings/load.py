@@ -150,7 +150,10 @@ def _misfits(params: Params) -> list[Mistake]:
     if used and not params.preprocess.bins:
         expected = f"preprocess.bins above 0 for {' or '.join(sorted(used))}"
         mistakes.append(Mistake(("search", "space", "numeric"), expected, "preprocess.bins: 0"))
-    return mistakes + ([] if params.source.task is None else task_misfits(params, params.source.task))
+    if params.source.task is not None:
+        return mistakes + task_misfits(params, params.source.task)
+    of_tasks = [task_misfits(params, task) for task in METRICS]  # the data decides on the task
+    return mistakes + [mistake for mistake in of_tasks[0] if all(mistake in of_task for of_task in of_tasks)]
 
 
 def task_misfits(params: Params, task: Task) -> list[Mistake]:

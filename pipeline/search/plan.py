@@ -101,7 +101,7 @@ def _digests(paths: Paths) -> dict[str, str]:
 
 
 def _check_settings(params: Params, schema: Schema, validation: Path) -> None:
-    misfits = [str(mistake) for mistake in task_misfits(params, schema.task)]
+    misfits = [str(mistake.at(".".join(map(str, mistake.place)))) for mistake in task_misfits(params, schema.task)]
     if misfits:
         raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *misfits]))
     specs = corner_specs(params.search.space)

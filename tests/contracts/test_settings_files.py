@@ -107,3 +107,11 @@ def test_a_name_of_any_length_is_told_in_one_short_line(params) -> None:
     with pytest.raises(UserError) as told:
         load_params(params, "x" * 10_000)
     assert len(str(told.value)) < 1000
+
+
+def test_a_network_that_no_task_can_have_is_refused_before_the_data_tells_the_task(params) -> None:
+    space = "{depth: 1, family: ensemble, members: 0}"
+    entry = f"data: {{source: rows.csv, target: y}}\nsearch:\n  metric: rmse\n  space: {space}\n"
+    (params.parent / "catalog/own.yaml").write_text(entry)
+    (line,) = problems(params)  # whether the metric fits is known with the task
+    assert line == "catalog/own.yaml: search.space.members: expected greater than or equal to 2, received 0"

@@ -134,6 +134,9 @@ def test_where_the_rows_are_does_not_begin_a_new_study_and_other_validation_rows
         make_plan(with_memory(load(folds=3), 1e-6), paths)
     with pytest.raises(UserError, match=r"search\.distil: expected false for wine, received true: 113 encoded train r"):
         make_plan(with_memory(load(ensemble=2, distil=True), 1e-6), paths)
+    of_numbers = params.model_copy(update={"search": params.search.model_copy(update={"metric": "rmse"})})
+    with pytest.raises(UserError, match=r"\n  search\.metric: expected one of .* for multiclass, received 'rmse'"):
+        make_plan(of_numbers, paths)
     with pytest.raises(UserError, match=r"an ensemble of at least 2 with distil, received ensemble: 1"):
         load(distil=True)
 
