@@ -2,6 +2,7 @@
 
 from contracts.errors import nearest
 from contracts.schema import NumericFeature, Schema
+from contracts.settings.space import SearchSpace
 from contracts.spec import BINNED, Spec
 
 
@@ -37,6 +38,22 @@ def schema_problems(spec: Spec, schema: Schema) -> list[str]:
         problems.append("clip_output: expected a schema with the ends of the target: preprocess again")
     if spec.numeric in BINNED and any(not feature.tree_bins for feature in numbers):
         problems.append(f"numeric: expected preprocess.bins above 0 for {spec.numeric!r}")
+    return problems
+
+
+def number_problems(space: SearchSpace, schema: Schema) -> list[str]:
+    """Embeddings of numbers that a space fixes for a table without any, as `name: expected …, received …`.
+
+    A choice between encodings is no problem: the spaces that suit every table have one.
+    """
+    if schema.image is not None or any(isinstance(column, NumericFeature) for column in schema.inputs):
+        return []
+    why = f"because none of the {len(schema.features)} features of {schema.dataset} is a number"
+    problems = []
+    if (numeric := space.get("numeric")) in ("piecewise", "piecewise_sum", "periodic", "pbld"):
+        problems.append(f"numeric: expected auto, none or standardise, {why}, received {numeric!r}")
+    if isinstance(size := space.get("numeric_embedding"), int) and size > 0:
+        problems.append(f"numeric_embedding: expected 0, {why}, received {size}")
     return problems
 
 

@@ -18,7 +18,7 @@ from contracts.settings.load import FineTune, Params, task_misfits
 from contracts.settings.sections import Search
 from contracts.settings.space_problems import corner_specs
 from contracts.spec import NETWORK_VERSION, Spec
-from models.network.compatibility import schema_problems
+from models.network.compatibility import number_problems, schema_problems
 from models.search.plan import Plan, plan_search
 from pipeline.data.folds import possible_folds
 from pipeline.data.splits import read_part
@@ -106,6 +106,7 @@ def _check_settings(params: Params, schema: Schema, validation: Path) -> None:
         raise UserError("\n  ".join([f"invalid settings for {schema.dataset}:", *misfits]))
     specs = corner_specs(params.search.space)
     problems = [f"search.space.{problem}" for spec in specs for problem in schema_problems(spec, schema)]
+    problems += [f"search.space.{problem}" for problem in number_problems(params.search.space, schema)]
     problems += _class_weight_problems(params.train.class_weights, schema)
     problems += map(str, gate_problems(params.select.gates, schema, validation))
     if params.train.fine_tune is not None:

@@ -7,7 +7,7 @@ import pytest
 from contracts.bundle import Manifest, seal
 from contracts.errors import UserError
 from contracts.settings.load import load_params
-from models.network.compatibility import schema_problems
+from models.network.compatibility import number_problems, schema_problems
 from pipeline.paths import Paths
 from pipeline.search.plan import make_plan
 from tests.settings_files import copy_settings, override
@@ -100,6 +100,19 @@ def test_embeddings_of_categories_are_refused_on_a_table_without_any(data_of, sp
     assert schema_problems(spec_of(categorical="by_size"), numbers) == []
     (problem,) = schema_problems(spec_of(categorical="embedding"), numbers)
     assert problem.startswith("categorical: expected one_hot or by_size, because none of the 2 features of tiny is")
+
+
+def test_embeddings_of_numbers_that_a_space_fixes_are_refused_on_a_table_without_any(load, data_of):
+    schema, _ = data_of("binary")
+    without = schema.model_copy(update={"features": tuple(f for f in schema.features if f.kind == "categorical")})
+    fixed = load("iris", numeric="piecewise", numeric_embedding=8).search.space
+    problems = number_problems(fixed, without)
+    assert [problem.partition(":")[0] for problem in problems] == ["numeric", "numeric_embedding"]
+    assert f"none of the {len(without.features)} features of tiny is a number, received 'piecewise'" in problems[0]
+    assert number_problems(fixed, schema) == []
+    assert number_problems(load("iris", numeric="standardise").search.space, without) == []
+    choice = {"type": "categorical", "choices": ["piecewise", "standardise"]}
+    assert number_problems(load("iris", numeric=choice).search.space, without) == []
 
 
 def test_pixels_are_standardised_only_where_the_schema_knows_their_mean(data_of, spec_of):
