@@ -34,8 +34,13 @@ class Counts:
 
     def _merge(self, other: pa.Table) -> None:
         self.present += pc.sum(other["count"]).as_py() or 0
-        together = pa.concat_tables([self.table, other]).group_by("text").aggregate([("count", "sum")])
-        self.table = together.rename_columns(["text", "count"])
+        if len(self.table):
+            together = (
+                pa.concat_tables([self.table, other]).group_by("text", use_threads=False).aggregate([("count", "sum")])
+            )
+            self.table = together.rename_columns(["text", "count"])
+        else:
+            self.table = other
         if self.lowest is not None:
             self._note_hashes(other)
         if len(self.table) <= MOST_KEPT:
