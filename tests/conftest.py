@@ -29,8 +29,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as pipeline/environment.p
 HEAVY = ("tensorflow", "mlflow", "sklearn.ensemble", "distributed", "matplotlib.pyplot", "bentoml")
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     first = int(worker.removeprefix("gw")) % len(HEAVY)
+    gc.disable()  # the collector finds no garbage in imports
     for package in (*HEAVY[first:], *HEAVY[:first]):
         importlib.import_module(package)
+    gc.enable()
     from models.training.runtime import use_threads
 
     use_threads(1)  # the processes share the cores
