@@ -102,17 +102,17 @@ def test_embeddings_of_categories_are_refused_on_a_table_without_any(data_of, sp
     assert problem.startswith("categorical: expected one_hot or by_size, because none of the 2 features of tiny is")
 
 
-def test_embeddings_of_numbers_that_a_space_fixes_are_refused_on_a_table_without_any(load, data_of):
+@pytest.mark.parametrize("numeric", ["piecewise", "piecewise_sum", "periodic", "pbld"])
+def test_embeddings_of_numbers_that_a_space_fixes_are_refused_on_a_table_without_any(numeric, load, data_of):
     schema, _ = data_of("binary")
     without = schema.model_copy(update={"features": tuple(f for f in schema.features if f.kind == "categorical")})
-    fixed = load("iris", numeric="piecewise", numeric_embedding=8).search.space
+    fixed = load("iris", numeric=numeric, numeric_embedding=8).search.space
     problems = number_problems(fixed, without)
     assert [problem.partition(":")[0] for problem in problems] == ["numeric", "numeric_embedding"]
-    assert f"none of the {len(without.features)} features of tiny is a number, received 'piecewise'" in problems[0]
+    assert f"none of the {len(without.features)} features of tiny is a number, received {numeric!r}" in problems[0]
     assert number_problems(fixed, schema) == []
     assert number_problems(load("iris", numeric="standardise").search.space, without) == []
-    choice = {"type": "categorical", "choices": ["piecewise", "standardise"]}
-    assert number_problems(load("iris", numeric=choice).search.space, without) == []
+    assert number_problems(fixed, data_of("binary", images=True)[0]) == []
 
 
 def test_pixels_are_standardised_only_where_the_schema_knows_their_mean(data_of, spec_of):

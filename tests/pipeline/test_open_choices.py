@@ -17,14 +17,17 @@ from pipeline.tables import TARGET, write_rows
 
 ROOT = Path(__file__).parents[2]
 SKEWED, EVEN = np.geomspace(1, 1e4, 40), np.linspace(1, 2, 40)
+NUMBERS, COLOURS = np.arange(40.0), np.array(["red", "green"] * 20)
 
 
 @pytest.fixture
 def space_of(tmp_path: Path):
     """The space that is searched for these targets, with so many intervals for each number."""
 
-    def planned(target: np.ndarray, bins: int = 0, copies: int = 1, metric: str = "rmse", **space) -> dict:
-        rows = pa.table({"a": np.tile(np.arange(40.0), copies), TARGET: np.tile(target, copies)})
+    def planned(
+        target: np.ndarray, bins: int = 0, copies: int = 1, metric: str = "rmse", column=NUMBERS, **space
+    ) -> dict:
+        rows = pa.table({"a": np.tile(column, copies), TARGET: np.tile(target, copies)})
         params = load_params(ROOT / "params.yaml", "diabetes")
         search = params.search.model_copy(update={"space": {**params.search.space, **space}, "metric": metric})
         paths = Paths("diabetes", tmp_path)
@@ -98,6 +101,17 @@ def test_an_encoding_is_not_searched_without_intervals_or_against_the_space(spac
     space = space_of(EVEN, **decided)
     assert space.get("numeric") == decided.get("numeric")
     assert "numeric_embedding" not in space
+
+
+def test_an_encoding_of_numbers_that_a_space_fixes_is_refused_on_a_table_without_any(space_of) -> None:
+    told = "search.space.numeric: expected auto, none or standardise, because none of the 1 features of diabetes is a"
+    with pytest.raises(UserError, match=told):
+        space_of(EVEN, bins=8, column=COLOURS, numeric="piecewise")
+
+
+def test_a_choice_of_encodings_suits_a_table_without_numbers(space_of) -> None:
+    choice = either("piecewise", "standardise")
+    assert space_of(EVEN, bins=8, column=COLOURS, numeric=choice)["numeric"] == choice
 
 
 @pytest.mark.parametrize(("copies", "size"), [(1, 32), (200, 64), (2000, 256)])

@@ -1,5 +1,6 @@
 """A stage started by hand: without what it reads, or with a damaged bundle. One message, and exit code 2."""
 
+import gc
 import json
 import shutil
 from collections.abc import Callable
@@ -25,6 +26,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     def run(stage: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["stages", stage, "--dataset", "iris"])
         code = stages.main()
+        assert gc.isenabled(), "it is off while a stage is imported"
         said = capsys.readouterr()
         return code, said.out, said.err
 
