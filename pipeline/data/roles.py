@@ -49,7 +49,7 @@ def _role_of_numbers(column: pd.Series) -> DroppedColumn | None:
 
 def _counts_up(present: pd.Series) -> bool:
     """Whether the values rise by about one a row. In a table sorted by them, others rise too, but by more."""
-    return bool(present.is_monotonic_increasing and present.max() - present.min() < 2 * len(present))
+    return bool(present.is_monotonic_increasing and float(present.max()) - float(present.min()) < 2 * len(present))
 
 
 def _role_of_texts(texts: Texts) -> DroppedColumn | None:

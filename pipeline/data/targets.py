@@ -35,7 +35,7 @@ def infer_target(
     counts = dict(zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True))
     integers = has_integer_classes(train)
     classes = source.classes or tuple(sorted(counts, key=int if integers else None))
-    booleans = {c.lower() for c in classes} == {"false", "true"}
+    booleans = len(classes) == 2 and {c.lower() for c in classes} == {"false", "true"}  # not with `True` and `true`
     if (task == "binary" and len(classes) != 2) or len(classes) < 2:
         raise UserError(
             f"target {name!r}: expected {'2 classes' if task == 'binary' else '2 classes or more'}"

@@ -109,9 +109,9 @@ def predict_rows(predictor: Predictor, source: Path, target: Path, notes: dict[s
     n_rows, n_warnings, first = 0, 0, ""
     with WRITERS[target.suffix](target, columns.with_metadata(notes) if notes else columns) as writer:
         for rows in ahead(chunks(validator, source)):
+            writer.write_table(_table(predictor, rows.encoded, n_rows))
             n_rows, n_warnings = n_rows + len(rows.encoded), n_warnings + sum(rows.kinds.values())
             first = first or next((f"{warning.path}: {warning.message}" for warning in rows.warnings), "")
-            writer.write_table(_table(predictor, rows.encoded))
     return Counts(n_rows, n_warnings, first)
 
 
@@ -121,11 +121,15 @@ def _columns(schema: Schema) -> pa.Schema:
     return pa.schema([*label, *((name, pa.float32()) for name in names)])
 
 
-def _table(predictor: Predictor, rows: np.ndarray) -> pa.Table:
+def _table(predictor: Predictor, rows: np.ndarray, rows_before: int) -> pa.Table:
     schema, n = predictor.schema, PREDICTED_ROWS
     predictions = np.concatenate(
         [answer(schema, predictor.outputs(rows[first : first + n])) for first in range(0, max(1, len(rows)), n)]
     )
+    finite = np.isfinite(predictions).all(axis=1)
+    if not finite.all():
+        row = rows_before + int(np.argmin(finite)) + 1
+        raise Problem(400, f"row {row:,}, counted from 1, is too far from the training data to give a number")
     columns: list[Any] = [np.ascontiguousarray(column) for column in predictions.T]
     if schema.picks_one:
         columns.insert(0, pa.array(schema.labels).take(pa.array(decide(predictions, predictor.manifest.threshold))))

@@ -1,5 +1,6 @@
 """The rows of a Parquet file, a batch at a time, as training reads them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,11 +20,15 @@ BATCH_ROWS = 65_536  # rows in memory
 
 
 def parquet_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]:
-    """The encoded rows of each batch; raises `Problem` as the validator does, and ValueError for a missing column."""
+    """The encoded rows of each batch; raises `Problem` as the validator does, and ValueError for a column that is
+    missing, or is there twice.
+    """
     file = pa.parquet.ParquetFile(path, pre_buffer=False)
-    missing = [name for name in validator.names if name not in file.schema_arrow.names]
-    if missing:
+    names = Counter(file.schema_arrow.names)
+    if missing := [name for name in validator.names if not names[name]]:
         raise ValueError(f"{path}: expected columns {', '.join(validator.names)}; {', '.join(missing)} missing")
+    if twice := [name for name in validator.names if names[name] > 1]:
+        raise ValueError(f"{path}: expected each name once, received more than once: {', '.join(twice)}")
     rows_before = 0
     for batch in file.iter_batches(BATCH_ROWS, columns=list(validator.names)):
         columns = {feature.name: _values(feature, batch.column(feature.name)) for feature in validator.features}
@@ -56,8 +61,10 @@ def _as_texts(feature: CategoricalFeature, column: pa.Array) -> Repeated:
     """Numbers with fractions or moments as the categories that training made of them."""
     if _is_moment(column.type):
         return repeated(wall_clock(column).cast(pa.string()))
-    found = repeated(column.cast(pa.float64()))
-    as_arrow = pa.array(found.values, pa.float64()).cast(pa.string()).to_pylist()
+    kind = column.type if pa.types.is_float32(column.type) else pa.float64()
+    kind = pa.float32() if pa.types.is_float16(column.type) else kind
+    found = repeated(column.cast(kind))
+    as_arrow = pa.array(found.values, kind).cast(pa.string()).to_pylist()
     texts = [None if v is None or v != v else [*spellings(v), t] for v, t in zip(found.values, as_arrow, strict=True)]
     known = [t and next((text for text in t if text in feature.categories), t[0]) for t in texts]
     return Repeated(known, found.positions)

@@ -55,7 +55,7 @@ def form_of(validator: InputValidator, header: str) -> TextForm:
     form = validator.schema.text
     if form is None:
         return PLAIN
-    by_comma = {name.strip() for name in next(csv.reader([header]), [])}
+    by_comma = set(_names(next(csv.reader([header]), []), validator))
     return PLAIN if form.delimiter != "," and by_comma.issuperset(validator.names) else form
 
 
@@ -70,7 +70,7 @@ def validate_lines(
     names = validator.names
     if not lines or not any(lines[0]):
         raise Problem(400, f"the CSV is empty: expected a header with {', '.join(names)}")
-    header = [name.strip() for name in lines[0]]
+    header = _names(lines[0], validator)
     header[0] = header[0] or TextForm.UNNAMED
     if errors := header_errors("line 1", header, names, validator.ignored):
         raise invalid_request(*errors)
@@ -99,6 +99,11 @@ def validate_lines(
     readers = [reader(feature) for feature in validator.schema.features]
     table = [[read(line[p]) for p, read in zip(positions, readers, strict=True)] for _, line in numbered]
     return validator.validate_table(table, lambda row, name: f"line {numbered[row][0]}, column {name!r}", [])
+
+
+def _names(header: list[str], validator: InputValidator) -> list[str]:
+    """The names of a header, without blanks around those that have none in the data."""
+    return [name if name in validator.names else name.strip() for name in header]
 
 
 def header_errors(

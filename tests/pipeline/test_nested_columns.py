@@ -63,6 +63,17 @@ def test_a_column_that_is_not_left_out_and_a_nested_target_are_told_what_to_do(f
         add("other", "rows.parquet", "made")
 
 
+def test_a_column_of_durations_is_told_to_be_left_out_and_may_be(folder: Path) -> None:
+    rows = {"x": np.arange(60) % 7 / 3, "took": pa.array(np.arange(60), pa.duration("s")), "y": ["a", "b"] * 30}
+    pq.write_table(pa.table(rows), "rows.parquet")
+    Path("catalog/mine.yaml").write_text("data: {source: rows.parquet, target: y}\n")
+    told = r'received duration\[s\] in took: .* data.columns: \{"took": drop\} leaves them out'
+    with pytest.raises(UserError, match=told):
+        fetch.run(load_params(Path("params.yaml"), "mine"), Paths("mine"))
+    Path("catalog/mine.yaml").write_text("data: {source: rows.parquet, target: y, columns: {took: drop}}\n")
+    fetch.run(load_params(Path("params.yaml"), "mine"), Paths("mine"))
+
+
 def test_numbers_in_text_of_a_file_with_types_are_told(folder: Path) -> None:
     weights = [f"{n},25" for n in range(300)]
     codes = [f"{n % 40:03}" for n in range(300)]

@@ -11,13 +11,14 @@ import pytest
 from contracts.encoding import encode, encode_target
 from contracts.errors import UserError
 from contracts.metrics import BY_NAME
-from contracts.schema import load_schema
+from contracts.schema import ClassTarget, load_schema
 from contracts.settings.load import Source
 from contracts.spec import Spec, task_problems
 from models.network.compatibility import schema_problems
 from pipeline.data import bins
 from pipeline.data.schema_inference import infer_schema
 from pipeline.data.splits import read_part, row_weights
+from pipeline.data.targets import infer_target
 from pipeline.evaluation import contest, plots
 from pipeline.evaluation.baselines import baseline_predictions
 from pipeline.evaluation.references import boosting_ahead, fit_and_score, references
@@ -41,6 +42,16 @@ def test_labels_are_encoded_in_the_order_of_the_schema(tmp_path):
     np.testing.assert_allclose(baseline_predictions(schema, 2), [[0.75, 0.25]] * 2)
     schema.save(tmp_path / "schema.json")
     assert load_schema(tmp_path / "schema.json") == schema
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "labels"),
+    [(["True", "False"], "boolean", (False, True)), (["True", "true", "False"], "text", ("False", "True", "true"))],
+)
+def test_truth_values_are_answered_as_such_unless_they_have_two_spellings(values, kind, labels) -> None:
+    target = infer_target(source("multiclass"), "multiclass", pa.table({TARGET: values * 9}))
+    assert isinstance(target, ClassTarget)
+    assert (target.kind, target.labels) == (kind, labels)
 
 
 def test_several_numbers_have_their_own_means(tmp_path):

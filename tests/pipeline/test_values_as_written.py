@@ -80,6 +80,7 @@ def test_a_table_sorted_by_a_column_keeps_it_but_for_one_that_counts_up(folder: 
     prices = np.sort(np.random.default_rng(0).choice(100_000, 60, replace=False))
     assert role_of(pd.Series(prices, name="price")) is None
     assert role_of(pd.Series(np.arange(100, 160), name="n")) is not None
+    assert role_of(pd.Series(np.linspace(-30_000, 30_000, 1000).astype(np.int16), name="height")) is None
     table = pa.table({"x": range(60), TARGET: prices})
     check_target(table, Source(source="rows", target="price"), "regression")
     with pytest.raises(UserError, match=r"if it is a number to predict, set data\.task: regression"):

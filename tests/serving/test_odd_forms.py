@@ -16,9 +16,12 @@ from PIL import Image
 from request_bodies import assert_problem
 
 from contracts.schema import CategoricalFeature, ClassTarget, DateFeature, NumericFeature, TextForm
+from pipeline.sources.conversion.types import plain
 from serving.batch.file import predict_file
+from serving.batch.parquet_rows import parquet_chunks
 from serving.errors import Problem
 from serving.parsing.image_files import ImageError, decode_image
+from serving.predictor import Predictor
 from serving.validation.csv_rows import csv_rows
 from serving.validation.validator import InputValidator
 
@@ -157,3 +160,46 @@ def test_another_encoding_far_down_in_a_file_is_that_of_the_data(tmp_path: Path)
     (tmp_path / "rows.csv").write_bytes(("port\n" + "Rome\n" * 250_000 + "Málaga\n").encode("cp1252"))
     counts = predict_file(tmp_path / "bundle", tmp_path / "rows.csv", tmp_path / "out.parquet")
     assert (counts.rows, counts.warnings) == (250_001, 0)
+
+
+def test_a_row_without_a_finite_prediction_ends_a_file_with_its_number(tmp_path: Path, monkeypatch) -> None:
+    make_model(PRICES, tmp_path / "bundle")
+    outputs = Predictor.outputs  # of a network that overflows, which this one is too small for
+    overflows = lambda self, rows: np.where(rows[:, :1] > 1e38, np.nan, outputs(self, rows))  # noqa: E731
+    monkeypatch.setattr(Predictor, "outputs", overflows)
+    rows, out = tmp_path / "rows.csv", tmp_path / "out.csv"
+    lines = [",".join(str(value) for value in PRICES.sample.values())] * 9
+    lines[6] = ",".join(["3e38"] * len(PRICES.sample))
+    rows.write_text("\n".join([",".join(PRICES.sample), *lines]) + "\n")
+    with pytest.raises(Problem, match="row 7, counted from 1, is too far from the training data to give a number"):
+        predict_file(tmp_path / "bundle", rows, out)
+    assert not out.exists()
+
+
+def test_a_parquet_file_with_a_name_twice_is_refused_by_the_name(tmp_path: Path) -> None:
+    make_model(PRICES, tmp_path / "bundle")
+    first, *others = PRICES.sample
+    table = pa.table([pa.array([1.0])] * (len(others) + 2), names=[first, first, *others])
+    pq.write_table(table, tmp_path / "rows.parquet")
+    with pytest.raises(ValueError, match=f"expected each name once, received more than once: {first}$"):
+        predict_file(tmp_path / "bundle", tmp_path / "rows.parquet", tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64()])
+def test_a_category_of_fractions_is_known_whatever_their_precision(kind: pa.DataType, tmp_path: Path) -> None:
+    sizes = pa.chunked_array([pa.array(np.array([0.5, 0.1, 0.3], kind.to_pandas_dtype()), kind)])
+    table = pa.table({"size": sizes})
+    texts = tuple(sorted(plain(table)["size"].cast(pa.string()).to_pylist()))
+    feature = CategoricalFeature(name="size", categories=texts, missing=False)
+    schema = PRICES.model_copy(update={"features": (feature,), "sample": {"size": texts[0]}})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    (rows,) = parquet_chunks(InputValidator(schema, 10), tmp_path / "rows.parquet")
+    assert rows.encoded[:, 0].tolist() == [3, 1, 2]
+
+
+def test_a_name_with_blanks_around_it_is_found_in_a_header() -> None:
+    features = tuple(f.model_copy(update={"name": f" {f.name}"}) for f in PRICES.features)
+    sample = {f" {name}": value for name, value in PRICES.sample.items()}
+    validator = InputValidator(PRICES.model_copy(update={"features": features, "sample": sample}), 10)
+    body = ",".join(sample) + "\n" + ",".join("1" for _ in sample) + "\n"
+    assert csv_rows(validator, body.encode()).encoded.shape == (1, len(features))

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Iterable, Set
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -83,15 +83,20 @@ def check_schema(name: str, schema: pa.Schema, dropped: Set[str]) -> None:
     if nested := [column for column in nested_columns(schema) if column not in dropped]:
         raise UserError(
             f"{name}: expected one value in each cell, received lists, structures or bytes in {', '.join(nested)}; "
-            f"data.columns: {{{', '.join(f'{json.dumps(column)}: drop' for column in nested)}}} leaves them out"
+            f"data.columns: {_drop(nested)} leaves them out"
         )
-    if others := [f"{field.type} in {field.name}" for field in schema if _is_any(OTHERS, field.type)]:
+    if others := [field for field in schema if _is_any(OTHERS, field.type) and field.name not in dropped]:
+        received = ", ".join(f"{field.type} in {field.name}" for field in others)
         raise UserError(
-            f"{name}: expected text, numbers, true and false, or dates in every column, received {', '.join(others)}: "
-            "write them as text or numbers"
+            f"{name}: expected text, numbers, true and false, or dates in every column, received {received}: write "
+            f"them as text or numbers; data.columns: {_drop(field.name for field in others)} leaves them out"
         )
     if twice := [column for column, count in Counter(schema.names).items() if count > 1]:
         raise UserError(f"{name}: expected each name once, received more than once: {', '.join(twice)}")
+
+
+def _drop(names: Iterable[str]) -> str:
+    return f"{{{', '.join(f'{json.dumps(name)}: drop' for name in names)}}}"
 
 
 def _is_any(tests: tuple, kind: pa.DataType) -> bool:
