@@ -136,7 +136,10 @@ def _joined(parts: list[Part], source: Source) -> tuple[pa.Table, list[str]]:
     ]
     try:
         table = pa.concat_tables(typed, promote_options="permissive")
-        return _with_roles(table.cast(with_text_for_null(table.schema)), source), _numbers_in_text(table, source)
+        converted = _with_roles(table.cast(with_text_for_null(table.schema)), source)
+        if source.missing:  # a row to predict may hold the same markers
+            converted = note_text_form(converted, TextForm(missing=markers_of(source.missing)))
+        return converted, _numbers_in_text(table, source)
     except pa.ArrowException as error:
         raise UserError(f"{source.source}: expected columns of one type in all parts: {error}") from None
 

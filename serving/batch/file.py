@@ -7,7 +7,7 @@ import fcntl
 import gzip
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -26,7 +26,7 @@ from contracts.schema import NumericFeature, Schema, TextForm
 from serving.batch.parquet_rows import parquet_chunks
 from serving.errors import Problem
 from serving.predictor import Predictor
-from serving.validation.csv_rows import form_of, read_number, validate_lines
+from serving.validation.csv_rows import as_number, form_of, read_number, validate_lines
 from serving.validation.validator import EncodedRows, InputValidator
 
 CHUNK_ROWS = 10_000  # rows of text in memory
@@ -175,6 +175,8 @@ def _json_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]
     number = lines_before = 0
     gaps = {feature.name: None for feature in validator.features if getattr(feature, "missing", False)}
     numbers = {feature.name for feature in validator.features if isinstance(feature, NumericFeature)}
+    form = validator.schema.text or TextForm()
+    markers = {value for marker in form.missing if marker for value in (marker, as_number(marker))} - {None}
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         try:
             while lines := list(islice(file, CHUNK_ROWS)):
@@ -182,7 +184,7 @@ def _json_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]
                 for number, line in enumerate(lines, lines_before + 1):
                     if line.strip():
                         row = orjson.loads(line)
-                        rows[number] = _as_fetched(row, gaps, numbers)
+                        rows[number] = _as_fetched(row, gaps, numbers, form, markers)
                 lines_before += len(lines)
                 places = [f"line {number}" for number in rows]
                 yield validator.validate_rows(list(rows.values()), places.__getitem__)
@@ -190,12 +192,22 @@ def _json_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]
             raise Problem(400, f"{path}: line {number}: {error}") from None
 
 
-def _as_fetched(row: Any, gaps: dict[str, None], numbers: set[str]) -> Any:
-    """A row as `fetch` reads it: a name that is not there has no value, and the text of a number is a number."""
+def _as_fetched(row: Any, gaps: dict[str, None], numbers: set[str], form: TextForm, markers: Set[Any]) -> Any:
+    """A row as `fetch` reads it: a name that is not there and a marker have no value, and the text of a number is a
+    number.
+    """
     if not isinstance(row, dict):
         return row
+    marked = {name: None for name, value in row.items() if markers and _is_marker(value, markers)}
     texts = {name: value for name, value in row.items() if type(value) is str and name in numbers}
-    return {**gaps, **row, **{name: read_number(text, TextForm(), "") for name, text in texts.items()}}
+    read = {name: read_number(text, form, form.units.get(name, "")) for name, text in texts.items()}
+    return {**gaps, **row, **read, **marked}
+
+
+def _is_marker(value: Any, markers: Set[Any]) -> bool:
+    if isinstance(value, str):
+        return value.strip() in markers
+    return type(value) in (int, float) and value in markers
 
 
 def _encoding(schema: Schema, path: Path) -> str:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from contracts.arrow import repeated, wall_clock
 from contracts.encoding import Repeated
 from contracts.schema import CategoricalFeature, DateFeature, Feature, NumericFeature, TextForm
 from serving.validation.columns import spellings
-from serving.validation.csv_rows import read_number
+from serving.validation.csv_rows import as_number, read_number
 from serving.validation.validator import EncodedRows, InputValidator
 
 BATCH_ROWS = 65_536  # rows in memory
@@ -29,14 +30,32 @@ def parquet_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRow
         raise ValueError(f"{path}: expected columns {', '.join(validator.names)}; {', '.join(missing)} missing")
     if twice := [name for name in validator.names if names[name] > 1]:
         raise ValueError(f"{path}: expected each name once, received more than once: {', '.join(twice)}")
-    rows_before = 0
+    rows_before, form = 0, validator.schema.text or TextForm()
     for batch in file.iter_batches(BATCH_ROWS, columns=list(validator.names)):
-        columns = {feature.name: _values(feature, batch.column(feature.name)) for feature in validator.features}
+        columns = {
+            feature.name: _values(feature, _without_markers(batch.column(feature.name), form.missing), form)
+            for feature in validator.features
+        }
         yield validator.validate_columns(columns, partial(_row_path, rows_before), [])
         rows_before += batch.num_rows
 
 
-def _values(feature: Feature, column: pa.Array) -> Any:
+def _without_markers(column: pa.Array, missing: tuple[str, ...]) -> pa.Array:
+    """A missing value in place of each marker that stands for one in the data of the model, -999 as a number, too."""
+    markers = [marker for marker in missing if marker]
+    if markers and _is_text(column.type):
+        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+        texts = encoded.dictionary
+        marked = pc.is_in(pc.utf8_trim_whitespace(texts), value_set=pa.array(markers, texts.type))
+        return pc.if_else(marked, None, texts).take(encoded.indices) if pc.any(marked).as_py() else encoded
+    numbers = [number for marker in markers if (number := as_number(marker)) is not None]
+    if numbers and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        marked = pc.is_in(column.cast(pa.float64(), safe=False), value_set=pa.array(numbers))
+        return pc.if_else(marked, None, column) if pc.any(marked).as_py() else column
+    return column
+
+
+def _values(feature: Feature, column: pa.Array, form: TextForm) -> Any:
     """The values of a column: an array or `Repeated` if the feature can have all of them, else a list, so that each
     error is named.
     """
@@ -47,7 +66,8 @@ def _values(feature: Feature, column: pa.Array) -> Any:
     if isinstance(feature, NumericFeature) and is_number:
         return column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
     if isinstance(feature, NumericFeature) and _is_text(kind):
-        return [value if value is None else read_number(value, TextForm(), "") for value in column.to_pylist()]
+        unit = form.units.get(feature.name, "")
+        return [value if value is None else read_number(value, form, unit) for value in column.to_pylist()]
     if isinstance(feature, CategoricalFeature) and not pa.types.is_integer(kind) and (is_number or _is_moment(kind)):
         return _as_texts(feature, column)
     if isinstance(feature, CategoricalFeature | DateFeature) and _is_text(kind):

@@ -71,6 +71,8 @@ def fetch_stream(source: Source, path: Path, see: Callable[[pa.Table], None] | N
     columns = _look(parts, schema, source, missing, target, of_text=form is not None)
     if form is not None:
         form = form.model_copy(update={"decimal": columns.decimal, "units": columns.units})
+    elif source.missing:  # a row to predict may hold the same markers
+        form = TextForm(missing=missing)
     with ThreadPoolExecutor(1) as thread:
         digests = thread.submit(lambda: [md5(Path(file)) for file, _ in files])  # while the rows are written
         read, written = _write(parts, schema, source, see, columns, target, form, path)
