@@ -12,6 +12,8 @@ from pipeline.tables import FEWEST, TARGET
 SHOWN = 5  # classes named in a message
 LARGEST = float(np.sqrt(np.finfo(np.float32).max))  # of a larger number the square, which errors are, is infinite
 
+FINEST = 0.01  # of the standard deviation: largest distance of two numbers that a network tells apart
+
 
 def check_target(table: pa.Table, source: Source, task: Task) -> None:
     """Check the target of the user's own table, before its rows are divided.
@@ -28,16 +30,22 @@ def check_target(table: pa.Table, source: Source, task: Task) -> None:
     if low == high:
         raise UserError(f"target {name!r}: expected two values or more, received only {low!r}")
     if task not in ("binary", "multiclass"):
+        if (largest := max(low, high, key=abs)) and abs(largest) > LARGEST:
+            raise UserError(
+                f"target {name!r}: expected numbers of at most {LARGEST:.1e}, received {largest:g}: correct it, or "
+                "list it in data.missing"
+            )
+        apart = float(np.spacing(np.float32(abs(largest))))
+        if apart > pc.stddev(column).as_py() * FINEST:
+            raise UserError(
+                f"target {name!r}: expected numbers that differ enough for 32-bit floating point, received numbers "
+                f"from {low:,} to {high:,}, where it has one every {apart:,g}: predict the difference to {low:,}"
+            )
         found = role_of(column.to_pandas().rename(name)) if source.task is None else None
         if found is not None:
             raise UserError(
                 f"target {name!r}: expected a column to predict, received an identifier: {found.reason}; if it is a "
                 "number to predict, set data.task: regression"
-            )
-        if (largest := max(low, high, key=abs)) and abs(largest) > LARGEST:
-            raise UserError(
-                f"target {name!r}: expected numbers of at most {LARGEST:.1e}, received {largest:g}: correct it, or "
-                "list it in data.missing"
             )
         return
     counts = {count["values"]: count["counts"] for count in column.value_counts().to_pylist()}

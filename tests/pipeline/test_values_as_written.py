@@ -87,6 +87,15 @@ def test_a_table_sorted_by_a_column_keeps_it_but_for_one_that_counts_up(folder: 
         check_target(table.set_column(1, TARGET, [range(60)]), Source(source="rows", target="price"), "regression")
 
 
+@pytest.mark.parametrize("task", [None, "regression"])
+def test_a_target_that_32_bits_round_is_refused_with_what_to_do(task) -> None:
+    seconds = pa.table({TARGET: 1_700_000_000 + np.random.default_rng(0).permutation(600)})
+    source = Source(source="rows", target="at", task=task)
+    with pytest.raises(UserError, match=r"where it has one every 128: predict the difference to 1,700,000,000"):
+        check_target(seconds, source, "regression")
+    check_target(pa.table({TARGET: np.random.default_rng(0).normal(1e9, 1e6, 600)}), source, "regression")
+
+
 def test_the_encoding_is_that_of_the_first_line_that_is_not_utf_8(read) -> None:
     cities = ["Москва", "Санкт-Петербург", "Казань", "Новосибирск", "Екатеринбург", "Нижний Новгород", "Самара"]
     rows = "city,y\n" + "Rome,0\n" * 90_000 + "".join(f"{city},1\n" for city in cities) * 20
