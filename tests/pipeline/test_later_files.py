@@ -132,7 +132,8 @@ def test_a_column_that_is_neither_text_nor_number_nor_date_is_named(folder: Path
     with pytest.raises(UserError) as refused:
         read_source(Source(source="rows.parquet", target="y"))
     expected = "rows.parquet: expected text, numbers, true and false, or dates in every column"
-    assert str(refused.value) == f"{expected}, received {received}: write them as text or numbers"
+    advice = 'write them as text or numbers; data.columns: {"a": drop} leaves them out'
+    assert str(refused.value) == f"{expected}, received {received}: {advice}"
 
 
 @pytest.mark.parametrize("kind", [pa.large_binary(), pa.binary(1), pa.binary_view()], ids=str)
