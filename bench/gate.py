@@ -117,7 +117,8 @@ def over_rows(measure: Callable[[int], dict]) -> dict[str, dict]:
 
 
 def main() -> None:
-    report: dict = {"machine": machine(), "draws": DRAWS, "trials": TRIALS, "confidence": CONFIDENCE}
+    settings = {"machine": machine(), "draws": DRAWS, "trials": TRIALS, "confidence": CONFIDENCE}
+    report: dict = {**results.read(RESULTS), **settings}
     report["equal"] = over_rows(equal_models)
     results.write(RESULTS, report)
     show("Promoted of 500 searches whose models are as good as the champion", ("rows", "gate", "any gain"),

@@ -28,7 +28,7 @@ from bench.machine import machine
 from bench.tables import folder_of_tables
 from contracts.conformal import conformal_scores, thresholds
 from contracts.metrics import BY_NAME
-from contracts.schema import NumericTarget, Schema, load_schema
+from contracts.schema import NumericTarget, Schema
 from contracts.settings.load import load_params
 from contracts.spec import Spec
 from models.search.plan import batch_size_for
@@ -37,7 +37,7 @@ from models.training.data import Split
 from models.training.fit import fit
 from pipeline.data.partition import divide
 from pipeline.data.schema_inference import infer_schema
-from pipeline.data.splits import encode_rows, read_part
+from pipeline.data.splits import encode_rows
 from pipeline.evaluation.calibration import calibration_error
 from pipeline.evaluation.coverage import CONFIDENCES, coverage
 from pipeline.evaluation.references import predictions_of, references
@@ -60,10 +60,8 @@ def parts_of(dataset: str, table: str | None, seed: int) -> tuple[Schema, Parts]
         table: what the catalog's file of a table holds; None for a bundled dataset.
     """
     if table is not None:
-        _, paths = quality.prepare(dataset, table, seed)
-        schema = load_schema(paths.prepared / "schema.json")
-        names = ("train", "validation", "test")
-        return schema, {name: read_part(paths.prepared / f"{name}.parquet", schema) for name in names}
+        split = quality.prepare(dataset, table, seed, quality.FOLDER / f"{dataset}-intervals")
+        return split.schema, split.parts
     params = load_params(Path("params.yaml"), dataset)
     raw = load_raw(dataset, params.source, params.fetch, Path())
     settings = params.preprocess.model_copy(update={"seed": seed})

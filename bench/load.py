@@ -7,6 +7,7 @@ Exits with 1 if a request failed.
 """
 
 import argparse
+import contextlib
 import json
 import shutil
 import sys
@@ -78,9 +79,10 @@ def _measure(send: Callable, resident_mb: Callable[[], float], seconds: int, sha
     timer.start()
     result = send(seconds, more_lua=pace)
     timer.join()
-    before, after = early[0], resident_mb()
     speed = "{requests_per_second:.0f} requests/s, {errors:.0f} failed, p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms"
-    print(f"{seconds} s: {speed.format(**result)}, memory {before:.0f} → {after:.0f} MB ({after / before - 1:+.1%})")
+    before, after = early[0], resident_mb()  # 0 for the processes of another user
+    memory = f", memory {before:.0f} → {after:.0f} MB ({after / before - 1:+.1%})" if before else ""
+    print(f"{seconds} s: {speed.format(**result)}{memory}")
     return result["errors"]
 
 
@@ -94,7 +96,13 @@ def _resident_mb_of(port: int) -> Callable[[], float]:
             continue
         if any(c.status == "LISTEN" and c.laddr.port == port for c in connections):
             listening.append(process)
-    return lambda: sum(process.memory_info().rss for process in listening) / 2**20
+
+    def resident(process: psutil.Process) -> int:
+        with contextlib.suppress(psutil.Error):  # it ended meanwhile
+            return process.memory_info().rss
+        return 0
+
+    return lambda: sum(map(resident, listening)) / 2**20
 
 
 if __name__ == "__main__":

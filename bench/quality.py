@@ -122,7 +122,7 @@ def measure(name: str, entry: str, seed: int, competitors: dict[str, Competitor]
         found = {"error": error_of(split.schema, split.parts["test"][1], predictions), **found}
         report = read(RESULTS)
         report.setdefault(section, {}).setdefault(key, {})[who] = found
-        write(RESULTS, {"machine": machine(), **report})
+        write(RESULTS, {**report, "machine": machine()})
         print(f"{key}: {who} {json.dumps(found)}", flush=True)
 
 

@@ -42,7 +42,7 @@ PARTS = {"material": systems.SYSTEMS, "best": best.ROWS}
 def main(chosen: list[str]) -> None:
     if wrong := [part for part in chosen if part not in PARTS]:
         sys.exit(f"PART: expected one of {', '.join(PARTS)}, received {wrong[0]!r}")
-    report = results.read(RESULTS) if chosen else {}
+    report = results.read(RESULTS)
     for part in chosen or PARTS:
         rows = []
         for row in measured(PARTS[part]):

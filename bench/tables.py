@@ -44,9 +44,13 @@ def main(arguments: list[str]) -> int:
     revision = provenance.git_revision()
     for file, target in targets.items():
         name = re.sub(r"[^a-z0-9]+", "_", file.split(".")[0].lower())
-        if results["tables"].get(name, {}).get("revision") == revision:
+        known = results["tables"].get(name, {"failed": "never measured"})
+        if known.get("revision") == revision and "failed" not in known:
             continue
         measured = {"revision": revision, **measure(name, folder / file, target)}
+        if "failed" in measured and "failed" not in known:
+            print(f"{name}: failed, its earlier figures are kept: {measured['failed']}", file=sys.stderr)
+            continue
         results = {"machine": machine(), "tables": {**results["tables"], name: measured}}
         write(RESULTS, results)
     print(summary(results["tables"]))

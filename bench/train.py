@@ -79,7 +79,7 @@ def main() -> None:
     names = [system.name for system in SYSTEMS]
     if wrong := [name for name in chosen if name not in names]:
         raise UserError(f"SYSTEM: expected one of {', '.join(names)}, received {wrong[0]!r}")
-    known = results.read(RESULTS).get("systems", {}) if chosen else {}
+    known = results.read(RESULTS).get("systems", {})
     for system in SYSTEMS:
         if not chosen or system.name in chosen:
             known[system.name] = measure(system)

@@ -69,7 +69,7 @@ def main() -> None:
     paths = Paths(DATASET)
     if not (paths.prepared / "schema.json").exists():
         sys.exit(f"{paths.prepared} is missing: run `dvc repro preprocess@{DATASET}` first")
-    report: dict[str, Any] = {"machine": machine("tensorflow", "keras", "optuna")}
+    report: dict[str, Any] = {**results.read(RESULTS), "machine": machine("tensorflow", "keras", "optuna")}
 
     def note(name: str, figures: dict[str, Any]) -> None:
         report[name] = figures
