@@ -53,11 +53,12 @@ def test_a_marker_is_a_gap_in_training_and_in_every_file_to_predict(folder: Path
     schema = load_schema(paths.prepared / "schema.json")
     assert {feature.name: getattr(feature, "missing", None) for feature in schema.features} == dict.fromkeys(ROWS, True)
     make_bundle(schema, Path("bundle"))
-    predictions = []
+    predictions, counts = [], []
     for other in ("parquet", "jsonl", "csv"):
         for name, rows in (("marked", ROWS), ("gaps", GAPS)):
             out = Path(f"{name}_{other}.parquet")
-            predict_file(Path("bundle"), write(Path(f"{name}.{other}"), rows), out)
+            counts.append(predict_file(Path("bundle"), write(Path(f"{name}.{other}"), rows), out))
             predictions.append(pq.read_table(out).to_pandas().to_numpy()[:, 1:].astype(float))
     assert all(np.array_equal(predictions[0], other) for other in predictions)
+    assert all(other == counts[0] for other in counts), "no marker is an unknown category"
     assert len(np.unique(predictions[0], axis=0)) > 50

@@ -17,6 +17,7 @@ from request_bodies import assert_problem
 
 from contracts.schema import CategoricalFeature, ClassTarget, DateFeature, NumericFeature, TextForm
 from pipeline.sources.conversion.types import plain
+from serving.batch import file
 from serving.batch.file import predict_file
 from serving.batch.parquet_rows import parquet_chunks
 from serving.errors import Problem
@@ -167,6 +168,7 @@ def test_a_row_without_a_finite_prediction_ends_a_file_with_its_number(tmp_path:
     outputs = Predictor.outputs  # of a network that overflows, which this one is too small for
     overflows = lambda self, rows: np.where(rows[:, :1] > 1e38, np.nan, outputs(self, rows))  # noqa: E731
     monkeypatch.setattr(Predictor, "outputs", overflows)
+    monkeypatch.setattr(file, "CHUNK_ROWS", 4)
     rows, out = tmp_path / "rows.csv", tmp_path / "out.csv"
     lines = [",".join(str(value) for value in PRICES.sample.values())] * 9
     lines[6] = ",".join(["3e38"] * len(PRICES.sample))
