@@ -11,7 +11,6 @@ from pipeline.tables import FEWEST, TARGET
 
 SHOWN = 5  # classes named in a message
 LARGEST = float(np.sqrt(np.finfo(np.float32).max))  # of a larger number the square, which errors are, is infinite
-
 FINEST = 0.01  # of the standard deviation: largest distance of two numbers that a network tells apart
 
 
@@ -30,7 +29,8 @@ def check_target(table: pa.Table, source: Source, task: Task) -> None:
     if low == high:
         raise UserError(f"target {name!r}: expected two values or more, received only {low!r}")
     if task not in ("binary", "multiclass"):
-        if (largest := max(low, high, key=abs)) and abs(largest) > LARGEST:
+        largest = max(low, high, key=abs)
+        if abs(largest) > LARGEST:
             raise UserError(
                 f"target {name!r}: expected numbers of at most {LARGEST:.1e}, received {largest:g}: correct it, or "
                 "list it in data.missing"

@@ -20,13 +20,14 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from contracts.ahead import ahead
+from contracts.arrow import numbers_of
 from contracts.encoding import answer, answer_names, decide
 from contracts.files import LONGEST_FIELD, unfinished_path, write_atomically
 from contracts.schema import NumericFeature, Schema, TextForm
 from serving.batch.parquet_rows import parquet_chunks
 from serving.errors import Problem
 from serving.predictor import Predictor
-from serving.validation.csv_rows import as_number, form_of, read_number, validate_lines
+from serving.validation.csv_rows import form_of, read_number, validate_lines
 from serving.validation.validator import EncodedRows, InputValidator
 
 CHUNK_ROWS = 10_000  # rows of text in memory
@@ -176,7 +177,7 @@ def _json_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRows]
     gaps = {feature.name: None for feature in validator.features if getattr(feature, "missing", False)}
     numbers = {feature.name for feature in validator.features if isinstance(feature, NumericFeature)}
     form = validator.schema.text or TextForm()
-    markers = {value for marker in form.missing if marker for value in (marker, as_number(marker))} - {None}
+    markers: set[Any] = set(filter(None, form.missing)) | set(numbers_of(form.missing))
     with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         try:
             while lines := list(islice(file, CHUNK_ROWS)):

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet
 
-from contracts.arrow import repeated, wall_clock
+from contracts.arrow import gaps_for, repeated, wall_clock
 from contracts.encoding import Repeated
 from contracts.schema import CategoricalFeature, DateFeature, Feature, NumericFeature, TextForm
 from serving.validation.columns import spellings
-from serving.validation.csv_rows import as_number, read_number
+from serving.validation.csv_rows import read_number
 from serving.validation.validator import EncodedRows, InputValidator
 
 BATCH_ROWS = 65_536  # rows in memory
@@ -41,18 +40,12 @@ def parquet_chunks(validator: InputValidator, path: Path) -> Iterator[EncodedRow
 
 
 def _without_markers(column: pa.Array, missing: tuple[str, ...]) -> pa.Array:
-    """A missing value in place of each marker that stands for one in the data of the model, -999 as a number, too."""
-    markers = [marker for marker in missing if marker]
-    if markers and _is_text(column.type):
+    """A missing value in place of each marker that stands for one in the data of the model."""
+    markers = list(filter(None, missing))
+    if markers and _is_text(column.type):  # each different text once
         encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        texts = encoded.dictionary
-        marked = pc.is_in(pc.utf8_trim_whitespace(texts), value_set=pa.array(markers, texts.type))
-        return pc.if_else(marked, None, texts).take(encoded.indices) if pc.any(marked).as_py() else encoded
-    numbers = [number for marker in markers if (number := as_number(marker)) is not None]
-    if numbers and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-        marked = pc.is_in(column.cast(pa.float64(), safe=False), value_set=pa.array(numbers))
-        return pc.if_else(marked, None, column) if pc.any(marked).as_py() else column
-    return column
+        return gaps_for(encoded.dictionary, markers).take(encoded.indices)
+    return gaps_for(column, markers) if markers else column
 
 
 def _values(feature: Feature, column: pa.Array, form: TextForm) -> Any:

@@ -122,14 +122,6 @@ def header_errors(
     return missing + repeated + unknown
 
 
-def as_number(marker: str) -> float | None:
-    """The number that a marker of missing values is, None for a text and for NaN."""
-    try:
-        return number if (number := float(marker)) == number else None
-    except ValueError:
-        return None
-
-
 def read_number(text: str, form: TextForm, unit: str) -> float | str | None:
     """The number in a field, None for a missing one, or its text, for which the validator then names the error.
 

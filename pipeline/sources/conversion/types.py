@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as kinds
 
-from contracts.arrow import wall_clock
+from contracts.arrow import gaps_for, wall_clock
 from contracts.errors import UserError
 
 NESTED = (
@@ -47,25 +47,10 @@ def plain_schema(name: str, schema: pa.Schema, dropped: Set[str]) -> pa.Schema:
 
 
 def without_markers(table: pa.Table, missing: tuple[str, ...] | None) -> pa.Table:
-    """The table with a missing value in place of each marker that the settings name: -999 as a number, too."""
-    numbers = [number for text in missing or () if (number := _number(text)) is not None]
+    """The table with a missing value in place of each marker that the settings name."""
     for position, field in enumerate(table.schema if missing else ()):
-        column = table[position]
-        if kinds.is_string(field.type):
-            marked = pc.is_in(pc.utf8_trim_whitespace(column), value_set=pa.array(missing, pa.string()))
-        elif numbers and (kinds.is_integer(field.type) or kinds.is_floating(field.type)):
-            marked = pc.is_in(column.cast(pa.float64(), safe=False), value_set=pa.array(numbers))
-        else:
-            continue
-        table = table.set_column(position, field, pc.if_else(marked, pa.scalar(None, field.type), column))
+        table = table.set_column(position, field, gaps_for(table[position], missing or ()))
     return table
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def nested_columns(schema: pa.Schema) -> list[str]:
